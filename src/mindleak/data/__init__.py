@@ -1,0 +1,1 @@
+"""Data sets, file formats, and splits into roles."""

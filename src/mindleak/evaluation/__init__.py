@@ -1,0 +1,1 @@
+"""Metrics with intervals: pure NumPy and SciPy, no MindSpore."""

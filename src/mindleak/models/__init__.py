@@ -1,0 +1,1 @@
+"""Networks: Cells only."""
