@@ -1,0 +1,64 @@
+"""How good inverted images are: pixels, structure, features, and an independent network's opinion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+from mindleak.attacks.inversion.mindarmour import mindarmour_ssim
+from mindleak.evaluation.images import l2, l2_relative, psnr, ssim
+from mindleak.evaluation.intervals import mean_metric, proportion
+from mindleak.evaluation.metric import Metric
+from mindleak.evaluation.signals import confidence
+from mindleak.training.loop import Predictor
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Per-image values (N,) of every measure, and what the judge made of the images."""
+
+    values: dict[str, np.ndarray]
+    predicted: np.ndarray
+    labels: np.ndarray
+
+    def metrics(self) -> dict[str, Metric]:
+        """Return the mean of every measure with its interval, and the judge's accuracy."""
+        means = {name: mean_metric(values) for name, values in self.values.items()}
+        right = int((self.predicted == self.labels).sum())
+        return means | {"judge_accuracy": proportion(right, len(self.labels), of="images")}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return ``metrics`` as plain JSON values."""
+        return {name: metric.to_json() for name, metric in self.metrics().items()}
+
+
+def measure(originals: np.ndarray, images: np.ndarray, labels: np.ndarray, judge: nn.Cell,
+            feature_mse: np.ndarray | None = None) -> Quality:
+    """Compare ``images`` with ``originals``, both float32 (N, C, H, W) in [0, 1].
+
+    Args:
+        originals: what was to be reconstructed.
+        images: what an attack, or a control, offers instead.
+        labels: true labels of the originals, int32 (N,).
+        judge: a classifier that was trained independently of the attacked one; its confidence on the true
+            label stands for a person who recognises the image (seed 002).
+        feature_mse: per image, where the attacked layer's outputs are known.
+
+    ``l2_relative`` is ‖x − x'‖/‖x‖ (MindArmour's and the tutorial's "L2"), ``l2`` is ‖x − x'‖, ``ssim`` has a
+    Gaussian 11x11 window, σ 1.5 and data range 1, ``ssim_mindarmour`` is MindArmour's.
+    """
+    logits = Predictor(judge, batch_size=len(images))(images)
+    values = {
+        "l2_relative": l2_relative(originals, images),
+        "l2": l2(originals, images),
+        "ssim": ssim(originals, images),
+        "ssim_mindarmour": mindarmour_ssim(originals, images),
+        "psnr": psnr(originals, images),
+        "confidence": confidence(logits, labels),
+    }
+    if feature_mse is not None:
+        values["feature_mse"] = feature_mse
+    return Quality(values, logits.argmax(axis=1), labels)

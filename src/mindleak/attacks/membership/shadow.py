@@ -1,0 +1,229 @@
+"""The shadow-model membership attack: one binary attack model per class, native in MindSpore.
+
+Source: Shokri et al., arXiv 1610.05820; seed 000's attack with the protocol of METHODS.md §1: disjoint roles,
+balanced in/out from the same split, stopped early on shadows that the attack models were not trained on,
+tested on the subject only. The threshold is fixed at P(member) = ½ beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindleak import device
+from mindleak.errors import InputError
+from mindleak.evaluation.signals import softmax
+from mindleak.models.fcnet import FCNet
+from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop
+
+MIN_PER_CLASS = 10
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's logits (N, classes) on samples with labels (N,), and whether it was trained on each (N,) bool."""
+
+    logits: np.ndarray
+    labels: np.ndarray
+    members: np.ndarray
+
+
+@dataclass(frozen=True)
+class ShadowAttackResult:
+    """Per-sample outcome on the subject.
+
+    Attributes:
+        scores: float64 (N,), log-odds of membership by the class's attack model; NaN where there is none.
+        labels: int32 (N,).
+        members: bool (N,), the truth.
+        attacked: bool (N,), False where the sample's class has no attack model.
+        skipped: class → why it has none.
+        attack_rows: class → number of rows its attack model was trained on.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    members: np.ndarray
+    attacked: np.ndarray
+    skipped: dict[int, str]
+    attack_rows: dict[int, int]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Membership by the threshold that was fixed beforehand, P(member) > ½."""
+        return self.scores > 0.0
+
+
+@dataclass(frozen=True)
+class AttackTraining:
+    """How the attack models are trained: field names are the keys of ``membership.attack``."""
+
+    dim_hidden: int = 20
+    epochs: int = 50
+    batch_size: int = 100
+    learning_rate: float = 0.01
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("dim_hidden", "epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"membership.attack.{name} is {getattr(self, name)}; at least 1 is needed")
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"membership.attack.learning_rate is {self.learning_rate}; a finite number above 0 "
+                             "is needed")
+
+
+class ShadowAttack:
+    """Learns from shadows how members differ from non-members, class by class.
+
+    Features are the posterior vector, sorted by class as the model gives it (METHODS.md §1).
+
+    Args:
+        num_classes: width of the logits.
+        training: of the attack models.
+        seed: of their initialisation, balancing and shuffling.
+    """
+
+    def __init__(self, num_classes: int, training: AttackTraining, seed: int) -> None:
+        self._num_classes = num_classes
+        self._training = training
+        self._seed = seed
+
+    def run(self, shadows: Sequence[Answers], subject: Answers) -> ShadowAttackResult:
+        """Train on the shadows' answers and score the subject's.
+
+        One shadow in four, and at least one, is held out for early stopping.
+
+        Raises:
+            InputError: fewer than two shadows, or no class with enough samples.
+        """
+        if len(shadows) < 2:
+            raise InputError(f"membership.shadows is {len(shadows)}; at least 2 are needed: one to train on, "
+                             "one to stop by")
+        held_out = max(1, len(shadows) // 4)
+        fit = _AttackData(shadows[:-held_out], self._seed)
+        stop = _AttackData(shadows[-held_out:], self._seed)
+        features = posteriors(subject.logits)
+        scores = np.full(len(subject.labels), np.nan)
+        skipped: dict[int, str] = {}
+        rows: dict[int, int] = {}
+        models = _ClassModels(fit, stop, self._num_classes, self._training, self._seed)
+        for label in range(self._num_classes):
+            of_class = np.flatnonzero(subject.labels == label)
+            enough = min(fit.smaller_side(label), stop.smaller_side(label))
+            if enough < MIN_PER_CLASS:
+                skipped[label] = f"{enough} shadow samples on the smaller side; at least {MIN_PER_CLASS} are needed"
+                continue
+            rows[label] = models.fit(label)
+            if len(of_class):
+                scores[of_class] = models.score(features[of_class])
+        if not rows:
+            raise InputError("membership attack: no class has enough shadow samples; use larger shadows")
+        return ShadowAttackResult(scores, subject.labels, subject.members, np.isfinite(scores), skipped, rows)
+
+
+def posteriors(logits: np.ndarray) -> np.ndarray:
+    """Return what an attack model sees: softmax of the logits, float32 (N, classes)."""
+    return softmax(logits).astype(np.float32)
+
+
+class _AttackData:
+    """Rows of several shadows together, with balanced index lists per class."""
+
+    def __init__(self, answers: Sequence[Answers], seed: int) -> None:
+        self.features = np.concatenate([posteriors(answer.logits) for answer in answers])
+        self.members = np.concatenate([answer.members for answer in answers]).astype(np.int32)
+        self._labels = np.concatenate([answer.labels for answer in answers])
+        self._seed = seed
+
+    def _sides(self, label: int) -> list[np.ndarray]:
+        """Return the rows of a class that are out and in."""
+        return [np.flatnonzero((self._labels == label) & (self.members == side)) for side in (0, 1)]
+
+    def smaller_side(self, label: int) -> int:
+        """Return how many rows of a class the rarer of in and out has."""
+        return min(len(side) for side in self._sides(label))
+
+    def balanced_rows(self, label: int) -> np.ndarray:
+        """Return as many in as out rows of a class, drawn at random from the larger side."""
+        generator = np.random.default_rng(np.random.SeedSequence([self._seed, label]))
+        size = self.smaller_side(label)
+        return np.concatenate([generator.choice(side, size, replace=False) for side in self._sides(label)])
+
+
+class _ClassModels:
+    """One FCNet after the other in the same compiled loop: between classes only weights and indices change."""
+
+    def __init__(self, fit: _AttackData, stop: _AttackData, num_classes: int, training: AttackTraining,
+                 seed: int) -> None:
+        self._fit = fit
+        self._stop = stop
+        self._training = training
+        self._num_classes = num_classes
+        self._seed = seed
+        self._network = self._fresh(0)
+        self._optimizer = nn.Adam(self._network.trainable_params(), training.learning_rate)
+        self._untouched = [parameter.asnumpy().copy() for parameter in self._optimizer.get_parameters()]
+        self._loop = TrainingLoop(self._network, self._optimizer, fit.features, fit.members)
+        self._predict = Predictor(self._network)
+
+    def _fresh(self, label: int) -> FCNet:
+        """Return an attack model with the initial weights of a class."""
+        with device.seeded(self._seed * 1000 + label):
+            return FCNet(self._num_classes, self._training.dim_hidden)
+
+    def fit(self, label: int) -> int:
+        """Train on the class's balanced rows until the held-out loss stops falling; return how many rows."""
+        rows = self._fit.balanced_rows(label)
+        held_out = self._stop.balanced_rows(label)
+        self._start(label)
+        generator = np.random.default_rng(np.random.SeedSequence([self._seed, label, 1]))
+        best_loss, best_weights, waited = np.inf, self._weights(), 0
+        for _ in range(self._training.epochs):
+            self._epoch(generator.permutation(rows))
+            loss = self._held_out_loss(held_out)
+            if loss < best_loss:
+                best_loss, best_weights, waited = loss, self._weights(), 0
+            else:
+                waited += 1
+            if waited >= self._training.patience:
+                break
+        self._set(self._network, best_weights)
+        return len(rows)
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """Return the log-odds of membership, float64 (N,)."""
+        logits = self._predict(features).astype(np.float64)
+        return logits[:, 1] - logits[:, 0]
+
+    def _start(self, label: int) -> None:
+        """Set the weights of a fresh model and an untouched optimiser."""
+        for parameter, value in zip(self._optimizer.get_parameters(), self._untouched):
+            parameter.set_data(Tensor(value))
+        self._set(self._network, [parameter.asnumpy() for parameter in self._fresh(label).get_parameters()])
+
+    def _weights(self) -> list[np.ndarray]:
+        """Return a copy of the current weights."""
+        return [parameter.asnumpy().copy() for parameter in self._network.get_parameters()]
+
+    @staticmethod
+    def _set(network: nn.Cell, weights: Sequence[np.ndarray]) -> None:
+        """Put weights into the network in place."""
+        for parameter, value in zip(network.get_parameters(), weights):
+            parameter.set_data(Tensor(value))
+
+    def _epoch(self, rows: np.ndarray) -> None:
+        """Take one pass over ``rows`` in whole batches."""
+        size = min(self._training.batch_size, len(rows))
+        order = rows[: len(rows) // size * size].reshape(-1, size).astype(np.int32)
+        self._loop.run(Tensor(order, ms.int32), 0, len(order), LoopTotals())
+
+    def _held_out_loss(self, rows: np.ndarray) -> float:
+        """Return the mean cross-entropy on held-out shadows."""
+        scores = self.score(self._stop.features[rows])
+        signs = np.where(self._stop.members[rows] == 1, 1.0, -1.0)
+        return float(np.logaddexp(0.0, -signs * scores).mean())

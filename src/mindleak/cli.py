@@ -1,0 +1,189 @@
+"""The command line: parses, then calls one job.
+
+Nothing heavy is imported before the arguments are known to be right, so ``--help`` answers at once. Exit codes:
+0 done, 2 the user's input (one line on stderr), 1 a fault of ours (with traceback), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from mindleak import __version__
+from mindleak.errors import InputError, nearest
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with one line, naming the nearest known word, instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse found as the user's input error."""
+        choice = re.search(r"invalid choice: '?([^']*?)'? \(choose from (.*)\)", message)
+        if choice:
+            known = re.findall(r"[\w-]+", choice.group(2))
+            raise InputError(f"'{choice.group(1)}' is no sub-command of {self.prog}{nearest(choice.group(1), known)}")
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all sub-commands."""
+    parser = _Parser(prog="mindleak", description="Privacy and robustness audit of image classifiers on MindSpore.")
+    parser.add_argument("--version", action="version", version=f"mindleak {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_train(commands)
+    _add_predict(commands)
+    _add_attack(commands)
+    audit = commands.add_parser("audit", help="train, attack and report, as stages that can be killed and resumed")
+    _common(audit)
+    report = commands.add_parser("report", help="render a finished audit's page again")
+    report.add_argument("--run_dir", required=True, metavar="DIR", help="directory of the audit")
+    _add_data(commands)
+    doctor = commands.add_parser("doctor", help="versions, devices, data, and known bad combinations")
+    doctor.add_argument("--data_dir", metavar="DIR", help="folder with the data sets")
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="train a subject on the whole training split")
+    _common(train)
+    choice = train.add_mutually_exclusive_group()
+    choice.add_argument("--resume", action="store_true", help="continue an interrupted training")
+    choice.add_argument("--restart", action="store_true", help="start an interrupted training over")
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser("predict", help="predicted and actual class of the first test images")
+    _common(predict)
+    predict.add_argument("-n", type=int, default=20, metavar="N", help="how many images (20)")
+    predict.add_argument("--show", action="store_true", help="also open the picture in a window")
+
+
+def _add_attack(commands: Any) -> None:
+    attack = commands.add_parser("attack", help="one attack on one or more subjects")
+    kinds = attack.add_subparsers(dest="attack", required=True, metavar="ATTACK", parser_class=_Parser)
+    _common(kinds.add_parser("inversion", help="reconstruct images from a layer's output"))
+    _common(kinds.add_parser("membership", help="tell members from non-members"))
+
+
+def _add_data(commands: Any) -> None:
+    data = commands.add_parser("data", help="list, verify or download data sets")
+    actions = data.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+    for action, text in (("list", "all data sets, and which are here"), ("verify", "check a data set's files"),
+                         ("download", "fetch a data set")):
+        sub = actions.add_parser(action, help=text)
+        sub.add_argument("--data_dir", metavar="DIR", help="folder with the data sets (or MINDLEAK_DATA_DIR)")
+        if action != "list":
+            sub.add_argument("name", metavar="NAME", help="data set")
+        if action == "download":
+            sub.add_argument("--mirror", action="append", default=[], metavar="URL",
+                             help="folder address to fetch from instead; may be repeated")
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command on a run has, in MindSpore's spelling."""
+    add = parser.add_argument
+    add("--config", metavar="FILE", help="YAML file over the defaults")
+    add("--model", metavar="NAME|FILE.py:Class", help="architecture, registered or of your own")
+    add("--ckpt", metavar="FILE", help="attack or use this checkpoint instead of training")
+    add("--members", metavar="FILE.npy", help="rows of the training split that the checkpoint was trained on")
+    add("--dataset", metavar="NAME", help="data set (data.name)")
+    add("--data_dir", metavar="DIR", help="folder with the data sets (or MINDLEAK_DATA_DIR)")
+    add("--device_target", metavar="TARGET", help="CPU, GPU, Ascend or auto")
+    add("--device_id", type=int, metavar="N", help="number of the card")
+    add("--run_dir", metavar="DIR", help="where results go (runs/<config>-<seed>)")
+    add("--ckpt_dir", metavar="DIR", help="where checkpoints go (ckpt/<run name>)")
+    add("--seed", type=int, metavar="N", help="seed of everything random")
+    add("--set", action="append", default=[], dest="assignments", metavar="KEY=VALUE",
+        help="set any configuration key, e.g. training.epochs=3; may be repeated")
+
+
+_OPTION_KEYS = {
+    "model": "model.name",
+    "ckpt": "model.checkpoint",
+    "members": "model.members",
+    "dataset": "data.name",
+    "data_dir": "data.dir",
+    "device_target": "device.target",
+    "device_id": "device.id",
+    "seed": "seed",
+}
+
+
+def assignments(arguments: argparse.Namespace) -> list[str]:
+    """Return what the command line says about the configuration, as ``key=value``; --set comes last and wins."""
+    given = {key: getattr(arguments, option) for option, key in _OPTION_KEYS.items()}
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None] + arguments.assignments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _dispatch(build_parser().parse_args(words), words)
+    except InputError as error:
+        print(f"mindleak: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mindleak: interrupted; the same command goes on from the last finished stage or epoch "
+              "(mindleak train: with --resume)", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has gone; nobody is left to complain to.
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+def _dispatch(arguments: argparse.Namespace, words: list[str]) -> None:
+    """Call the command's job."""
+    if arguments.command == "report":
+        from mindleak.jobs.report import run_report
+
+        run_report(arguments.run_dir)
+    elif arguments.command == "data":
+        _data(arguments)
+    elif arguments.command == "doctor":
+        from mindleak.jobs.doctor import run_doctor
+
+        run_doctor(arguments.data_dir)
+    else:
+        _on_a_run(arguments, words)
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    """Call one of the data jobs."""
+    from mindleak.jobs import data
+
+    if arguments.action == "list":
+        data.run_list(arguments.data_dir)
+    elif arguments.action == "verify":
+        data.run_verify(arguments.name, arguments.data_dir)
+    else:
+        data.run_download(arguments.name, arguments.data_dir, arguments.mirror)
+
+
+def _on_a_run(arguments: argparse.Namespace, words: list[str]) -> None:
+    """Merge the configuration, open the run, and call a job on it."""
+    from mindleak import config
+
+    merged = config.load(arguments.config, assignments(arguments))
+    from mindleak.jobs.session import open_session
+
+    session = open_session(merged, arguments.run_dir, arguments.ckpt_dir, shlex.join(["mindleak", *words]))
+    if arguments.command == "train":
+        from mindleak.jobs.train import run_train
+
+        run_train(session, arguments.resume, arguments.restart)
+    elif arguments.command == "predict":
+        from mindleak.jobs.predict import run_predict
+
+        run_predict(session, arguments.n, arguments.show)
+    else:
+        from mindleak.jobs.audit import ATTACKS, run_audit
+
+        run_audit(session, ATTACKS if arguments.command == "audit" else (arguments.attack,))

@@ -1,0 +1,41 @@
+"""Checks that every file format shares: as many labels as images, labels inside the classes, sane pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mindleak.errors import InputError
+
+
+def check_counts(images: int, labels: int, images_from: str, labels_from: str) -> None:
+    """Raise InputError unless there are as many labels as images, and at least one."""
+    if images != labels:
+        raise InputError(
+            f"{images_from} holds {images} images but {labels_from} {labels} labels: "
+            "they belong to different sets, or one of them is cut"
+        )
+    if images == 0:
+        raise InputError(f"{images_from} holds no images")
+
+
+def check_labels(labels: np.ndarray, num_classes: int, where: str) -> None:
+    """Raise InputError, naming the first wrong row, unless all labels lie in 0 .. num_classes-1."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        raise InputError(
+            f"{where}: label {labels[wrong[0]]} in row {wrong[0]} ({len(wrong)} such rows) is outside the "
+            f"{num_classes} classes 0..{num_classes - 1}"
+        )
+
+
+def check_unit_range(images: np.ndarray, where: str) -> None:
+    """Raise InputError, naming the first wrong row, unless all pixels are finite and in [0, 1]."""
+    low, high = float(images.min()), float(images.max())
+    if low >= 0 and high <= 1:  # false for NaN, which min and max pass on
+        return
+    bad = ~((images >= 0) & (images <= 1))
+    row = int(np.flatnonzero(bad.reshape(len(images), -1).any(axis=1))[0])
+    value = float(images[row][bad[row]][0])
+    hint = "; store bytes as uint8, or divide by 255" if 1 < high <= 255 and low >= 0 else ""
+    kind = "outside [0, 1]" if np.isfinite(value) else "not finite"
+    raise InputError(f"{where}: pixel value {value:g} in row {row} is {kind}{hint}")

@@ -1,0 +1,53 @@
+"""From files' pixels to a :class:`Dataset`: scaling into [0, 1], resizing or padding, digest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mindleak.data.dataset import Dataset, RawData
+from mindleak.data.resize import pad_centre, resize_bilinear, scale_pixels
+from mindleak.errors import InputError, nearest
+
+RESIZE_METHODS = ("bilinear", "pad")
+_LARGEST_SIDE = 4096
+
+
+def prepare(name: str, raw: RawData, image_size: int | None, resize: str) -> Dataset:
+    """Return ``raw`` as float32 in [0, 1] at ``image_size`` x ``image_size`` (None: as it is).
+
+    Raises:
+        InputError: unknown ``resize``, ``image_size`` out of range, or padding to less than the images.
+    """
+    if resize not in RESIZE_METHODS:
+        raise InputError(f"resize '{resize}' is unknown{nearest(resize, RESIZE_METHODS)}")
+    if image_size is not None and not 1 <= image_size <= _LARGEST_SIDE:
+        raise InputError(f"image_size {image_size} is out of range: 1 to {_LARGEST_SIDE}")
+    height, width = raw.x_train.shape[2:]
+    target = (height, width) if image_size is None else (image_size, image_size)
+    method = "none" if target == (height, width) else resize
+    preparation: dict[str, Any] = {
+        "source_shape": [int(side) for side in raw.x_train.shape[1:]],
+        "divided_by": raw.scale,
+        "image_size": [int(side) for side in target],
+        "resize": method,
+    }
+    return Dataset(
+        name=name,
+        x_train=_fit(raw.x_train, target, method, raw.scale),
+        y_train=raw.y_train,
+        x_test=_fit(raw.x_test, target, method, raw.scale),
+        y_test=raw.y_test,
+        class_names=raw.class_names,
+        preparation=preparation,
+        digest=raw.digest(name, preparation),
+    )
+
+
+def _fit(images: np.ndarray, target: tuple[int, int], method: str, scale: float) -> np.ndarray:
+    if method == "bilinear":
+        return resize_bilinear(images, *target, scale=scale)
+    if method == "pad":
+        return pad_centre(images, *target, scale=scale)
+    return scale_pixels(images, scale)

@@ -1,0 +1,241 @@
+"""Dealing a training split out to disjoint roles: target, population, shadow pool; and the pool to shadows.
+
+The protocol (docs/architecture.md, "A split"): target-in, target-out, shadow pool, population and the rest
+are pairwise disjoint and all come from the *training* split, so that members and non-members differ in
+nothing but membership. Every role has the data's class proportions, to within one sample per class and role
+dealt before it. Roles of equal size (target_in and target_out) get *equal* class counts, so that a class
+prior alone scores exactly chance; where the last samples of odd classes make that impossible, counts differ
+by at most one.
+
+Generators are seeded from ``SeedSequence`` with keys of their own; NumPy's global state is never touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from mindleak.data.dataset import Dataset
+from mindleak.errors import InputError
+
+# Spawn keys: one seed, independent streams.
+_ROLES_STREAM = 0
+_SHADOWS_STREAM = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which training rows play which role.
+
+    ``indices`` maps a role to sorted int64 row numbers of the training split; ``labels`` are the training
+    labels that they point into; ``digest`` is a SHA-256 over the data's digest, role names and indices.
+    """
+
+    indices: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    seed: int
+    data_digest: str
+
+    def __post_init__(self) -> None:
+        rows = np.concatenate(list(self.indices.values()))
+        if len(np.unique(rows)) != len(rows):
+            raise ValueError("roles of a split share samples")
+        for role in self.indices.values():
+            role.setflags(write=False)
+        object.__setattr__(self, "indices", MappingProxyType(dict(self.indices)))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of samples per role."""
+        return {role: len(rows) for role, rows in self.indices.items()}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the data's digest, the role names and their indices."""
+        digest = hashlib.sha256(f"split 1 {self.data_digest}".encode())
+        for role in sorted(self.indices):
+            digest.update(f"\n{role} {len(self.indices[role])}\n".encode())
+            digest.update(self.indices[role].astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def split_roles(dataset: Dataset, sizes: Mapping[str, int], seed: int) -> Split:
+    """Draw disjoint, class-stratified roles of the given sizes from the training split.
+
+    The result depends on names, sizes and seed, not on the order in which the roles are given.
+
+    Raises:
+        InputError: a size is not a positive whole number, the seed is negative, or more samples are asked
+            for than the training split has.
+    """
+    _check_sizes(sizes)
+    available = len(dataset.y_train)
+    if sum(sizes.values()) > available:
+        raise InputError(_asks_too_much(sizes, available, f"the training split of {dataset.name}"))
+    rows = np.arange(available)
+    indices = deal(dataset.y_train, rows, sizes, _seeds(seed, _ROLES_STREAM))
+    return Split(indices, dataset.y_train, seed, dataset.digest)
+
+
+def split_around_members(dataset: Dataset, members: np.ndarray, sizes: Mapping[str, int], seed: int) -> Split:
+    """Draw roles for a model trained elsewhere, given the training rows that it was trained on.
+
+    ``target_in`` comes from ``members``, every other role from the remaining rows; ``target_in`` and
+    ``target_out`` must be of one size and get equal class counts.
+
+    Raises:
+        InputError: as :func:`split_roles`; ``members`` are not distinct row numbers of the training split;
+            the two targets differ in size, or cannot be matched class by class.
+    """
+    _check_sizes(sizes)
+    size = sizes.get("target_in")
+    if size is None or size != sizes.get("target_out"):
+        raise InputError("target_in and target_out must both be given, with one size")
+    labels = dataset.y_train
+    inside = np.zeros(len(labels), bool)
+    inside[check_rows(members, len(labels), "members")] = True
+    others = {role: count for role, count in sizes.items() if role != "target_in"}
+    if sum(others.values()) > np.count_nonzero(~inside):
+        outside = f"the rows of {dataset.name} outside the members"
+        raise InputError(_asks_too_much(others, int(np.count_nonzero(~inside)), outside))
+    per_class = [np.bincount(labels[part], minlength=dataset.num_classes) for part in (inside, ~inside)]
+    matched = np.minimum(*per_class)
+    if matched.sum() < size:
+        raise InputError(
+            f"target_in and target_out ask for {size} samples each, but only {matched.sum()} members can be "
+            "matched with a non-member of the same class"
+        )
+    counts = _proportional(matched, size, matched)
+    generator = np.random.default_rng(_seeds(seed, _ROLES_STREAM))
+    indices = {
+        "target_in": _draw(generator, labels, np.flatnonzero(inside), counts),
+        "target_out": _draw(generator, labels, np.flatnonzero(~inside), counts),
+    }
+    rest = np.setdiff1d(np.flatnonzero(~inside), indices["target_out"], assume_unique=True)
+    del others["target_out"]
+    indices.update(deal(labels, rest, others, generator))
+    return Split(indices, labels, seed, dataset.digest)
+
+
+def shadow_splits(
+    split: Split, pool_role: str, n_shadows: int, size_in: int, size_out: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (in, out) row numbers of the training split for each shadow, sorted int64.
+
+    In and out of one shadow are disjoint, stratified like the roles; different shadows draw from the whole
+    pool independently and may overlap. Shadow k depends on (seed, k) only, not on ``n_shadows``.
+
+    Raises:
+        InputError: no such role, a count that is not positive, or a pool smaller than in + out.
+    """
+    if pool_role not in split.indices:
+        raise InputError(f"the split has no role '{pool_role}'; it has {', '.join(split.indices)}")
+    sizes = {"in": size_in, "out": size_out}
+    _check_sizes({**sizes, "shadows": n_shadows})
+    pool = split.indices[pool_role]
+    if size_in + size_out > len(pool):
+        raise InputError(_asks_too_much(sizes, len(pool), f"the role '{pool_role}'", what="a shadow"))
+    dealt = [deal(split.labels, pool, sizes, _seeds(seed, _SHADOWS_STREAM, k)) for k in range(n_shadows)]
+    return [(roles["in"], roles["out"]) for roles in dealt]
+
+
+def check_rows(rows: np.ndarray, available: int, what: str) -> np.ndarray:
+    """Return row numbers sorted as int64, after checking that they are distinct and inside 0 .. available-1.
+
+    Raises:
+        InputError: they are not; ``what`` names them in the message.
+    """
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) == 0:
+        raise InputError(f"{what}: a one-dimensional array of row numbers is wanted, not {rows.dtype}{rows.shape}")
+    ordered = np.sort(rows)
+    if ordered[0] < 0 or ordered[-1] >= available:
+        wrong = ordered[0] if ordered[0] < 0 else ordered[-1]
+        raise InputError(f"{what}: row {wrong} is outside the training split (0..{available - 1})")
+    twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+    if len(twice):
+        raise InputError(f"{what}: row {ordered[twice[0]]} is listed more than once")
+    return ordered.astype(np.int64)
+
+
+def deal(
+    labels: np.ndarray,
+    rows: np.ndarray,
+    sizes: Mapping[str, int],
+    seeds: np.random.SeedSequence | np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Deal ``rows`` (row numbers into ``labels``) out to roles; sorted int64 per role, disjoint.
+
+    The sizes must not sum to more than ``len(rows)``. Roles of equal size are dealt together, before all
+    others, so that odd class counts elsewhere do not spoil their equality.
+    """
+    generator = np.random.default_rng(seeds)
+    rows = np.sort(rows).astype(np.int64)
+    classes, class_of = np.unique(labels[rows], return_inverse=True)
+    piles = [generator.permutation(rows[class_of == number]) for number in range(len(classes))]
+    roles: dict[str, np.ndarray] = {}
+    for size, group in _equal_sized(sizes):
+        counts = _share_out(np.array([len(pile) for pile in piles]), size, len(group))
+        for role, per_class in zip(group, counts):
+            roles[role] = np.sort(np.concatenate([pile[:n] for pile, n in zip(piles, per_class)]))
+            piles = [pile[n:] for pile, n in zip(piles, per_class)]
+    return {role: roles[role] for role in sizes}
+
+
+def _equal_sized(sizes: Mapping[str, int]) -> list[tuple[int, list[str]]]:
+    """Group roles by size: largest groups first, then largest sizes; names in alphabetical order."""
+    groups: dict[int, list[str]] = {}
+    for role in sorted(sizes):
+        groups.setdefault(sizes[role], []).append(role)
+    return sorted(groups.items(), key=lambda item: (-len(item[1]), -item[0]))
+
+
+def _share_out(available: np.ndarray, size: int, copies: int) -> np.ndarray:
+    """Return class counts (copies, classes), each row summing to ``size``, equal rows where possible."""
+    cap = available // copies
+    if cap.sum() >= size:
+        return np.tile(_proportional(available, size, cap), (copies, 1))
+    # Fewer than `copies` samples are left of each class: dealt round, each role gets at most one of a class.
+    counts = np.tile(cap, (copies, 1))
+    leftover = np.repeat(np.arange(len(available)), available - copies * cap)
+    leftover = leftover[: copies * (size - int(cap.sum()))]
+    counts[np.arange(len(leftover)) % copies, leftover] += 1
+    return counts
+
+
+def _proportional(available: np.ndarray, size: int, cap: np.ndarray) -> np.ndarray:
+    """Share ``size`` in proportion to ``available`` by largest remainder, never above ``cap`` per class."""
+    total = int(available.sum())
+    counts = np.minimum(size * available // total, cap)
+    by_remainder = np.argsort(-(size * available % total), kind="stable")
+    while (missing := size - int(counts.sum())) > 0:
+        open_classes = by_remainder[(counts < cap)[by_remainder]]
+        counts[open_classes[:missing]] += 1
+    return counts
+
+
+def _draw(generator: np.random.Generator, labels: np.ndarray, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    drawn = [generator.permutation(rows[labels[rows] == number])[:n] for number, n in enumerate(counts)]
+    return np.sort(np.concatenate(drawn))
+
+
+def _seeds(seed: int, *key: int) -> np.random.SeedSequence:
+    if seed < 0:
+        raise InputError(f"seed {seed} is negative")
+    return np.random.SeedSequence(seed, spawn_key=key)
+
+
+def _check_sizes(sizes: Mapping[str, int]) -> None:
+    if not sizes:
+        raise InputError("a split needs at least one role")
+    for role, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+            raise InputError(f"size of '{role}' is {size!r}; a positive whole number is wanted")
+
+
+def _asks_too_much(sizes: Mapping[str, int], available: int, whence: str, what: str = "the split") -> str:
+    parts = " + ".join(f"{role} {size}" for role, size in sizes.items())
+    return f"{what} asks for {sum(sizes.values())} samples ({parts}), but {whence} has {available}"

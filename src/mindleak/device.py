@@ -1,0 +1,166 @@
+"""The only place that knows device_target, execution mode, seeds, rank and world size.
+
+The whole product runs in PyNative mode with its hot loops compiled by ``mindspore.jit``: MindArmour's
+suppress classes accept nothing else, and a loop compiled once runs equally fast from either mode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mindleak.errors import InputError
+from mindleak.quiet import numpy_state, quiet_stderr
+
+TARGETS = ("CPU", "GPU", "Ascend", "auto")
+
+_NEEDS = {
+    "GPU": "CUDA 11.1 or 11.6 and cuDNN 8 (libcuda.so, libcudnn.so)",
+    "Ascend": "the CANN libraries (libge_runner.so, libascendcl.so)",
+}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where this process runs: ``target`` without 'auto', and its place among the processes of the job."""
+
+    target: str
+    device_id: int
+    rank: int
+    world_size: int
+
+    @property
+    def is_main(self) -> bool:
+        """True for the one process that prints and writes what all share."""
+        return self.rank == 0
+
+
+_current: Device | None = None
+
+
+def available_targets() -> list[str]:
+    """Return the device targets on which this MindSpore build can run on this machine."""
+    with quiet_stderr():
+        import mindspore as ms
+
+        return [name for name in ("Ascend", "GPU", "CPU") if ms.hal.is_available(name)]
+
+
+def configure(target: str = "CPU", device_id: int = 0, threads: int = 0) -> Device:
+    """Select the device for this process; call once, before any network is made.
+
+    Args:
+        target: CPU, GPU, Ascend, or auto (the first of Ascend, GPU, CPU that works).
+        device_id: number of the card; ignored on CPU and under ``msrun``.
+        threads: CPU threads for operators; 0 leaves MindSpore's choice.
+
+    Raises:
+        InputError: the target is unknown, or this build or machine lacks it, or another one is in use.
+    """
+    global _current
+    if target not in TARGETS:
+        raise InputError(f"device_target '{target}' is unknown; one of {', '.join(TARGETS)}")
+    usable = available_targets()
+    chosen = usable[0] if target == "auto" else target
+    if chosen not in usable:
+        raise InputError(
+            f"device_target {chosen} cannot be used here: available {', '.join(usable)}; "
+            f"missing: {missing_for(chosen)}"
+        )
+    if _current is not None:
+        if _current.target != chosen:
+            raise InputError(f"this process already runs on {_current.target}; start another for {chosen}")
+        return _current
+    import mindspore as ms
+
+    _check_device_id(chosen, device_id)
+    ms.set_device(chosen, None if chosen == "CPU" else device_id)
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    if threads:
+        ms.set_context(runtime_num_threads=threads)
+    if chosen == "CPU":
+        # Asynchronous dispatch costs PyNative on CPU a factor of 5 to 25 (docs/architecture.md).
+        ms.runtime.launch_blocking()
+    rank, world = _join_job(chosen)
+    _current = Device(chosen, device_id, rank, world)
+    return _current
+
+
+def current() -> Device:
+    """Return the configured device; the CPU where nobody has chosen yet."""
+    return _current if _current is not None else configure("CPU")
+
+
+def missing_for(target: str) -> str:
+    """Say what the target needs, with the libraries that were looked for and not found."""
+    probes = {"GPU": ("cuda", "cudart", "cudnn"), "Ascend": ("ge_runner", "ascendcl")}[target]
+    absent = [f"lib{name}.so" for name in probes if ctypes.util.find_library(name) is None]
+    return _NEEDS[target] + (f"; not found: {', '.join(absent)}" if absent else "")
+
+
+def _check_device_id(target: str, device_id: int) -> None:
+    """Refuse a card number that the machine does not have."""
+    import mindspore as ms
+
+    count = ms.hal.device_count(target) if target != "CPU" else 1
+    if target != "CPU" and not 0 <= device_id < count:
+        raise InputError(f"device_id {device_id} does not exist: {target} has devices 0 to {count - 1}")
+
+
+def launched_by_msrun() -> bool:
+    """True where msrun started this process as one of several workers."""
+    return os.environ.get("MS_ROLE") == "MS_WORKER" and int(os.environ.get("MS_WORKER_NUM", "1")) > 1
+
+
+def launched_rank() -> int:
+    """Rank from msrun's environment, before MindSpore is loaded; 0 without msrun."""
+    return int(os.environ.get("MS_NODE_ID", "0")) if launched_by_msrun() else 0
+
+
+def _join_job(target: str) -> tuple[int, int]:
+    """Join the other processes of an msrun job; (0, 1) without one."""
+    if not launched_by_msrun():
+        return 0, 1
+    from mindspore import communication
+
+    communication.init({"CPU": "mccl", "GPU": "nccl", "Ascend": "hccl"}[target])
+    return communication.get_rank(), communication.get_group_size()
+
+
+def barrier() -> None:
+    """Wait until every process of the job has come here; nothing to wait for in a job of one."""
+    if current().world_size == 1:
+        return
+    import numpy as np
+    from mindspore import Tensor, ops
+
+    ops.AllReduce()(Tensor(np.ones(1, np.float32))).asnumpy()
+
+
+@contextlib.contextmanager
+def graph_mode() -> Iterator[None]:
+    """Compile whole Cells inside the block: for code of others that calls Cells in a loop and is not jitted."""
+    import mindspore as ms
+
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Make everything random inside the block follow from ``seed``.
+
+    MindSpore's initialisers draw from its global seed and, for recurrent cells, from NumPy's global state;
+    the latter is restored when the block ends.
+    """
+    import mindspore as ms
+
+    with numpy_state(seed):
+        ms.set_seed(seed % 2**31)
+        yield

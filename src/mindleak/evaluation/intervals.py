@@ -1,0 +1,168 @@
+"""Confidence intervals of proportions, means and arbitrary statistics.
+
+Clopper & Pearson (Biometrika 26, 1934) for proportions: guaranteed coverage, defined at 0 and n. Zou & Donner
+(Statistics in Medicine 27, 2008) to combine two intervals of independent estimates without assuming symmetry.
+Student's t for means; the percentile bootstrap (Efron & Tibshirani 1993, ch. 13) for anything else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from mindleak.evaluation.metric import Interval, Metric, join_reasons, undefined
+
+CLOPPER_PEARSON = "clopper-pearson"
+# Elements drawn at once by the bootstrap: 32 MiB of indices, whatever the sample size.
+_BLOCK_ELEMENTS = 1 << 22
+
+
+def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
+    """Return the exact two-sided interval of a proportion from ``k`` successes in ``n`` trials.
+
+    (1 - level)/2 goes to each side; n = 0 knows nothing and gives (0, 1).
+
+    Raises:
+        ValueError: k outside [0, n], or a level outside (0, 1).
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} successes in {n} trials")
+    tail = _tail(level)
+    lower = float(stats.beta.ppf(tail, k, n - k + 1)) if k > 0 else 0.0
+    upper = float(stats.beta.ppf(1.0 - tail, k + 1, n - k)) if k < n else 1.0
+    return lower, upper
+
+
+def proportion(k: int, n: int, level: float = 0.95, *, of: str = "samples") -> Metric:
+    """Return k/n with its Clopper-Pearson interval; without trials the value is NaN and says "no ``of``".
+
+    Raises:
+        ValueError: as ``clopper_pearson``.
+    """
+    interval = clopper_pearson(k, n, level)
+    if n == 0:
+        return undefined(f"no {of}", level=level)
+    return Metric(k / n, n, ci=interval, ci_level=level, ci_method=CLOPPER_PEARSON)
+
+
+def mean_of_independent(first: Metric, second: Metric) -> Metric:
+    """Return the mean of two independent estimates, its interval recovered from theirs (MOVER).
+
+    lower = mean - ½ √((v₁-l₁)² + (v₂-l₂)²), upper likewise: Zou & Donner 2008, eq. 4. NaN where either is.
+
+    Raises:
+        ValueError: an estimate with a value but no interval, or two levels.
+    """
+    level, n = first.ci_level, first.n + second.n
+    if second.ci_level != level:
+        raise ValueError(f"intervals of two levels, {level} and {second.ci_level}")
+    value = (first.value + second.value) / 2
+    if math.isnan(value):
+        return undefined(join_reasons(first.reason, second.reason) or "undefined", n, level=level)
+    if first.ci is None or second.ci is None:
+        raise ValueError("both estimates need an interval")
+    below = math.hypot(first.value - first.ci[0], second.value - second.ci[0]) / 2
+    above = math.hypot(first.ci[1] - first.value, second.ci[1] - second.value) / 2
+    return Metric(value, n, ci=(value - below, value + above), ci_level=level, ci_method="mover")
+
+
+def mean_metric(values: ArrayLike, level: float = 0.95) -> Metric:
+    """Return the mean of per-sample ``values`` of shape (N,) with Student's t-interval.
+
+    NaN values (undefined for their sample) are left out and counted in ``reason``. An infinite value makes
+    the mean infinite, without an interval; a single value has none either.
+
+    Raises:
+        ValueError: not one-dimensional, or a level outside (0, 1).
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"values must have shape (N,), got {array.shape}")
+    tail = _tail(level)
+    kept = array[~np.isnan(array)]
+    left_out = array.size - kept.size
+    note = f"{left_out} of {array.size} values are undefined and left out" if left_out else None
+    if kept.size == 0:
+        return undefined(note or "no values", level=level)
+    infinite = int(np.count_nonzero(np.isinf(kept)))
+    if infinite:
+        with np.errstate(invalid="ignore"):  # +inf and -inf together have no mean
+            mean = float(kept.mean())
+        note = join_reasons(note, f"{infinite} of {array.size} values are infinite")
+        return Metric(mean, kept.size, ci_level=level, reason=note)
+    mean = float(kept.mean())
+    if kept.size == 1:
+        return Metric(mean, 1, ci_level=level, reason=join_reasons(note, "a single value has no interval"))
+    half = float(stats.t.ppf(1.0 - tail, kept.size - 1) * kept.std(ddof=1) / math.sqrt(kept.size))
+    interval = (mean - half, mean + half)
+    return Metric(mean, kept.size, ci=interval, ci_level=level, ci_method="student-t", reason=note)
+
+
+def bootstrap(
+    statistic: Callable[..., NDArray[np.float64]],
+    groups: Sequence[ArrayLike],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Metric:
+    """Return ``statistic`` of the groups with a stratified percentile-bootstrap interval.
+
+    Each group is resampled by itself with replacement, so group sizes stay as they are. Paired values go into
+    one group as further axes.
+
+    Args:
+        statistic: called as ``statistic(*resampled)``, each of shape (B, n_g, ...), and returns shape (B,).
+        groups: arrays of shape (n_g, ...).
+        level: confidence level.
+        resamples: number of bootstrap samples.
+        seed: of this call's own generator; NumPy's global state is neither read nor changed.
+
+    Raises:
+        ValueError: no group, an empty one, fewer than one resample, or a statistic of another shape.
+    """
+    arrays = [np.asarray(group) for group in groups]
+    if not arrays or any(array.ndim == 0 or array.shape[0] == 0 for array in arrays):
+        raise ValueError("the bootstrap needs at least one group, and none may be empty")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    tail = _tail(level)
+    n = sum(array.shape[0] for array in arrays)
+    value = float(np.asarray(statistic(*(array[None] for array in arrays))).reshape(1)[0])
+    drawn = _resample(statistic, arrays, resamples, np.random.default_rng(seed))
+    undefined_draws = int(np.count_nonzero(np.isnan(drawn)))
+    if math.isnan(value) or undefined_draws:
+        note = f"statistic undefined on {undefined_draws} of {resamples} resamples"
+        return Metric(value, n, ci_level=level, reason=note)
+    lower, upper = (float(bound) for bound in np.quantile(drawn, [tail, 1.0 - tail]))
+    method = f"bootstrap-percentile, {resamples} resamples, seed {seed}"
+    return Metric(value, n, ci=(lower, upper), ci_level=level, ci_method=method)
+
+
+def _resample(
+    statistic: Callable[..., NDArray[np.float64]],
+    arrays: Sequence[NDArray[np.generic]],
+    resamples: int,
+    generator: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Return the statistic of every resample, shape (resamples,), a memory-bounded block at a time."""
+    block = max(1, _BLOCK_ELEMENTS // sum(array.size for array in arrays))
+    drawn = np.empty(resamples)
+    for start in range(0, resamples, block):
+        count = min(block, resamples - start)
+        picks = [generator.integers(0, array.shape[0], (count, array.shape[0])) for array in arrays]
+        values = np.asarray(statistic(*(array[pick] for array, pick in zip(arrays, picks))))
+        if values.shape != (count,):
+            raise ValueError(f"the statistic must return shape ({count},), got {values.shape}")
+        drawn[start : start + count] = values
+    return drawn
+
+
+def _tail(level: float) -> float:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"a confidence level lies between 0 and 1, got {level}")
+    return (1.0 - level) / 2

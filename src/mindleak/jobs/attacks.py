@@ -1,0 +1,192 @@
+"""The attack stages: inversion of a headline subject, membership inference against a membership subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+from mindleak.attacks.inversion.mindarmour import MindArmourInversion, default_layer, features_cell
+from mindleak.attacks.inversion.quality import measure
+from mindleak.attacks.membership import report
+from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack
+from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
+from mindleak.errors import InputError
+from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan, TrainingTask
+from mindleak.runs.digest import stable_hash
+from mindleak.runs.stages import StageContext, StageResult
+from mindleak.training.loop import Predictor
+from mindleak.training.recipe import Recipe
+
+ROLES = ("target_in", "target_out", "population", "shadow_pool")
+
+
+def judge_task(plan: SubjectPlan) -> TrainingTask:
+    """Return the training of the judge on the subject's data: independent of it by seed and by recipe."""
+    judge = plan.config.judge
+    config = replace_model(plan, judge.model)
+    recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
+                    learning_rate=judge.learning_rate, momentum=judge.momentum)
+    size = "x".join(str(side) for side in plan.dataset.image_shape)
+    return TrainingTask(replace(plan, name=f"judge-{size}", config=config, provided=None), "judge", recipe, None)
+
+
+def replace_model(plan: SubjectPlan, name: str) -> Any:
+    """Return the plan's configuration with another architecture."""
+    config = type(plan.config)(plan.config)
+    config.model = type(plan.config)({**plan.config.model, "name": name})
+    return config
+
+
+def inversion_attack(plan: SubjectPlan, network: nn.Cell) -> MindArmourInversion:
+    """Return the configured attack, after checking its layer.
+
+    Raises:
+        InputError: a layer the network does not have, or parameters out of range.
+    """
+    settings = plan.config.inversion
+    layer = settings.layer or default_layer(network)
+    features_cell(network, layer)
+    return MindArmourInversion(layer, settings.iterations, settings.loss_weights, plan.session.seed("inversion"))
+
+
+def inversion_stage(plan: SubjectPlan, network: nn.Cell, subject_digest: str, judge: nn.Cell,
+                    judge_digest: str) -> StageResult:
+    """Invert the first training images (or members) of the subject and measure the result."""
+    attack = inversion_attack(plan, network)
+    rows = inverted_rows(plan)
+    inputs = {"subject": subject_digest, "judge": judge_digest, "data": plan.dataset.digest, "rows": stable_hash(rows),
+              "layer": attack.layer, "iterations": attack.iterations, "loss_weights": attack.loss_weights}
+
+    def compute(context: StageContext) -> dict[str, Any]:
+        return _invert(context, plan, attack, network, judge, rows)
+
+    return plan.session.run.stage(f"inversion-{plan.name}", "attacks", inputs, attack.seed, compute)
+
+
+def inverted_rows(plan: SubjectPlan) -> np.ndarray:
+    """Return the rows of the training split to invert: the first ones that the subject was trained on.
+
+    Raises:
+        InputError: fewer than one image is asked for, or more than there are.
+    """
+    members = plan.provided.members if plan.provided is not None else None
+    rows = np.arange(len(plan.dataset.y_train)) if members is None else np.sort(np.asarray(members))
+    wanted = plan.config.inversion.images
+    if not 1 <= wanted <= len(rows):
+        raise InputError(f"inversion.images is {wanted}; right is 1 to {len(rows)}")
+    return rows[:wanted]
+
+
+def _invert(context: StageContext, plan: SubjectPlan, attack: MindArmourInversion, network: nn.Cell,
+            judge: nn.Cell, rows: np.ndarray) -> dict[str, Any]:
+    """Attack, measure, and measure the controls beside it."""
+    images, labels = plan.dataset.x_train[rows], plan.dataset.y_train[rows]
+    result = attack.attack(network, images)
+    quality = measure(images, result.inversions, labels, judge, result.feature_mse)
+    mean_image = np.broadcast_to(plan.dataset.x_train.mean(axis=0, dtype=np.float64).astype(np.float32), images.shape)
+    controls = {"mean_image": measure(images, mean_image, labels, judge),
+                "original": measure(images, images, labels, judge)}
+    context.save_arrays(originals=images, inversions=result.inversions, rows=rows, **quality.values)
+    return {"attack": "mindarmour", "layer": attack.layer, "n": len(rows), "iterations": attack.iterations,
+            "loss_weights": attack.loss_weights, "judge": plan.config.judge.model,
+            "metrics": quality.as_json(), "dead": int(result.dead.sum()),
+            "controls": {name: control.as_json() for name, control in controls.items()},
+            "labels": labels.tolist(), "predicted": quality.predicted.tolist()}
+
+
+@dataclass(frozen=True)
+class MembershipPlan:
+    """Roles, subject and shadows of one membership attack. ``subject`` is None for a subject trained elsewhere."""
+
+    plan: SubjectPlan
+    split: Split
+    subject: TrainingTask | None
+    shadows: list[TrainingTask]
+
+    def tasks(self) -> list[TrainingTask]:
+        """Return everything that is to be trained."""
+        return ([] if self.subject is None else [self.subject]) + self.shadows
+
+
+def plan_membership(plan: SubjectPlan) -> MembershipPlan:
+    """Split the training data into roles and plan subject and shadows, all by one recipe and size.
+
+    Raises:
+        InputError: no members known, more samples asked for than there are, or a recipe that cannot work.
+    """
+    settings = plan.config.membership
+    sizes = {role: settings[role] for role in ROLES}
+    seed = plan.session.seed("split")
+    if plan.provided is None:
+        split = split_roles(plan.dataset, sizes, seed)
+        size_in = settings.target_in
+    elif plan.provided.members is None:
+        raise InputError(f"membership inference on '{plan.name}' needs to know what it was trained on: "
+                         "give the row numbers as --members indices.npy")
+    else:
+        split = split_around_members(plan.dataset, np.asarray(plan.provided.members), sizes, seed)
+        size_in = len(plan.provided.members)
+    recipe = plan.recipe(settings.training)
+    suppress = None
+    if recipe.method == "suppress":
+        whole = len(plan.dataset.y_train)
+        suppress = plan.suppress(settings.suppress)
+        if "mask_times" not in settings.suppress:
+            suppress = suppress.scaled(size_in, whole)
+    pairs = shadow_splits(split, "shadow_pool", settings.shadows, size_in, min(size_in, settings.target_out), seed)
+    shadows = [TrainingTask(plan, f"shadow{number}", recipe, suppress, rows_in, (rows_in, rows_out))
+               for number, (rows_in, rows_out) in enumerate(pairs)]
+    subject = None
+    if plan.provided is None:
+        subject = TrainingTask(plan, MEMBERSHIP, recipe, suppress, split.indices["target_in"])
+    return MembershipPlan(plan, split, subject, shadows)
+
+
+def membership_stage(planned: MembershipPlan) -> StageResult:
+    """Attack the membership subject with its shadows' answers."""
+    plan = planned.plan
+    training = AttackTraining(**plan.config.membership.attack)
+    shadows = [(task, task.run()) for task in planned.shadows]
+    network, digest = subject_network(planned)
+    inputs = {"subject": digest, "shadows": [result.digest for _, result in shadows],
+              "split": planned.split.digest, "attack": dict(plan.config.membership.attack)}
+    seed = plan.session.seed("membership")
+
+    def compute(context: StageContext) -> dict[str, Any]:
+        rows = np.concatenate([planned.split.indices[role] for role in ("target_in", "target_out")])
+        members = np.repeat([True, False], [len(planned.split.indices[role]) for role in ("target_in", "target_out")])
+        subject = Answers(Predictor(network)(plan.dataset.x_train[rows]), plan.dataset.y_train[rows], members)
+        attack = ShadowAttack(plan.dataset.num_classes, training, seed)
+        result = attack.run([task.answers(answer) for task, answer in shadows], subject)
+        context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
+        return membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
+
+    return plan.session.run.stage(f"membership-{plan.name}", "attacks", inputs, seed, compute)
+
+
+def membership_figures(result: Any, class_names: tuple[str, ...], shadows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return everything a report says of one membership attack, as JSON values."""
+    chosen = result.attacked
+    scores, members, predicted = result.scores[chosen], result.members[chosen], result.predicted[chosen]
+    n_in = int(members.sum())
+    return {"attack": "shadow", "n_shadows": len(shadows), "n_in": n_in, "n_out": len(members) - n_in,
+            "overall": report.figures(scores, members, predicted),
+            "per_class": report.per_class(scores, members, predicted, result.labels[chosen], class_names),
+            "skipped_classes": {class_names[label]: reason for label, reason in result.skipped.items()},
+            "attack_rows": {class_names[label]: rows for label, rows in result.attack_rows.items()},
+            "shadow_accuracy": [{"train": shadow["train_accuracy"]["value"], "test": shadow["test_accuracy"]["value"]}
+                                for shadow in shadows],
+            "detectable": report.detectable(n_in, len(members) - n_in),
+            "roc": report.roc(scores, members)}
+
+
+def subject_network(planned: MembershipPlan) -> tuple[nn.Cell, str]:
+    """Return the attacked network and the digest that identifies it."""
+    if planned.plan.provided is not None:
+        return planned.plan.provided.network, planned.plan.provided.digest
+    assert planned.subject is not None
+    result = planned.subject.run()
+    return planned.subject.network(result), result.digest

@@ -1,0 +1,205 @@
+"""``mindleak audit`` and ``mindleak attack``: train what is missing, attack, and write the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mindspore import nn
+
+from mindleak import config as configuration
+from mindleak import device
+from mindleak.errors import InputError
+from mindleak.evaluation.classification import accuracy
+from mindleak.jobs import document
+from mindleak.jobs.attacks import (
+    MembershipPlan,
+    inversion_attack,
+    inversion_stage,
+    inverted_rows,
+    judge_task,
+    membership_stage,
+    plan_membership,
+)
+from mindleak.jobs.findings import findings
+from mindleak.jobs.session import Session, open_session
+from mindleak.jobs.subjects import HEADLINE, Subject, SubjectPlan, TrainingTask, headline_task, subject_plans
+from mindleak.models.base import count_parameters
+from mindleak.reporting.html import render_report, write_json
+from mindleak.reporting.text import summary_table
+from mindleak.training.loop import Predictor
+
+ATTACKS = ("inversion", "membership")
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What an audit returns: the report's document and where its page lies."""
+
+    document: dict[str, Any]
+    path: Path
+
+
+class Audit:
+    """All stages of one audit, in the order in which they are needed."""
+
+    def __init__(self, session: Session, attacks: Sequence[str], provided: Subject | None = None) -> None:
+        self._session = session
+        self._plans = subject_plans(session, provided)
+        self._attacks = attacks
+        self._skipped: list[dict[str, str]] = []
+        self._memberships: dict[str, MembershipPlan] = {}
+        self._subjects: list[dict[str, Any]] = []
+        self._inversions: list[dict[str, Any]] = []
+        self._membership_results: list[dict[str, Any]] = []
+
+    def run(self) -> dict[str, Any] | None:
+        """Do all stages and return the audit document; None on processes other than the main one."""
+        started = time.perf_counter()
+        tasks = self._plan()
+        for task in tasks:
+            task.check()
+        self._train(tasks)
+        if not self._session.device.is_main:
+            return None
+        for plan in self._plans:
+            self._headline(plan)
+        for planned in self._memberships.values():
+            self._membership(planned)
+        body: dict[str, Any] = {"subjects": self._subjects, "inversion": self._inversions,
+                                "membership": self._membership_results, "skipped": self._skipped}
+        body["findings"] = findings(body, self._session.run.run_dir)
+        head = document.head(self._session, self._plans[0].dataset,
+                             {name: planned.split for name, planned in self._memberships.items()},
+                             time.perf_counter() - started)
+        return {**head, **body}
+
+    def _wants(self, attack: str, plan: SubjectPlan) -> bool:
+        """True if the attack was asked for and the configuration does not switch it off for this subject."""
+        return attack in self._attacks and bool(plan.config[attack].enabled)
+
+    def _plan(self) -> list[TrainingTask]:
+        """Return all trainings, checking on the way everything that can be known to fail."""
+        tasks: list[TrainingTask] = []
+        for plan in self._plans:
+            if plan.provided is None:
+                tasks.append(headline_task(plan))
+            if self._wants("inversion", plan):
+                inverted_rows(plan)
+                inversion_attack(plan, self._untrained(plan))
+                tasks.append(judge_task(plan))
+            if self._wants("membership", plan):
+                tasks += self._plan_membership(plan)
+        return list({task.stage_name: task for task in tasks}.values())
+
+    def _untrained(self, plan: SubjectPlan) -> nn.Cell:
+        """Return a network of the subject's architecture, to ask for its layers."""
+        return plan.provided.network if plan.provided is not None else plan.make_network(0)
+
+    def _plan_membership(self, plan: SubjectPlan) -> list[TrainingTask]:
+        """Plan a membership attack; among several attacks one that cannot be had is skipped with its reason."""
+        try:
+            planned = plan_membership(plan)
+        except InputError as error:
+            if plan.provided is None or plan.provided.members is not None or len(self._attacks) == 1:
+                raise
+            self._skipped.append({"subject": plan.name, "attack": "membership", "reason": str(error)})
+            return []
+        self._memberships[plan.name] = planned
+        return planned.tasks()
+
+    def _train(self, tasks: list[TrainingTask]) -> None:
+        """Train everything, dealt out over the processes of the job; results meet in the run directory."""
+        selected = self._session.device
+        for number, task in enumerate(tasks):
+            if number % selected.world_size == selected.rank:
+                task.run()
+        device.barrier()
+
+    def _headline(self, plan: SubjectPlan) -> None:
+        """Record the subject trained on everything, and invert it."""
+        identifier = f"{plan.name}-{HEADLINE}"
+        if plan.provided is None:
+            task = headline_task(plan)
+            result = task.run()
+            network, digest = task.network(result), result.digest
+            self._subjects.append(document.subject(identifier, plan, HEADLINE, task, result))
+        else:
+            network, digest = plan.provided.network, plan.provided.digest
+            self._subjects.append(self._provided_subject(plan))
+            identifier = plan.name
+        if not self._wants("inversion", plan):
+            return
+        judge = judge_task(plan)
+        judged = judge.run()
+        result = inversion_stage(plan, network, digest, judge.network(judged), judged.digest)
+        self._inversions.append(document.inversion(identifier, result, self._session.run.run_dir,
+                                                   judged.metrics["test_accuracy"]))
+
+    def _membership(self, planned: MembershipPlan) -> None:
+        """Record the membership subject, and attack it."""
+        plan = planned.plan
+        identifier = plan.name
+        if planned.subject is not None:
+            identifier = f"{plan.name}-{planned.subject.role}"
+            self._subjects.append(document.subject(identifier, plan, planned.subject.role, planned.subject,
+                                                   planned.subject.run()))
+        self._membership_results.append(document.membership(identifier, membership_stage(planned)))
+
+    def _provided_subject(self, plan: SubjectPlan) -> dict[str, Any]:
+        """Record a subject that was trained elsewhere, measured here."""
+        assert plan.provided is not None
+        data, network, members = plan.dataset, plan.provided.network, plan.provided.members
+        predict = Predictor(network)
+        seen = None if members is None else accuracy(predict(data.x_train[members]), data.y_train[members]).to_json()
+        return document.provided_subject(
+            plan, accuracy(predict(data.x_test), data.y_test).to_json(), seen, count_parameters(network))
+
+
+def run_audit(session: Session, attacks: Sequence[str] = ATTACKS,
+              provided: Subject | None = None) -> AuditReport | None:
+    """Run an audit and write ``report.json`` and ``report.html``; None on processes other than the main one."""
+    result = Audit(session, attacks, provided).run()
+    if result is None:
+        return None
+    run_dir = session.run.run_dir
+    write_json(result, run_dir)
+    path = render_report(result, run_dir, arrays_root=run_dir)
+    computed = sum(event.how == "computed" for event in session.run.log)
+    session.say("")
+    session.say(summary_table(result))
+    session.say("")
+    if computed == 0:
+        session.say(f"all {len(session.run.log)} stages were already done; only the report was rendered again")
+    session.say(f"report: {path}")
+    return AuditReport(result, path)
+
+
+def audit(subject: Subject, data: str = "digits", run_dir: str | Path | None = None,
+          attacks: Sequence[str] = ATTACKS, config: str | None = None, **settings: Any) -> AuditReport:
+    """Audit a network of your own from Python.
+
+    Args:
+        subject: the trained network and the rows it was trained on.
+        data: name of the data set.
+        run_dir: where results go; ``runs/<subject's name>-<seed>`` by default.
+        attacks: any of 'inversion', 'membership'.
+        config: a YAML file under the settings.
+        settings: configuration keys with ``__`` for the dot, e.g. ``membership__shadows=2``.
+
+    Raises:
+        InputError: as on the command line.
+    """
+    import json
+
+    assignments = [f"data.name={data}", f"name={subject.name}"]
+    assignments += [f"{key.replace('__', '.')}={json.dumps(value)}" for key, value in settings.items()]
+    merged = configuration.load(config, assignments)
+    session = open_session(merged, None if run_dir is None else str(run_dir), None, "mindleak.audit(…)")
+    report = run_audit(session, attacks, subject)
+    if report is None:
+        raise InputError("mindleak.audit returns a report on rank 0 only")
+    return report

@@ -1,0 +1,59 @@
+"""``mindleak data list | verify | download``."""
+
+from __future__ import annotations
+
+import os
+
+from tqdm import tqdm
+
+from mindleak.data import catalogue
+from mindleak.data.download import download
+from mindleak.data.verify import available, verify
+from mindleak.errors import InputError
+
+
+def run_list(data_dir: str | None) -> None:
+    """Print every data set of the catalogue, and whether it is there."""
+    places = {presence.name: presence for presence in available(data_dir)}
+    for entry in catalogue.describe():
+        presence = places.get(entry.name)
+        state = "-" if presence is None else ("here" if presence.present else "not here")
+        print(f"{entry.name:<14} {state:<9} {entry.origin}")
+        if presence is not None and presence.place:
+            print(f"{'':<14} {'':<9} {presence.place}")
+    if data_dir is None and not os.environ.get("MINDLEAK_DATA_DIR"):
+        print("no data directory: give --data_dir DIR or set MINDLEAK_DATA_DIR")
+
+
+def run_verify(name: str, data_dir: str | None) -> None:
+    """Print what each file of a data set is worth.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    checks = verify(name, data_dir)
+    for check in checks:
+        size = "" if check.size is None else f"{check.size:>11,} bytes"
+        print(f"{check.file:<32} {check.status:<14} {size:<18} {check.detail}".rstrip())
+    bad = [check for check in checks if not check.usable]
+    if bad:
+        raise InputError(f"data set '{name}': {len(bad)} of {len(checks)} files cannot be used, first "
+                         f"{bad[0].file}: {bad[0].status}; mindleak data download {name} fetches the set")
+
+
+def run_download(name: str, data_dir: str | None, mirrors: list[str]) -> None:
+    """Fetch a data set, with a progress bar per file on a terminal."""
+    bars: dict[str, tqdm] = {}
+
+    def show(file: str, done: int, total: int | None) -> None:
+        if file not in bars:
+            bars[file] = tqdm(total=total, unit="B", unit_scale=True, desc=file, disable=None)
+        bars[file].update(done - bars[file].n)
+
+    try:
+        deliveries = download(name, data_dir, mirrors=mirrors or None, progress=show)
+    finally:
+        for bar in bars.values():
+            bar.close()
+    for delivery in deliveries:
+        print(f"{'fetched' if delivery.fetched else 'already there'}: {delivery.path}")

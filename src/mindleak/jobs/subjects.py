@@ -1,0 +1,315 @@
+"""Subjects: where their networks come from, and the stages that train them and their shadows."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from easydict import EasyDict
+from mindspore import nn
+
+from mindleak import config as configuration
+from mindleak import device
+from mindleak.attacks.membership.shadow import Answers
+from mindleak.data.custom import read_rows
+from mindleak.data.dataset import Dataset
+from mindleak.data.splits import check_rows
+from mindleak.errors import InputError
+from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.session import Session
+from mindleak.models import registry
+from mindleak.models.base import count_parameters
+from mindleak.runs.digest import source_digest, stable_hash
+from mindleak.runs.stages import StageContext, StageResult
+from mindleak.training import checkpoint
+from mindleak.training.checkpoint import CheckpointFolder
+from mindleak.training.history import EpochPrinter
+from mindleak.training.loop import Predictor
+from mindleak.training.recipe import Recipe
+from mindleak.training.suppress import SuppressSettings, check_compatible, train_suppress
+from mindleak.training.trainer import TrainingData, TrainingResult, fingerprint, train_ordinary
+
+HEADLINE, MEMBERSHIP = "headline", "membership"
+SHADOW_VALIDATION = 1000
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained classifier of the user's own, plus exactly which samples it was trained on.
+
+    Attributes:
+        network: Cell from images (N, C, H, W) in [0, 1] to logits (N, classes).
+        members: row numbers of the training split that it was trained on; without them membership inference
+            is not possible.
+        name: what reports call it.
+        make: makes an untrained network of the same architecture, for shadows; the network's class by default.
+    """
+
+    network: nn.Cell
+    members: np.ndarray | None = None
+    name: str = "subject"
+    make: Callable[[], nn.Cell] | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the network's weights, its class's source and the members."""
+        digest = hashlib.sha256(type(self.network).__name__.encode())
+        try:
+            digest.update(inspect.getsource(type(self.network)).encode())
+        except (OSError, TypeError):
+            digest.update(b"source unknown")
+        for parameter in self.network.get_parameters():
+            digest.update(f"{parameter.name}{tuple(parameter.shape)}".encode())
+            digest.update(np.ascontiguousarray(parameter.asnumpy()).tobytes())
+        if self.members is not None:
+            digest.update(np.sort(np.asarray(self.members)).astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+@dataclass
+class SubjectPlan:
+    """One subject of a run: its own configuration, its data, and how to make its networks."""
+
+    session: Session
+    name: str
+    config: EasyDict
+    provided: Subject | None = None
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data at this subject's input size."""
+        return self.session.dataset(self.config.data)
+
+    @property
+    def model_label(self) -> str:
+        """What reports call the architecture."""
+        if self.provided is not None:
+            return type(self.provided.network).__name__
+        return str(self.config.model.name)
+
+    def make_network(self, seed: int) -> nn.Cell:
+        """Return an untrained network whose weights follow from ``seed``."""
+        shape, classes = self.dataset.image_shape, self.dataset.num_classes
+        if self.provided is None:
+            return registry.build(self.config.model.name, shape, classes, seed, model_options(self.config.model))
+        make = self.provided.make or type(self.provided.network)
+        with device.seeded(seed):
+            try:
+                network = make()
+            except TypeError as error:
+                raise InputError(f"subject '{self.name}': {make.__name__}() fails ({error}); shadows need a class "
+                                 "without required arguments, or Subject(make=…)") from error
+        registry.check_output(network, shape, classes, self.model_label)
+        return network
+
+    def recipe(self, overrides: dict[str, Any] | None = None) -> Recipe:
+        """Return the training recipe, with a membership section's overrides where given."""
+        return Recipe(**{**self.config.training, **(overrides or {})})
+
+    def suppress(self, overrides: dict[str, Any] | None = None) -> SuppressSettings:
+        """Return the suppress settings, with a membership section's overrides where given."""
+        return SuppressSettings(**{**self.config.suppress, **(overrides or {})})
+
+
+def model_options(model: EasyDict) -> dict[str, Any]:
+    """Return the constructor arguments that a registered network takes from its ``model`` section."""
+    if model.name not in registry.CLASSIFIERS:
+        return {}
+    accepted = inspect.signature(registry.CLASSIFIERS[model.name].__init__).parameters
+    return {key: model[key] for key in ("hidden_size", "layers", "sequence") if key in accepted}
+
+
+def subject_plans(session: Session, provided: Subject | None = None) -> list[SubjectPlan]:
+    """Return the subjects of the configuration: the named ones, or the one that it describes itself.
+
+    Raises:
+        InputError: a checkpoint or a members file that cannot be used.
+    """
+    config = session.config
+    if provided is not None:
+        return [SubjectPlan(session, provided.name, config, _checked(session, config, provided))]
+    if config.subjects:
+        plans = [(name, configuration.for_subject(config, name)) for name in config.subjects]
+    else:
+        label = Path(config.model.name.rpartition(":")[0] or config.model.name).stem
+        plans = [(f"{label}-{config.training.method}", config)]
+    return [SubjectPlan(session, name, own, _from_checkpoint(session, name, own)) for name, own in plans]
+
+
+def _from_checkpoint(session: Session, name: str, config: EasyDict) -> Subject | None:
+    """Load the subject that ``model.checkpoint`` names, if it names one."""
+    model = config.model
+    if model.checkpoint is None:
+        if model.members is not None:
+            raise InputError("model.members says what a checkpoint was trained on; give the checkpoint too (--ckpt)")
+        return None
+    data = session.dataset(config.data)
+    network = registry.build(model.name, data.image_shape, data.num_classes, 0, model_options(model))
+    checkpoint.load_weights(network, model.checkpoint)
+    members = None if model.members is None else _read_members(model.members, len(data.x_train))
+
+    def make() -> nn.Cell:
+        return registry.build(model.name, data.image_shape, data.num_classes, session.seed("make"),
+                              model_options(model))
+
+    return Subject(network, members, name, make if ":" not in model.name else None)
+
+
+def _read_members(path: str, available: int) -> np.ndarray:
+    """Read the rows of the training split that a checkpoint was trained on."""
+    return check_rows(read_rows(Path(path)), available, f"members file '{path}'")
+
+
+def _checked(session: Session, config: EasyDict, subject: Subject) -> Subject:
+    """Check a subject that came from Python against the data."""
+    data = session.dataset(config.data)
+    registry.check_output(subject.network, data.image_shape, data.num_classes, subject.name)
+    if subject.members is not None:
+        check_rows(np.asarray(subject.members), len(data.x_train), f"members of '{subject.name}'")
+    return subject
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One network to be trained as a stage: which subject, in which role, on which rows.
+
+    ``rows`` None means the whole training split. ``queries`` are rows whose logits the stage keeps: a shadow's
+    in and out. Shadows keep no checkpoint.
+    """
+
+    plan: SubjectPlan
+    role: str
+    recipe: Recipe
+    suppress: SuppressSettings | None
+    rows: np.ndarray | None = None
+    queries: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def stage_name(self) -> str:
+        """Name of the stage and of its checkpoint folder."""
+        return f"train-{self.plan.name}-{self.role}"
+
+    @property
+    def seed(self) -> int:
+        """Seed of initialisation and shuffling: equal for ordinary and suppressed twins, so they are paired."""
+        return self.plan.session.seed("train", self.plan.model_label, self.role)
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Folder of this network's checkpoints."""
+        return self.plan.session.ckpt_dir / f"{self.plan.name}-{self.role}"
+
+    @property
+    def prefix(self) -> str:
+        """First part of the checkpoints' names: the architecture."""
+        label = self.plan.model_label
+        return Path(label.rpartition(":")[0] or label).stem
+
+    def latest_checkpoint(self, best: bool = False) -> Path | None:
+        """Return the last or the best checkpoint that training has left, if any."""
+        return CheckpointFolder(self.checkpoint_dir, self.prefix, 0).latest(best)
+
+    def check(self) -> None:
+        """Raise InputError for what can be known to fail before any work is done."""
+        samples = len(self.plan.dataset.y_train) if self.rows is None else len(self.rows)
+        self.recipe.steps_per_epoch(samples)
+        if self.suppress is not None:
+            check_compatible(self.recipe, self.suppress, samples)
+
+    def run(self, resume: bool = True) -> StageResult:
+        """Train, or return what an earlier call has trained."""
+        rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
+        inputs = {"model": self._architecture(), "training": self.recipe.as_dict(),
+                  "suppress": self.suppress.as_dict() if self.suppress else None, "data": rows,
+                  "queries": None if self.queries is None else [stable_hash(side) for side in self.queries]}
+        return self.plan.session.run.stage(self.stage_name, "training", inputs, self.seed,
+                                           lambda context: self._compute(context, resume))
+
+    def network(self, result: StageResult) -> nn.Cell:
+        """Return the trained network of a finished stage."""
+        network = self.plan.make_network(self.seed)
+        checkpoint.load_weights(network, result.external["checkpoint"])
+        return network
+
+    def answers(self, result: StageResult) -> Answers:
+        """Return a finished shadow's logits on its in and out samples."""
+        assert self.queries is not None
+        labels = self.plan.dataset.y_train[np.concatenate(self.queries)]
+        members = np.repeat([True, False], [len(side) for side in self.queries])
+        return Answers(result.arrays["logits"], labels, members)
+
+    def _architecture(self) -> dict[str, Any]:
+        """Return what identifies the untrained network."""
+        if self.plan.provided is not None:
+            return {"provided": self.plan.provided.digest}
+        model = self.plan.config.model
+        source = registry.file_source(model.name)
+        return {"name": model.name, "source": source, **model_options(model)}
+
+    def _compute(self, context: StageContext, resume: bool) -> dict[str, Any]:
+        """Train and measure; the stage's work."""
+        data = self._data()
+        folder = context.work_dir if self.queries is not None else self.checkpoint_dir
+        checkpoints = CheckpointFolder(folder, self.prefix, self.recipe.steps_per_epoch(len(data.x)))
+        trained = self._train(data, checkpoints, resume)
+        result = {"history": [asdict(record) for record in trained.history],
+                  "parameters": count_parameters(trained.network), "n_train": len(data.x),
+                  "suppress": trained.suppress}
+        predict = Predictor(trained.network)
+        if self.queries is not None:
+            logits = [predict(self.plan.dataset.x_train[side]) for side in self.queries]
+            context.save_arrays(logits=np.concatenate(logits))
+            labels = [self.plan.dataset.y_train[side] for side in self.queries]
+            result["train_accuracy"], result["test_accuracy"] = (
+                accuracy(answers, truth).to_json() for answers, truth in zip(logits, labels))
+            return result
+        assert trained.last is not None
+        context.refer("checkpoint", trained.last)
+        if trained.best is not None:
+            context.refer("best_checkpoint", trained.best)
+        result["train_accuracy"] = accuracy(predict(data.x), data.y).to_json()
+        dataset = self.plan.dataset
+        result["test_accuracy"] = accuracy(predict(dataset.x_test), dataset.y_test).to_json()
+        return result
+
+    def _data(self) -> TrainingData:
+        """Return what to train on; shadows are watched on a part of their own out samples."""
+        dataset = self.plan.dataset
+        if self.rows is None:
+            return TrainingData(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, dataset.digest)
+        x, y = dataset.x_train[self.rows], dataset.y_train[self.rows]
+        digest = stable_hash([dataset.digest, self.rows])
+        if self.queries is None:
+            return TrainingData(x, y, dataset.x_test, dataset.y_test, digest)
+        watched = self.queries[1][:SHADOW_VALIDATION]
+        return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
+
+    def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
+        """Train by the recipe's method, continuing an interrupted ordinary training."""
+        session = self.plan.session
+        network = self.plan.make_network(self.seed)
+        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.recipe.epochs, session.device.is_main)
+        if self.suppress is not None:
+            if checkpoints.latest(best=True) is not None:
+                session.say(f"[{self.plan.name} {self.role}] an interrupted suppress training starts again from its "
+                            "beginning: MindArmour's masks are in no checkpoint")
+            checkpoints.clear()
+            return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints)
+        version = source_digest(["training"])
+        last = checkpoints.latest()
+        if last is not None and not (
+                resume and checkpoint.belongs_to(last, fingerprint(self.recipe, data, self.seed, version))):
+            checkpoints.clear()
+        return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, version)
+
+
+def headline_task(plan: SubjectPlan) -> TrainingTask:
+    """Return the training of the subject on the whole training split."""
+    recipe = plan.recipe()
+    return TrainingTask(plan, HEADLINE, recipe, plan.suppress() if recipe.method == "suppress" else None)

@@ -1,0 +1,69 @@
+"""``mindleak train``: train one subject on the whole training split, with history, curves and checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mindleak.errors import InputError
+from mindleak.jobs import document
+from mindleak.jobs.session import Session
+from mindleak.jobs.subjects import HEADLINE, SubjectPlan, TrainingTask, headline_task, subject_plans
+from mindleak.reporting.canvas import png_bytes
+from mindleak.reporting.charts import curves_figure
+from mindleak.reporting.wording import Subjects
+from mindleak.runs.atomic import atomic_write_bytes
+from mindleak.runs.stages import StageResult
+from mindleak.training.history import EpochRecord, write_history
+
+
+def run_train(session: Session, resume: bool, restart: bool) -> None:
+    """Train every subject of the configuration.
+
+    Raises:
+        InputError: an unfinished training lies in the checkpoint folder and neither ``resume`` nor ``restart``
+            says what to do with it.
+    """
+    for plan in subject_plans(session):
+        if plan.provided is not None:
+            raise InputError("training makes its own checkpoint; leave --ckpt away")
+        task = headline_task(plan)
+        task.check()
+        _refuse_to_overwrite(session, task, resume, restart)
+        result = task.run(resume)
+        if session.device.is_main:
+            _report(session, plan, task, result)
+
+
+def _refuse_to_overwrite(session: Session, task: TrainingTask, resume: bool, restart: bool) -> None:
+    """Ask what to do with an unfinished training rather than lose it."""
+    last = task.latest_checkpoint()
+    unfinished = last is not None and f"-{task.recipe.epochs}_" not in last.name
+    if unfinished and not (resume or restart):
+        raise InputError(f"'{last}' is an unfinished training; --resume continues it, --restart starts over")
+
+
+def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: StageResult) -> None:
+    """Write history and curves into the run directory and say where everything is."""
+    record = document.subject(f"{plan.name}-{HEADLINE}", plan, HEADLINE, task, result)
+    history = session.run.run_dir / f"{plan.name}-history.csv"
+    write_history(history, [EpochRecord(**epoch) for epoch in record["history"]])
+    figure = curves_figure(record, Subjects({"subjects": [record], "inversion": [], "membership": []}))
+    curves = session.run.run_dir / f"{plan.name}-curves.png"
+    if figure is not None:
+        atomic_write_bytes(curves, png_bytes(figure))
+    accuracy = record["test_accuracy"]
+    session.say(f"{plan.name}: {'already trained' if result.cached else 'trained'}; test accuracy "
+                f"{accuracy['value']:.4f} ({accuracy['ci'][0]:.4f} to {accuracy['ci'][1]:.4f}, n {accuracy['n']})")
+    if record["sparsity"] is not None:
+        _say_sparsity(session, record["sparsity"])
+    session.say(f"checkpoint: {record['checkpoint']}")
+    session.say(f"history: {history}  curves: {curves}")
+
+
+def _say_sparsity(session: Session, sparsity: dict[str, Any]) -> None:
+    """Print the zeros per masked layer beside the target and what its floor allows."""
+    for layer in sparsity["layers"]:
+        session.say(f"  {layer['name']:<24} {layer['zeros']:>7} of {layer['size']:>7} zero, {layer['fraction']:.4f} "
+                    f"(target {layer['target']:.2f}, reachable {layer['reachable']:.4f})")
+    session.say(f"  {'all masked weights':<24} {sparsity['overall']:.4f} zero after {sparsity['mask_updates']} "
+                "mask updates")

@@ -1,0 +1,67 @@
+"""The contract of a classifier Cell: logits, named layers, and the network up to one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mindspore import Tensor, nn
+
+from mindleak.errors import InputError, nearest
+
+LOGITS = "logits"
+
+
+class Classifier(nn.Cell):
+    """A network from images to logits whose layers have names.
+
+    Subclasses set ``layer_names`` (in order of computation, the last one being the logits) and
+    ``input_shape`` (C, H, W), and write ``forward_to``. A layer's output is taken after its activation;
+    ``<layer>.pre`` is the same before it.
+    """
+
+    layer_names: tuple[str, ...] = (LOGITS,)
+    input_shape: tuple[int, int, int]
+    num_classes: int
+
+    def forward_to(self, x: Tensor, layer: str) -> Tensor:
+        """Compute the output of ``layer`` for images ``x`` (N, C, H, W).
+
+        ``layer`` is a constant to the graph compiler, so the branches cost nothing at run time.
+        """
+        raise NotImplementedError
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return logits (N, num_classes) for images (N, C, H, W) in [0, 1]."""
+        return self.forward_to(x, LOGITS)
+
+    def until(self, layer: str) -> nn.Cell:
+        """Return a Cell that maps images to the output of ``layer`` and shares this network's parameters.
+
+        Raises:
+            InputError: the network has no such layer.
+        """
+        if layer not in self.layer_names:
+            raise InputError(f"layer '{layer}' does not exist in {type(self).__name__}"
+                             + nearest(layer, self.layer_names))
+        return LayerOutput(self, layer)
+
+
+class LayerOutput(nn.Cell):
+    """A classifier cut off after one of its layers.
+
+    ``auto_prefix=False`` keeps the shared parameters' names as they are.
+    """
+
+    def __init__(self, network: Any, layer: str) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.layer = layer
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return the layer's output for images (N, C, H, W)."""
+        return self.network.forward_to(x, self.layer)
+
+
+def count_parameters(network: nn.Cell) -> int:
+    """Return the number of trainable numbers in ``network``."""
+    return sum(int(parameter.size) for parameter in network.trainable_params())

@@ -1,0 +1,98 @@
+"""LeNet5 in two readings: MindArmour's (seed 002) and the one of seed 003."""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn
+from mindspore.common.initializer import TruncatedNormal
+
+from mindleak.errors import InputError
+from mindleak.models.base import Classifier
+
+
+class _LeNet5Layers(Classifier):
+    """The order of computation that both readings share; subclasses make the layers."""
+
+    layer_names = ("conv1.pre", "conv1", "conv2.pre", "conv2", "fc1.pre", "fc1", "fc2.pre", "fc2", "logits")
+
+    def __init__(self, input_shape: tuple[int, int, int], num_classes: int) -> None:
+        super().__init__()
+        self.input_shape = input_shape
+        self.num_classes = num_classes
+        self.relu = nn.ReLU()
+        self.max_pool2d = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.flatten = nn.Flatten()
+
+    def forward_to(self, x: Tensor, layer: str) -> Tensor:
+        """See Classifier.forward_to."""
+        x = self.conv1(x)
+        if layer == "conv1.pre":
+            return x
+        x = self.relu(x)
+        if layer == "conv1":
+            return x
+        x = self.conv2(self.max_pool2d(x))
+        if layer == "conv2.pre":
+            return x
+        x = self.relu(x)
+        if layer == "conv2":
+            return x
+        x = self.fc1(self.flatten(self.max_pool2d(x)))
+        if layer == "fc1.pre":
+            return x
+        x = self.relu(x)
+        if layer == "fc1":
+            return x
+        x = self.fc2(x)
+        if layer == "fc2.pre":
+            return x
+        x = self.relu(x)
+        if layer == "fc2":
+            return x
+        return self.fc3(x)
+
+
+class LeNet5(_LeNet5Layers):
+    """MindArmour's LeNet5: valid 5x5 convolutions without bias, all weights TruncatedNormal(0.02).
+
+    Shape: (N, channels, 32, 32) → (N, num_classes); 61,684 parameters for one channel and ten classes.
+    Other image sizes from 16 pixels on are possible; fc1 grows with them.
+    Source: the MindArmour example network that seed 002 trains.
+    """
+
+    def __init__(self, input_shape: tuple[int, int, int] = (1, 32, 32), num_classes: int = 10) -> None:
+        super().__init__(input_shape, num_classes)
+        channels, height, width = input_shape
+        if min(height, width) < 16:
+            raise InputError(f"lenet5 needs images of at least 16x16 pixels, got {height}x{width}; "
+                             "set data.image_size=32")
+        side = [((size - 4) // 2 - 4) // 2 for size in (height, width)]
+        self.conv1 = nn.Conv2d(channels, 6, 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
+        self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
+        self.fc1 = _dense(16 * side[0] * side[1], 120)
+        self.fc2 = _dense(120, 84)
+        self.fc3 = _dense(84, num_classes)
+
+
+class LeNet5Bias(_LeNet5Layers):
+    """LeNet5 of seed 003: padding 2 at the first convolution, biases everywhere, MindSpore's default init.
+
+    Shape: (N, channels, 28, 28) → (N, num_classes); 61,706 parameters for one channel and ten classes.
+    """
+
+    def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10) -> None:
+        super().__init__(input_shape, num_classes)
+        channels, height, width = input_shape
+        if min(height, width) < 12:
+            raise InputError(f"lenet5_bias needs images of at least 12x12 pixels, got {height}x{width}; "
+                             "set data.image_size=28")
+        side = [(size // 2 - 4) // 2 for size in (height, width)]
+        self.conv1 = nn.Conv2d(channels, 6, 5, pad_mode="pad", padding=2, has_bias=True)
+        self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid", has_bias=True)
+        self.fc1 = nn.Dense(16 * side[0] * side[1], 120)
+        self.fc2 = nn.Dense(120, 84)
+        self.fc3 = nn.Dense(84, num_classes)
+
+
+def _dense(inputs: int, outputs: int) -> nn.Dense:
+    """Return a dense layer with weight and bias drawn from TruncatedNormal(0.02)."""
+    return nn.Dense(inputs, outputs, weight_init=TruncatedNormal(0.02), bias_init=TruncatedNormal(0.02))

@@ -1,0 +1,50 @@
+"""LSTM-RNN of seed 000: an image read as a sequence, the last step classified."""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn
+
+from mindleak.errors import InputError
+from mindleak.models.base import Classifier
+
+SEQUENCES = ("rows", "channels")
+
+
+class LSTMRNN(Classifier):
+    """LSTM over an image, last step → Dense (seed 000; METHODS.md §6).
+
+    ``sequence="rows"`` reads (N, C, H, W) as H steps of C·W numbers (the document's classifier);
+    ``"channels"`` reads it as C steps of H·W numbers (the model its membership attack uses).
+
+    Shape: (N, C, H, W) → (N, num_classes). Layers: ``lstm`` (all steps, (N, T, hidden)),
+    ``last`` (hidden state of the last step, (N, hidden)), ``logits``.
+    """
+
+    layer_names = ("lstm", "last", "logits")
+
+    def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10,
+                 hidden_size: int = 128, layers: int = 1, sequence: str = "rows") -> None:
+        super().__init__()
+        if sequence not in SEQUENCES:
+            raise InputError(f"model.sequence '{sequence}' is unknown; one of {', '.join(SEQUENCES)}")
+        self.input_shape = input_shape
+        self.num_classes = num_classes
+        self.by_rows = sequence == "rows"
+        channels, height, width = input_shape
+        self.steps = height if self.by_rows else channels
+        self.step_size = channels * width if self.by_rows else height * width
+        self.lstm = nn.LSTM(self.step_size, hidden_size, layers, batch_first=True)
+        self.fc = nn.Dense(hidden_size, num_classes)
+
+    def forward_to(self, x: Tensor, layer: str) -> Tensor:
+        """See Classifier.forward_to."""
+        if self.by_rows:
+            x = x.transpose((0, 2, 1, 3))
+        x = x.reshape((x.shape[0], self.steps, self.step_size))
+        x, _ = self.lstm(x)
+        if layer == "lstm":
+            return x
+        x = x[:, -1, :]
+        if layer == "last":
+            return x
+        return self.fc(x)

@@ -1,0 +1,105 @@
+"""Networks by name, and networks of the user's own from a Python file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindleak import device
+from mindleak.errors import InputError, nearest
+from mindleak.models.fcnet import FCNet
+from mindleak.models.lenet5 import LeNet5, LeNet5Bias
+from mindleak.models.recurrent import LSTMRNN
+
+CLASSIFIERS: dict[str, type[nn.Cell]] = {"lenet5": LeNet5, "lenet5_bias": LeNet5Bias, "lstm_rnn": LSTMRNN}
+ATTACK_MODELS: dict[str, type[nn.Cell]] = {"fcnet": FCNet}
+
+
+def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: int,
+          options: Mapping[str, Any] | None = None) -> nn.Cell:
+    """Make a freshly initialised classifier; equal seeds give bit-equal weights.
+
+    Args:
+        name: a registered name, or ``path/to/net.py:ClassName`` for a Cell of the user's own, which is
+            called without arguments.
+        input_shape: (C, H, W) of the images.
+        num_classes: width of the logits.
+        seed: everything random in the initialisation follows from it.
+        options: further constructor arguments of a registered network (``hidden_size``, …).
+
+    Raises:
+        InputError: unknown name or option, a file that does not import, or logits of another shape.
+    """
+    with device.seeded(seed):
+        if ":" in name:
+            network = _load_class(name)()
+        elif name in CLASSIFIERS:
+            network = CLASSIFIERS[name](input_shape=input_shape, num_classes=num_classes, **(options or {}))
+        else:
+            raise InputError(f"model '{name}' is unknown{nearest(name, CLASSIFIERS)} "
+                             "(a model of your own: path/to/net.py:ClassName)")
+    network.set_train(False)
+    check_output(network, input_shape, num_classes, name)
+    return network
+
+
+def check_output(network: nn.Cell, input_shape: tuple[int, int, int], num_classes: int, name: str) -> None:
+    """Refuse a network that does not map (2, C, H, W) to (2, num_classes) logits.
+
+    Raises:
+        InputError: the call fails, or the shape differs.
+    """
+    try:
+        logits = network(Tensor(np.zeros((2, *input_shape), np.float32)))
+        shape = tuple(logits.shape)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"model '{name}' fails on images of shape {input_shape}: {first_line(error)}") from error
+    if shape != (2, num_classes):
+        raise InputError(f"model '{name}' returns shape {shape} for 2 images; right is (2, {num_classes}) logits")
+
+
+def file_source(name: str) -> str | None:
+    """Return the SHA-256 of the file behind ``path/to/net.py:ClassName``; None for a registered name."""
+    file = name.rpartition(":")[0]
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text that says something, with the exception's name."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _load_class(reference: str) -> type[nn.Cell]:
+    """Import ``path/to/net.py:ClassName``."""
+    file, _, class_name = reference.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"model file '{file}' does not exist (form: path/to/net.py:ClassName)")
+    module_name = f"mindleak_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"model file '{file}' is no Python file (form: path/to/net.py:ClassName)")
+    module = importlib.util.module_from_spec(spec)
+    # MindSpore's graph parser looks the source up through sys.modules.
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"model file '{file}' does not import: {first_line(error)}") from error
+    found = getattr(module, class_name, None)
+    cells = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Cell)]
+    if found is None:
+        raise InputError(f"model file '{file}' has no class '{class_name}'{nearest(class_name, cells)}")
+    if not (isinstance(found, type) and issubclass(found, nn.Cell)):
+        raise InputError(f"'{class_name}' in '{file}' is no mindspore.nn.Cell")
+    return found

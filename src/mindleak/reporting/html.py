@@ -1,0 +1,170 @@
+"""The report page: one self-contained HTML file from one audit document.
+
+No script but the one that unfolds the details for printing, no font, image or style from elsewhere; follows the
+reader's light or dark setting; prints on A4. Everything in the document is escaped: names and configuration are
+the user's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mindleak.reporting import tables
+from mindleak.reporting.illustrations import Gallery
+from mindleak.reporting.palette import css_variables
+from mindleak.reporting.wording import Subjects, count, duration
+from mindleak.runs.atomic import atomic_json, atomic_write_text, plain
+
+SCHEMA = 1
+_TEMPLATES = Path(__file__).parent / "templates"
+_VERSION_KEYS = (
+    "mindleak",
+    "mindspore",
+    "mindarmour",
+    "numpy",
+    "python",
+    "platform",
+    "device_target",
+    "threads",
+    "seed",
+)
+
+
+def write_json(document: Mapping[str, Any], run_dir: Path) -> Path:
+    """Write the document to ``run_dir/report.json`` atomically and return its path.
+
+    Raises:
+        ValueError: a number is not finite (a Metric states null and a reason instead) or the schema is not 1.
+        InputError: the folder cannot be written.
+    """
+    _check_schema(document)
+    return atomic_json(Path(run_dir) / "report.json", document)
+
+
+def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Path) -> Path:
+    """Write ``figures/*.png``, then ``report.html``, each atomically; return the path of the page.
+
+    Args:
+        document: the audit document, schema 1.
+        run_dir: where the page and the figures go; made where missing.
+        arrays_root: the folder that the ``arrays`` entries of the inversions are relative to.
+
+    Raises:
+        InputError: a picture file is missing or damaged, or the folder cannot be written.
+        ValueError: the document's schema is not 1.
+    """
+    _check_schema(document)
+    document = plain(document)
+    subjects = Subjects(document)
+    gallery = Gallery(document, subjects, Path(run_dir), Path(arrays_root))
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        title=document["title"],
+        created=document["created"],
+        facts=_facts(document),
+        findings=document["findings"],
+        theme=list(css_variables().values()),
+        tables=_tables(document, subjects),
+        per_class=[tables.per_class(r, subjects) for r in document["membership"] if r["per_class"]],
+        summary_figure=gallery.summary(),
+        roc=gallery.roc(),
+        inversions=gallery.inversions(),
+        curves=gallery.curves(),
+        config=yaml.safe_dump(document["config"], sort_keys=False, allow_unicode=True, width=100),
+        provenance=_provenance(document["provenance"]),
+    )
+    return atomic_write_text(Path(run_dir) / "report.html", page)
+
+
+def _check_schema(document: Mapping[str, Any]) -> None:
+    if document.get("schema") != SCHEMA:
+        raise ValueError(f"audit document has schema {document.get('schema')!r}, this version reads {SCHEMA}")
+
+
+def _tables(document: Mapping[str, Any], subjects: Subjects) -> dict[str, Optional[tables.Table]]:
+    """Build every table; one without a cell is None, and the template leaves its place out."""
+    builders = (
+        tables.summary,
+        tables.inversion,
+        tables.membership,
+        tables.shadows,
+        tables.detectable,
+        tables.sparsity,
+        tables.training,
+        tables.skipped,
+        tables.stages,
+    )
+    made = {build.__name__: build(document, subjects) for build in builders}
+    return {name: table if table.filled else None for name, table in made.items()}
+
+
+def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say in a few pairs what was audited, on which data, how long it took."""
+    provenance = document["provenance"]
+    data = provenance.get("data") or {}
+    shape = "×".join(str(side) for side in data.get("image_shape", []))
+    facts = [
+        (
+            "Data",
+            f"{data['name']}, {count(data['n_train'])} training and {count(data['n_test'])} test images"
+            f" of {shape}, {data['num_classes']} classes",
+        )
+        if data
+        else None,
+        ("Subjects", _subject_names(document)),
+        ("Attacks", ", ".join(_attack_names(document))),
+        ("Run", f"seed {provenance['seed']}, {provenance['device_target']}, {duration(provenance['seconds_total'])}")
+        if "seconds_total" in provenance
+        else None,
+        ("Made", f"{document['created']} by mindleak {provenance.get('mindleak', '')}".strip()),
+    ]
+    return [fact for fact in facts if fact and fact[1]]
+
+
+def _attack_names(document: Mapping[str, Any]) -> list[str]:
+    inversion = [f"inversion ({entry['attack']}, layer {entry['layer']})" for entry in document["inversion"]]
+    membership = [
+        f"membership ({result['attack']}, {result['n_shadows']} shadows)" for result in document["membership"]
+    ]
+    return list(dict.fromkeys([*inversion, *membership]))
+
+
+def _subject_names(document: Mapping[str, Any]) -> str:
+    """Name the recipes, then how many subjects there are in each role."""
+    recipes = dict.fromkeys(f"{subject['model']} · {subject['training']}" for subject in document["subjects"])
+    roles = Counter(subject["role"] for subject in document["subjects"])
+    counted = " and ".join(f"{number} {role}" for role, number in roles.items())
+    plural = "s" if sum(roles.values()) > 1 else ""
+    return f"{', '.join(recipes)}: {counted} subject{plural}" if roles else ""
+
+
+def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Flatten versions, data and split to pairs, in the order a reader would ask for them."""
+    pairs = [(key, provenance[key]) for key in ("command", *_VERSION_KEYS) if key in provenance]
+    for group in ("data", "split"):
+        for key, value in (provenance.get(group) or {}).items():
+            if isinstance(value, Mapping):
+                pairs += [(f"{group}: {key}: {name}", item) for name, item in value.items()]
+            else:
+                pairs.append((f"{group}: {key}", value))
+    return [(key.replace("_", " "), _written(value)) for key, value in pairs]
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "not recorded"}[value]
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,188 @@
+"""Checkpoints in MindSpore's format: weights, optimiser, schedule history and epoch in one file.
+
+Files are named as MindSpore names them, ``<prefix>-<epoch>_<steps>.ckpt``. Loading reads MindSpore's protobuf
+format only; weights stand under their plain names, everything else under ``mindleak.``, so any MindSpore
+program can load the weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+
+from mindleak.errors import InputError
+from mindleak.models.registry import first_line
+from mindleak.quiet import quiet_stderr
+from mindleak.training.history import FIELDS, EpochRecord
+
+_OWN = "mindleak."
+_OPTIMIZER = "mindleak.optimizer."
+_HISTORY = "mindleak.history"
+_FINGERPRINT = "mindleak.fingerprint"
+
+
+def save(path: Path, network: nn.Cell, optimizer: nn.Optimizer | None = None,
+         history: Sequence[EpochRecord] = (), fingerprint: str = "") -> None:
+    """Write a checkpoint atomically.
+
+    Args:
+        path: target, ending in ``.ckpt``.
+        network: its parameters are saved under their own names.
+        optimizer: its state (moments, learning rate, step) is saved too.
+        history: the epochs so far; a resumed schedule is computed from it.
+        fingerprint: identifies data, recipe and seed, so that a resume cannot continue another run.
+
+    Raises:
+        InputError: the folder cannot be written or the disk is full; nothing half-written stays.
+    """
+    entries = [{"name": parameter.name, "data": parameter} for parameter in network.get_parameters()]
+    if optimizer is not None:
+        entries += [{"name": _OPTIMIZER + name, "data": parameter}
+                    for name, parameter in _optimizer_state(network, optimizer)]
+    if history:
+        table = np.array([astuple(record) for record in history], np.float64)
+        entries.append({"name": _HISTORY, "data": Tensor(table)})
+    if fingerprint:
+        code = np.frombuffer(fingerprint.encode(), np.uint8).astype(np.int32)
+        entries.append({"name": _FINGERPRINT, "data": Tensor(code)})
+    _write_atomically(path, entries)
+
+
+def _write_atomically(path: Path, entries: list[dict[str, object]]) -> None:
+    """Save under a temporary name, flush to disk, rename."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.ckpt")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with quiet_stderr():
+            ms.save_checkpoint(entries, str(temporary))
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"checkpoint '{path}' cannot be written: {first_line(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _optimizer_state(network: nn.Cell, optimizer: nn.Optimizer) -> list[tuple[str, Parameter]]:
+    """Return the optimiser's own parameters by a name that is unique and stable."""
+    weights = {id(parameter) for parameter in network.get_parameters()}
+    return [(parameter.name, parameter) for parameter in optimizer.get_parameters() if id(parameter) not in weights]
+
+
+def read(path: str | Path) -> dict[str, np.ndarray]:
+    """Read all arrays of a checkpoint by name.
+
+    Raises:
+        InputError: the file is missing, damaged, or no MindSpore checkpoint.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"checkpoint '{path}' does not exist")
+    if file.suffix != ".ckpt":
+        raise InputError(f"checkpoint '{path}' does not end in .ckpt; only MindSpore's format is read")
+    try:
+        with quiet_stderr():
+            loaded = ms.load_checkpoint(str(file))
+    except Exception as error:
+        raise InputError(f"checkpoint '{path}' is damaged or no MindSpore checkpoint: {first_line(error)}") from error
+    return {name: parameter.asnumpy() for name, parameter in loaded.items()}
+
+
+def load_weights(network: nn.Cell, path: str | Path) -> None:
+    """Set the network's parameters from a checkpoint, all of them or none.
+
+    Names with the prefix ``networks.`` (left by MindArmour's suppress controller) are understood.
+
+    Raises:
+        InputError: the file is damaged, of another architecture, or holds numbers that are not finite.
+    """
+    arrays = {name.removeprefix("networks."): array for name, array in read(path).items()
+              if not name.startswith(_OWN)}
+    parameters = {parameter.name: parameter for parameter in network.get_parameters()}
+    for name, parameter in parameters.items():
+        if name not in arrays:
+            raise InputError(f"checkpoint '{path}' is of another architecture: it lacks '{name}'")
+        if tuple(arrays[name].shape) != tuple(parameter.shape):
+            raise InputError(f"checkpoint '{path}' is of another architecture: '{name}' has shape "
+                             f"{tuple(arrays[name].shape)}, the network needs {tuple(parameter.shape)}")
+        if not np.isfinite(arrays[name]).all():
+            raise InputError(f"checkpoint '{path}' holds numbers that are not finite in '{name}'")
+    for name, parameter in parameters.items():
+        parameter.set_data(Tensor(arrays[name].astype(parameter.asnumpy().dtype)))
+
+
+def resume(path: str | Path, network: nn.Cell, optimizer: nn.Optimizer, fingerprint: str) -> list[EpochRecord]:
+    """Bring network and optimiser to where the checkpoint's training was; return the epochs done.
+
+    Raises:
+        InputError: the checkpoint belongs to other data, another recipe or seed, or cannot be resumed.
+    """
+    arrays = read(path)
+    if _FINGERPRINT not in arrays or _HISTORY not in arrays:
+        raise InputError(f"checkpoint '{path}' holds weights only; --resume needs one that training wrote")
+    if _fingerprint_of(arrays) != fingerprint:
+        raise InputError(f"checkpoint '{path}' comes from other data, another recipe, seed or version; "
+                         "resume with the configuration it was made with")
+    load_weights(network, path)
+    for name, parameter in _optimizer_state(network, optimizer):
+        parameter.set_data(Tensor(arrays[_OPTIMIZER + name].astype(parameter.asnumpy().dtype)))
+    return [EpochRecord(int(row[0]), *map(float, row[1:len(FIELDS)])) for row in arrays[_HISTORY]]
+
+
+def belongs_to(path: Path, fingerprint: str) -> bool:
+    """Return whether a checkpoint is whole and was written by the training that ``fingerprint`` identifies."""
+    try:
+        return _fingerprint_of(read(path)) == fingerprint
+    except InputError:
+        return False
+
+
+def _fingerprint_of(arrays: dict[str, np.ndarray]) -> str:
+    """Return the fingerprint in a checkpoint, or nothing."""
+    return bytes(arrays[_FINGERPRINT].astype(np.uint8)).decode() if _FINGERPRINT in arrays else ""
+
+
+class CheckpointFolder:
+    """Best and last checkpoints of one training run, e.g. ``lenet5-10_1875.ckpt``, ``lenet5_best-8_1875.ckpt``."""
+
+    def __init__(self, folder: Path, prefix: str, steps_per_epoch: int) -> None:
+        self.folder = folder
+        self._prefix = prefix
+        self._steps = steps_per_epoch
+
+    def path(self, epoch: int, best: bool = False) -> Path:
+        """Return the name of the checkpoint after ``epoch``."""
+        return self.folder / f"{self._prefix}{'_best' if best else ''}-{epoch}_{self._steps}.ckpt"
+
+    def latest(self, best: bool = False) -> Path | None:
+        """Return the last (or best) checkpoint in the folder, if there is one."""
+        pattern = re.compile(re.escape(self._prefix) + ("_best" if best else "") + r"-(\d+)_(\d+)\.ckpt")
+        found = [(int(match.group(1)), file) for file in sorted(self.folder.glob("*.ckpt"))
+                 if (match := pattern.fullmatch(file.name))]
+        return max(found)[1] if found else None
+
+    def keep(self, epoch: int, best: bool, network: nn.Cell, optimizer: nn.Optimizer | None,
+             history: Sequence[EpochRecord], fingerprint: str) -> Path:
+        """Write the checkpoint after ``epoch``, then remove its predecessor of the same kind."""
+        previous = self.latest(best)
+        path = self.path(epoch, best)
+        save(path, network, optimizer, history, fingerprint)
+        if previous is not None and previous != path:
+            previous.unlink()
+        return path
+
+    def clear(self) -> None:
+        """Remove this run's checkpoints, before it starts from the beginning."""
+        for best in (False, True):
+            while (file := self.latest(best)) is not None:
+                file.unlink()

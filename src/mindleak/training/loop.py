@@ -1,0 +1,143 @@
+"""The compiled loops: many training steps, or a forward pass over many images, in few calls.
+
+Images and labels lie on the device; a call runs a ``while`` loop of steps inside one compiled graph, which on
+CPU is faster than PyTorch's eager loop where a step per call is not (benchmarks/train_lenet5.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from mindleak.training.recipe import Recipe
+
+
+def make_optimizer(network: nn.Cell, recipe: Recipe) -> nn.Optimizer:
+    """Return the recipe's optimiser over the network's trainable parameters, at its initial learning rate."""
+    weights = network.trainable_params()
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return nn.SGD(weights, rate, weight_decay=decay)
+    if recipe.optimizer == "adam":
+        return nn.Adam(weights, rate, weight_decay=decay)
+    nesterov = recipe.optimizer == "nesterov"
+    return nn.Momentum(weights, rate, recipe.momentum, weight_decay=decay, use_nesterov=nesterov)
+
+
+def epoch_order(samples: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+    """Return which samples form which batch in ``epoch``: int32 (steps, batch_size).
+
+    Depends on seed and epoch only, so an interrupted run continues with the batches it would have had.
+    """
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
+    steps = samples // batch_size
+    return generator.permutation(samples)[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
+
+
+@dataclass
+class LoopTotals:
+    """Sums over the steps of an epoch so far."""
+
+    loss: float = 0.0
+    correct: float = 0.0
+    steps: int = 0
+
+
+class TrainingLoop:
+    """Training steps on device-resident data, compiled once for all epochs.
+
+    Args:
+        network: maps images to logits.
+        optimizer: updates the network's parameters in place.
+        images: float32 (N, C, H, W), or (N, features) for attack models.
+        labels: int32 (N,).
+    """
+
+    def __init__(self, network: nn.Cell, optimizer: nn.Optimizer, images: np.ndarray, labels: np.ndarray) -> None:
+        self._network = network
+        self._images = Tensor(images)
+        self._labels = Tensor(labels)
+        self._steps = _compile_steps(network, optimizer)
+
+    def run(self, order: Tensor, start: int, stop: int, totals: LoopTotals) -> None:
+        """Take the steps ``start`` to ``stop`` of ``order`` (steps, batch_size) and add to ``totals``."""
+        self._network.set_train(True)
+        loss, correct = self._steps(self._images, self._labels, order,
+                                    Tensor(start, ms.int32), Tensor(stop, ms.int32))
+        totals.loss += float(loss.asnumpy())
+        totals.correct += float(correct.asnumpy())
+        totals.steps += stop - start
+        self._network.set_train(False)
+
+
+def _compile_steps(network: nn.Cell, optimizer: nn.Optimizer) -> Any:
+    """Return the compiled function (images, labels, order, start, stop) → (sum of losses, number correct)."""
+    cross_entropy = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+
+    def forward(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = network(images)
+        return cross_entropy(logits, labels), logits
+
+    gradient = ms.value_and_grad(forward, None, optimizer.parameters, has_aux=True)
+
+    @ms.jit
+    def steps(images: Tensor, labels: Tensor, order: Tensor, start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor]:
+        step = start
+        loss_sum = ops.zeros((), ms.float32)
+        correct = ops.zeros((), ms.float32)
+        while step < stop:
+            batch = order[step]
+            truth = ops.gather(labels, batch, 0)
+            (loss, logits), gradients = gradient(ops.gather(images, batch, 0), truth)
+            optimizer(gradients)
+            loss_sum = loss_sum + loss
+            correct = correct + ops.equal(ops.argmax(logits, 1).astype(ms.int32), truth).astype(ms.float32).sum()
+            step = step + 1
+        return loss_sum, correct
+
+    return steps
+
+
+class Predictor:
+    """The network's answers for any number of images, in fixed-size compiled batches, in evaluation mode.
+
+    Args:
+        network: any Cell with one input and one output.
+        batch_size: images per call; the last batch is padded, since one shape means one compilation.
+    """
+
+    def __init__(self, network: nn.Cell, batch_size: int = 1000) -> None:
+        self._network = network
+        self._batch_size = batch_size
+        self._forward = _compile_forward(network)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return the outputs (N, …) for inputs (N, …), float32."""
+        self._network.set_train(False)
+        count = len(images)
+        size = min(self._batch_size, max(count, 1))
+        outputs = [self._forward(Tensor(_padded(images[start:start + size], size)))
+                   for start in range(0, count, size)]
+        return np.concatenate([output.asnumpy() for output in outputs])[:count]
+
+
+def _compile_forward(network: nn.Cell) -> Any:
+    """Return the compiled forward pass; a named function, since the graph parser takes no lambdas."""
+
+    @ms.jit
+    def forward(images: Tensor) -> Tensor:
+        return network(images)
+
+    return forward
+
+
+def _padded(images: np.ndarray, size: int) -> np.ndarray:
+    """Fill a batch up to ``size`` with copies of its first image."""
+    missing = size - len(images)
+    if missing == 0:
+        return images
+    return np.concatenate([images, np.broadcast_to(images[:1], (missing, *images.shape[1:]))])

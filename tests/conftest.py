@@ -1,0 +1,20 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder with the real data sets, from MINDLEAK_DATA_DIR."""
+    value = os.environ.get("MINDLEAK_DATA_DIR", "")
+    if value and Path(value).is_dir():
+        return Path(value)
+    message = f"MINDLEAK_DATA_DIR is {'not a folder: ' + value if value else 'not set'}"
+    if os.environ.get("MINDLEAK_REQUIRE_DATA") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
