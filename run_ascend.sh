@@ -92,19 +92,34 @@ need() {
     command -v "$1" >/dev/null || fail "$1 is not on PATH; $2"
 }
 
+# Rank 0 has been shown all along; what stopped the job may stand in another rank's log.
+show_ends_of_logs() {
+    local rank
+    for ((rank = node_rank * device_num; rank < (node_rank + 1) * device_num; rank++)); do
+        echo "--- end of $log_dir/worker_$rank.log"
+        tail -n 3 "$log_dir/worker_$rank.log" 2>/dev/null || true
+    done >&2
+}
+
 # Runs the command in "$@" and hands a signal on to it, so that no process outlives this script.
 run_msrun() {
     local status=0 signalled=0 worker_status
     mkdir -p "$log_dir" 2>/dev/null || fail "cannot make the log folder $log_dir"
     : 2>/dev/null >"$log_dir/msrun.log" || fail "cannot write into the log folder $log_dir"
     echo "run_ascend.sh: logs of all processes in $log_dir; rank 0's follows" >&2
+    # Without job control, a background job would ignore SIGINT until msrun takes it up.
+    set -m
     "$@" 2>"$log_dir/msrun.log" &
     local job=$!
-    trap 'signalled=130; kill -INT "$job" 2>/dev/null || true' INT
-    trap 'signalled=143; kill -INT "$job" 2>/dev/null || true' TERM
+    set +m
+    trap 'signalled=130' INT
+    trap 'signalled=143' TERM
     wait "$job" || status=$?
     if [ "$signalled" -ne 0 ]; then
-        wait "$job" || true
+        # SIGINT is what makes msrun stop its workers, and it may not be listening yet.
+        while kill -INT "$job" 2>/dev/null; do
+            sleep 0.5
+        done
         exit "$signalled"
     fi
     if [ "$status" -ne 0 ]; then
@@ -114,6 +129,7 @@ run_msrun() {
             cat "$log_dir/msrun.log" >&2
         fi
         status="${worker_status:-$status}"
+        show_ends_of_logs
         echo "run_ascend.sh: the job failed with exit status $status; see the logs in $log_dir" >&2
     fi
     exit "$status"

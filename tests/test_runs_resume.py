@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -157,10 +159,28 @@ def test_shared_claim_goes_with_its_last_user(tmp_path: Path) -> None:
     assert os.listdir(folder.parent) == []
 
 
-def test_file_system_without_locks_still_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import errno
-    import fcntl
+def test_lock_file_removed_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may find the new lock file free, take it for abandoned and remove it."""
+    folder = tmp_path / "partial" / "a"
+    real, calls = fcntl.flock, []
 
+    def late(descriptor: int, operation: int) -> None:
+        if not calls:
+            os.unlink(f"{folder}.lock")
+        calls.append(operation)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    claim = Claim(folder, shared=False)
+    assert len(calls) == 2
+    assert not remove_abandoned(folder)
+    claim.discard()
+    assert os.listdir(folder.parent) == []
+
+
+def test_file_system_without_locks_still_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(_descriptor: int, _operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 

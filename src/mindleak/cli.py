@@ -1,13 +1,18 @@
 """The command line: parses, then calls one job.
 
 Nothing heavy is imported before the arguments are known to be right, so ``--help`` answers at once. Exit codes:
-0 done, 2 the user's input (one line on stderr), 1 a fault of ours (with traceback), 130 interrupted.
+0 done, 2 the user's input (one line on stderr), 1 a fault of ours (with traceback), 130 interrupted, 141 the
+reader of our output has gone.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
+import errno
 import json
+import os
 import re
 import shlex
 import sys
@@ -17,9 +22,43 @@ from typing import Any, NoReturn
 from mindleak import __version__
 from mindleak.errors import InputError, nearest
 
+# Where what the disk says is the user's to put right.
+_DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+_GOES_ON = {
+    "train": "; the same command with --resume goes on from the last finished epoch",
+    "audit": "; the same command goes on from the last finished stage or epoch",
+    "attack": "; the same command goes on from the last finished stage or epoch",
+}
+
 
 class _Parser(argparse.ArgumentParser):
     """Ends with one line, naming the nearest known word, instead of a page of usage."""
+
+    def __init__(self, **options: Any) -> None:
+        # An abbreviation that is clear today may mean another option in the next version.
+        super().__init__(**options, allow_abbrev=False)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, refusing what is left over here, where the sub-command's options are known."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            raise InputError(self._complaint(rest[0].partition("=")[0]))
+        return found, rest
+
+    def _complaint(self, word: str) -> str:
+        """Say what is wrong with a word that nothing takes."""
+        if not word.startswith("-"):
+            return f"'{word}' is one word too many for {self.prog}"
+        from mindleak.config import option_keys
+
+        options = {option: option for option in self._option_string_actions if option.startswith("--")}
+        if "--set" in options:
+            options = {f"--{last}": f"--set {path}=..." for last, path in option_keys().items()} | options
+        match = difflib.get_close_matches(f"--{word.lstrip('-').replace('-', '_')}", options, n=1)
+        if match:
+            return f"'{word}' is no option of {self.prog}; did you mean '{options[match[0]]}'?"
+        return f"'{word}' is no option of {self.prog} (see {self.prog} --help)"
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found as the user's input error."""
@@ -125,18 +164,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         _dispatch(build_parser().parse_args(words), words)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except InputError as error:
-        print(f"mindleak: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except MemoryError as error:
+        return _refuse(f"not enough memory ({error or 'no more to be had'}); lower the image size or a batch size")
     except KeyboardInterrupt:
-        print("mindleak: interrupted; the same command goes on from the last finished stage or epoch "
-              "(mindleak train: with --resume)", file=sys.stderr)
+        command = next((word for word in words if word in _GOES_ON), "")
+        print(f"mindleak: interrupted{_GOES_ON.get(command, '')}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of a pipe has gone; nobody is left to complain to.
-        sys.stderr.close()
-        return 1
+        _drop_output()
+        return 141
+    except OSError as error:
+        if error.errno not in _DISK_REFUSES:
+            raise
+        _drop_output()
+        return _refuse(f"cannot write {error.filename or 'the output'}: {(error.strerror or str(error)).lower()}")
     return 0
+
+
+def _refuse(message: str) -> int:
+    """Say in one line what is wrong with the user's input; return the exit code for it."""
+    print(f"mindleak: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _drop_output() -> None:
+    """Send to nowhere what is still to be printed: Python would try once more at exit, and complain."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: argparse.Namespace, words: list[str]) -> None:
@@ -174,7 +232,8 @@ def _on_a_run(arguments: argparse.Namespace, words: list[str]) -> None:
     merged = config.load(arguments.config, assignments(arguments))
     from mindleak.jobs.session import open_session
 
-    session = open_session(merged, arguments.run_dir, arguments.ckpt_dir, shlex.join(["mindleak", *words]))
+    session = open_session(merged, arguments.run_dir, arguments.ckpt_dir, shlex.join(["mindleak", *words]),
+                           trains=arguments.command != "predict")
     if arguments.command == "train":
         from mindleak.jobs.train import run_train
 

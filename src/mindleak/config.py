@@ -1,12 +1,13 @@
 """The configuration: defaults < YAML file < command line, every key known and of the right type.
 
 ``DEFAULTS`` is the one list of all keys; what a value may be beyond its type is checked by the room that uses
-it. A run directory keeps the merged result.
+it, except where no one room does (seed, names that become folders). A run directory keeps the merged result.
 """
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,11 @@ _PARTIAL = {"membership.training": "training", "membership.suppress": "suppress"
 # What a subject of ``subjects`` may set for itself, over the sections of the same name.
 SUBJECT_SECTIONS = ("data", "model", "training", "suppress", "inversion", "membership")
 
-# Where and how fast a run is computed does not change what it is.
-_VOLATILE = ("data.dir", "device.threads", "device.id", "name")
+# What says which one network is meant, and so cannot be said to several subjects at once.
+_ONE_NETWORK = ("name", "checkpoint", "members")
+
+# Subjects name stages and folders; a dot would end the name in --set subjects.NAME.training.epochs=3.
+_SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
@@ -116,18 +120,17 @@ def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
     Raises:
         InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong type.
     """
-    where = f"in '{path}'" if path else ""
     merged = copy.deepcopy(DEFAULTS)
-    _merge(merged, _read_yaml(path) if path else {}, "", where)
-    overrides: dict[str, Any] = {}
-    for assignment in assignments:
-        _merge(overrides, _parse_assignment(assignment), "", "on the command line")
+    _merge(merged, _read_yaml(path) if path else {}, "", f"in '{path}'")
+    overrides = _overrides(assignments)
+    _check_reach(overrides, merged["subjects"])
     _deep_update(merged, overrides)
     if path and merged["name"] is None:
         merged["name"] = Path(path).stem
     for subject in merged["subjects"].values():
         _deep_update(subject, {key: copy.deepcopy(overrides[key]) for key in SUBJECT_SECTIONS if key in overrides})
     _deep_update(merged["subjects"], overrides.get("subjects", {}))
+    _check_identifiers(merged)
     return EasyDict(merged)
 
 
@@ -141,14 +144,11 @@ def for_subject(config: Mapping[str, Any], name: str) -> EasyDict:
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of the configuration that says what a run is, without where it is computed."""
+    """Return the part of the configuration that says what a run is, without where and how fast it is computed."""
     plain = to_plain(config)
-    for key in _VOLATILE:
-        *parents, last = key.split(".")
-        section = plain
-        for parent in parents:
-            section = section[parent]
-        section.pop(last, None)
+    del plain["name"], plain["device"]["threads"], plain["device"]["id"]
+    for sections in (plain, *plain["subjects"].values()):
+        sections.get("data", {}).pop("dir", None)
     return plain
 
 
@@ -161,17 +161,29 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which also refuses a key that stands twice instead of taking the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """Compose a mapping, its own keys all different; those merged in by ``<<`` may be overridden."""
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' stands twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return node
+
+
 def _read_yaml(path: str) -> dict[str, Any]:
     """Read a YAML mapping with the safe loader."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"configuration '{path}' cannot be read: {error.__class__.__name__}: {error}") from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        line = " ".join(str(error).split())
-        raise InputError(f"configuration '{path}' is no valid YAML: {line}") from error
+    except OSError as error:
+        raise InputError(f"configuration '{path}' cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise InputError(f"configuration '{path}' is no UTF-8 text: {error}") from error
+    values = _parse_yaml(text, f"configuration '{path}' is no valid YAML")
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -179,17 +191,67 @@ def _read_yaml(path: str) -> dict[str, Any]:
     return values
 
 
+def _parse_yaml(text: str, complaint: str) -> Any:
+    """Parse YAML without ever making an object of another class."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        raise InputError(f"{complaint}: {place}{error.problem}") from error
+    # A value unfit for its tag makes the safe loader raise whatever int(), date() or a look-up raises.
+    except Exception as error:
+        raise InputError(f"{complaint}: {' '.join(str(error).split())}") from error
+
+
+def _overrides(assignments: Sequence[str]) -> dict[str, Any]:
+    """Return what the command line sets, refusing one key set to two values."""
+    overrides: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    for assignment in assignments:
+        one: dict[str, Any] = {}
+        _merge(one, _parse_assignment(assignment), "", "on the command line")
+        for key, value in _values(one):
+            if given.setdefault(key, value) != value:
+                raise InputError(f"the command line sets '{key}' twice, to {given[key]!r} and to {value!r}")
+        _deep_update(overrides, one)
+    return overrides
+
+
+def _check_reach(overrides: Mapping[str, Any], subjects: Mapping[str, Any]) -> None:
+    """Refuse a command line that would make one network of several subjects, or a new one by a slip."""
+    if subjects:
+        for name in overrides.get("subjects", {}):
+            if name not in subjects:
+                raise InputError(f"the command line sets subject '{name}', which the configuration does not have"
+                                 + nearest(name, subjects))
+    if len(subjects) > 1:
+        for key in _ONE_NETWORK:
+            if key in overrides.get("model", {}):
+                raise InputError(f"the configuration has {len(subjects)} subjects ({', '.join(subjects)}) and 'model."
+                                 f"{key}' on the command line would be that of all; set subjects.NAME.model.{key}")
+
+
+def _check_identifiers(merged: Mapping[str, Any]) -> None:
+    """Refuse a negative seed and names that are unfit for a folder."""
+    if merged["seed"] < 0:
+        raise InputError(f"'seed' is {merged['seed']}; right is a whole number from 0 on")
+    if merged["name"] is not None and (not merged["name"].strip(". ") or "/" in merged["name"]):
+        raise InputError(f"'name' is '{merged['name']}'; right is a name fit for a folder")
+    for name in merged["subjects"]:
+        # EasyDict makes attributes of keys: 'items' would hide the method.
+        if not _SUBJECT_NAME.fullmatch(name) or hasattr(dict, name):
+            raise InputError(f"subject '{name}' cannot be a name: right are letters, digits, '_' and '-', "
+                             "a letter or digit first, and no word like 'items'")
+
+
 def _parse_assignment(assignment: str) -> dict[str, Any]:
     """Turn ``a.b=3`` into {"a": {"b": 3}}."""
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set takes key.path=value, got '{assignment}'")
-    try:
-        value = yaml.safe_load(text) if text.strip() else None
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {key}: '{text}' is no valid YAML value") from error
     *parents, last = key.strip().split(".")
-    nested: dict[str, Any] = {last: value}
+    nested: dict[str, Any] = {last: _parse_yaml(text, f"--set {key}: '{text}' is no valid YAML value")}
     for part in reversed(parents):
         nested = {part: nested}
     return nested
@@ -204,16 +266,16 @@ def _merge(target: dict[str, Any], values: Mapping[str, Any], prefix: str, where
     for key, value in values.items():
         path = f"{prefix}{key}"
         if key not in section:
-            raise InputError(f"unknown key '{path}' {where}".rstrip() + nearest(path, _known_keys(prefix)))
+            raise InputError(f"unknown key '{path}' {where}{_suggestion(str(key), prefix)}")
         if not isinstance(section[key], dict):
             target[key] = _checked(path, value, section[key], where)
             continue
-        _require_mapping(path, value, where)
+        value = _section(path, value, where)
         inner = target.setdefault(key, {})
         if path == "subjects":
             _merge_subjects(inner, value, where)
         elif path in _PARTIAL:
-            _merge(inner, value, f"{_PARTIAL[path]}.", f"{where} (in '{path}')".lstrip())
+            _merge(inner, value, f"{_PARTIAL[path]}.", f"{where} (in '{path}')")
         else:
             _merge(inner, value, f"{path}.", where)
 
@@ -221,12 +283,12 @@ def _merge(target: dict[str, Any], values: Mapping[str, Any], prefix: str, where
 def _merge_subjects(target: dict[str, Any], values: Mapping[str, Any], where: str) -> None:
     """Set what each subject gives for itself, all of it checked like the common sections."""
     for name, sections in values.items():
-        _require_mapping(f"subjects.{name}", sections, where)
+        sections = _section(f"subjects.{name}", sections, where)
         for section in sections:
             if section not in SUBJECT_SECTIONS:
-                raise InputError(f"unknown key 'subjects.{name}.{section}' {where}".rstrip()
+                raise InputError(f"unknown key 'subjects.{name}.{section}' {where}"
                                  + nearest(str(section), SUBJECT_SECTIONS))
-        _merge(target.setdefault(str(name), {}), sections, "", f"{where} (subject '{name}')".lstrip())
+        _merge(target.setdefault(str(name), {}), sections, "", f"{where} (subject '{name}')")
 
 
 def _checked(path: str, value: Any, default: Any, where: str) -> Any:
@@ -249,21 +311,25 @@ def _as_float(path: str, value: int | str, wanted: tuple[type, ...], where: str)
     """Read a float that YAML took for an int or, like 1e-3, for a string."""
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError(_wrong_type(path, value, wanted, where)) from None
 
 
 def _wrong_type(path: str, value: Any, wanted: tuple[type, ...], where: str) -> str:
     """Say what a key should hold."""
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
-    return (f"'{path}' {where} is {value!r}; right is "
-            + " or ".join(names.get(kind, kind.__name__) for kind in wanted)).replace("  ", " ")
+    found = "empty" if value is None else repr(value)
+    return (f"'{path}' {where} is {found}; right is "
+            + " or ".join(names[kind] for kind in wanted))
 
 
-def _require_mapping(path: str, value: Any, where: str) -> None:
-    """Refuse a plain value where a section stands."""
+def _section(path: str, value: Any, where: str) -> Mapping[str, Any]:
+    """Return a section, empty where only its heading stands; refuse a plain value in its place."""
+    if value is None:
+        return {}
     if not isinstance(value, Mapping):
-        raise InputError(f"'{path}' {where} is {value!r}; right is a section of keys and values".replace("  ", " "))
+        raise InputError(f"'{path}' {where} is {value!r}; right is a section of keys and values")
+    return value
 
 
 def _default(path: str) -> Any:
@@ -274,10 +340,22 @@ def _default(path: str) -> Any:
     return value
 
 
-def _known_keys(prefix: str) -> list[str]:
-    """Return the dotted keys that could have been meant: those of the section, or all."""
-    keys = list(_leaves(DEFAULTS))
-    return [key for key in keys if key.startswith(prefix)] or keys
+def option_keys() -> dict[str, str]:
+    """Return, for the last part of every key, the first full path that ends in it: epochs → training.epochs."""
+    paths: dict[str, str] = {}
+    for path in _leaves(DEFAULTS):
+        paths.setdefault(path.rpartition(".")[2], path)
+    return paths
+
+
+def _suggestion(key: str, prefix: str) -> str:
+    """Name what could have been meant by an unknown ``key``: in its section, else anywhere, else what there is."""
+    section = _default(prefix.rstrip(".")) if prefix else DEFAULTS
+    elsewhere = option_keys().get(key)
+    if elsewhere is not None:
+        return f"; did you mean '{elsewhere}'?"
+    near = [path for path in _leaves(DEFAULTS) if path.startswith(prefix)]
+    return nearest(f"{prefix}{key}", near, listed=section)
 
 
 def _leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -286,6 +364,15 @@ def _leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         yield f"{prefix}{key}"
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
+
+
+def _values(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and value of everything in a section that is not a section itself."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _values(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _deep_update(target: dict[str, Any], values: Mapping[str, Any]) -> None:

@@ -17,9 +17,10 @@ from mindleak.quiet import numpy_state, quiet_stderr
 
 TARGETS = ("CPU", "GPU", "Ascend", "auto")
 
+# What a target needs, and the shared libraries by which that is told.
 _NEEDS = {
-    "GPU": "CUDA 11.1 or 11.6 and cuDNN 8 (libcuda.so, libcudnn.so)",
-    "Ascend": "the CANN libraries (libge_runner.so, libascendcl.so)",
+    "GPU": ("CUDA 11.1 or 11.6 and cuDNN 8", ("libcuda", "libcudart", "libcudnn")),
+    "Ascend": ("the CANN libraries", ("libge_runner", "libascendcl")),
 }
 
 
@@ -58,11 +59,14 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0) -> Devi
         threads: CPU threads for operators; 0 leaves MindSpore's choice.
 
     Raises:
-        InputError: the target is unknown, or this build or machine lacks it, or another one is in use.
+        InputError: the target is unknown, or this build or machine lacks it or the card, another target is in
+            use, or ``threads`` is negative.
     """
     global _current
     if target not in TARGETS:
         raise InputError(f"device_target '{target}' is unknown; one of {', '.join(TARGETS)}")
+    if threads < 0:
+        raise InputError(f"device.threads is {threads}; right is 0 (MindSpore's choice) or more")
     usable = available_targets()
     chosen = usable[0] if target == "auto" else target
     if chosen not in usable:
@@ -77,7 +81,8 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0) -> Devi
     import mindspore as ms
 
     _check_device_id(chosen, device_id)
-    ms.set_device(chosen, None if chosen == "CPU" else device_id)
+    # Under msrun every process is given a card of its own, unless it names one.
+    ms.set_device(chosen, None if chosen == "CPU" or launched_by_msrun() else device_id)
     ms.set_context(mode=ms.PYNATIVE_MODE)
     if threads:
         ms.set_context(runtime_num_threads=threads)
@@ -95,29 +100,30 @@ def current() -> Device:
 
 
 def missing_for(target: str) -> str:
-    """Say what the target needs, with the libraries that were looked for and not found."""
-    probes = {"GPU": ("cuda", "cudart", "cudnn"), "Ascend": ("ge_runner", "ascendcl")}[target]
-    absent = [f"lib{name}.so" for name in probes if ctypes.util.find_library(name) is None]
-    return _NEEDS[target] + (f"; not found: {', '.join(absent)}" if absent else "")
+    """Say what GPU or Ascend needs, with the libraries that were looked for and not found."""
+    needs, libraries = _NEEDS[target]
+    absent = [f"{name}.so" for name in libraries if ctypes.util.find_library(name.removeprefix("lib")) is None]
+    if absent:
+        return f"{needs} ({', '.join(absent)} not found)"
+    return f"a MindSpore build that works with them: it needs {needs}, and other versions seem to be installed"
 
 
 def _check_device_id(target: str, device_id: int) -> None:
-    """Refuse a card number that the machine does not have."""
+    """Refuse a card number that the machine does not have; the CPU has no numbers."""
     import mindspore as ms
 
-    count = ms.hal.device_count(target) if target != "CPU" else 1
-    if target != "CPU" and not 0 <= device_id < count:
-        raise InputError(f"device_id {device_id} does not exist: {target} has devices 0 to {count - 1}")
+    count = ms.hal.device_count(target) if target != "CPU" else None
+    if device_id < 0 or (count is not None and device_id >= count):
+        numbers = "from 0 on" if count is None else f"0 to {count - 1}"
+        raise InputError(f"device_id {device_id} does not exist: {target} devices have the numbers {numbers}")
 
 
 def launched_by_msrun() -> bool:
-    """True where msrun started this process as one of several workers."""
-    return os.environ.get("MS_ROLE") == "MS_WORKER" and int(os.environ.get("MS_WORKER_NUM", "1")) > 1
+    """True where msrun started this process, as one of several workers or as the scheduler between them.
 
-
-def launched_rank() -> int:
-    """Rank from msrun's environment, before MindSpore is loaded; 0 without msrun."""
-    return int(os.environ.get("MS_NODE_ID", "0")) if launched_by_msrun() else 0
+    The scheduler runs the same command; it never leaves ``communication.init`` with work to do.
+    """
+    return os.environ.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED") and int(os.environ.get("MS_WORKER_NUM", "1")) > 1
 
 
 def _join_job(target: str) -> tuple[int, int]:

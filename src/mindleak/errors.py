@@ -13,10 +13,13 @@ class InputError(Exception):
     """
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the closest of ``known``, or the list of them when none is close."""
+def nearest(name: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest of ``known``, or a list when none is close.
+
+    The list is ``known``, or ``listed`` where that would be too long.
+    """
     candidates = sorted(known)
     match = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
     if match:
         return f"; did you mean '{match[0]}'?"
-    return f"; known: {', '.join(candidates)}"
+    return f"; known: {', '.join(candidates if listed is None else sorted(listed))}"

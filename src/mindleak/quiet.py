@@ -29,16 +29,17 @@ def import_mindarmour() -> ModuleType:
     if "mindarmour" in sys.modules:
         return sys.modules["mindarmour"]
     root = logging.getLogger()
-    handlers, level, sleep = list(root.handlers), root.level, time.sleep
+    handlers, level, disabled, sleep = list(root.handlers), root.level, root.manager.disable, time.sleep
+    # With a handler there, logging does not install one of its own for the warning.
     root.addHandler(logging.NullHandler())
-    logging.disable(logging.WARNING)
+    logging.disable(max(disabled, logging.WARNING))
     try:
         time.sleep = lambda seconds: None
         import mindarmour
         from mindarmour.utils.logger import LogUtil
     finally:
         time.sleep = sleep
-        logging.disable(logging.NOTSET)
+        logging.disable(disabled)
         root.handlers[:] = handlers
         root.setLevel(level)
     LogUtil.get_instance().set_level("ERROR")

@@ -118,6 +118,10 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
         InputError: no members known, more samples asked for than there are, or a recipe that cannot work.
     """
     settings = plan.config.membership
+    AttackTraining(**settings.attack)
+    if settings.shadows < 2:
+        raise InputError(f"membership.shadows is {settings.shadows}; at least 2 are needed: one to train on, "
+                         "one to stop by")
     sizes = {role: settings[role] for role in ROLES}
     seed = plan.session.seed("split")
     if plan.provided is None:

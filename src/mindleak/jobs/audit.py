@@ -97,7 +97,7 @@ class Audit:
 
     def _untrained(self, plan: SubjectPlan) -> nn.Cell:
         """Return a network of the subject's architecture, to ask for its layers."""
-        return plan.provided.network if plan.provided is not None else plan.make_network(0)
+        return plan.provided.network if plan.provided is not None else plan.untrained
 
     def _plan_membership(self, plan: SubjectPlan) -> list[TrainingTask]:
         """Plan a membership attack; among several attacks one that cannot be had is skipped with its reason."""

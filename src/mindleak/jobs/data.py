@@ -8,21 +8,37 @@ from tqdm import tqdm
 
 from mindleak.data import catalogue
 from mindleak.data.download import download
+from mindleak.data.locate import data_root
 from mindleak.data.verify import available, verify
 from mindleak.errors import InputError
 
 
 def run_list(data_dir: str | None) -> None:
-    """Print every data set of the catalogue, and whether it is there."""
+    """Print every data set of the catalogue, and whether it is there.
+
+    Raises:
+        InputError: ``data_dir`` is no folder.
+    """
+    if data_dir is not None:
+        data_root(data_dir)
     places = {presence.name: presence for presence in available(data_dir)}
+    anywhere = bool(data_dir or os.environ.get("MINDLEAK_DATA_DIR"))
     for entry in catalogue.describe():
         presence = places.get(entry.name)
-        state = "-" if presence is None else ("here" if presence.present else "not here")
-        print(f"{entry.name:<14} {state:<9} {entry.origin}")
-        if presence is not None and presence.place:
+        state = "yours" if presence is None else ("here" if presence.present else "not here")
+        print(f"{entry.name:<14} {state:<9} {_size(entry):<42} {entry.origin}".rstrip())
+        if presence is not None and entry.files is not None and anywhere:
             print(f"{'':<14} {'':<9} {presence.place}")
-    if data_dir is None and not os.environ.get("MINDLEAK_DATA_DIR"):
+    if not anywhere:
         print("no data directory: give --data_dir DIR or set MINDLEAK_DATA_DIR")
+
+
+def _size(entry: catalogue.Entry) -> str:
+    """Return how many images of which shape there are, where that is known beforehand."""
+    if entry.rows is None or entry.shape is None:
+        return "any size, 1 or 3 channels, any classes"
+    shape = "x".join(str(side) for side in entry.shape)
+    return f"{entry.rows[0]:,} + {entry.rows[1]:,} of {shape}, {len(entry.class_names)} classes"
 
 
 def run_verify(name: str, data_dir: str | None) -> None:
@@ -33,9 +49,11 @@ def run_verify(name: str, data_dir: str | None) -> None:
     """
     checks = verify(name, data_dir)
     for check in checks:
-        size = "" if check.size is None else f"{check.size:>11,} bytes"
-        print(f"{check.file:<32} {check.status:<14} {size:<18} {check.detail}".rstrip())
+        size = "" if check.size is None else f"{check.size:,} bytes"
+        print(f"{check.file:<28} {check.status:<13} {size:>18}  {check.detail}".rstrip())
     bad = [check for check in checks if not check.usable]
+    if bad and catalogue.entry(name).files is None:
+        raise InputError(bad[0].detail)
     if bad:
         raise InputError(f"data set '{name}': {len(bad)} of {len(checks)} files cannot be used, first "
                          f"{bad[0].file}: {bad[0].status}; mindleak data download {name} fetches the set")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 from mindspore import nn
 
 from mindleak.errors import InputError
@@ -14,6 +18,17 @@ from mindleak.runs.atomic import atomic_write_bytes
 from mindleak.training import checkpoint
 from mindleak.training.loop import Predictor
 
+# Matplotlib's backends that draw into files only.
+_WITHOUT_WINDOW = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A network and the file that its weights come from."""
+
+    network: nn.Cell
+    source: str
+
 
 def run_predict(session: Session, count: int, show: bool) -> None:
     """Print predicted and actual class of the first ``count`` test images and save a picture of them.
@@ -21,49 +36,78 @@ def run_predict(session: Session, count: int, show: bool) -> None:
     Raises:
         InputError: no trained network, a count out of range, or ``show`` without a display.
     """
-    for plan in subject_plans(session):
-        data = plan.dataset
-        if not 1 <= count <= len(data.y_test):
-            raise InputError(f"-n is {count}; right is 1 to {len(data.y_test)}, the number of test images")
-        network = _trained_network(plan)
-        images, actual = data.x_test[:count], data.y_test[:count]
-        predicted = Predictor(network, batch_size=count)(images).argmax(axis=1)
-        for number, (guess, truth) in enumerate(zip(predicted, actual)):
-            mark = "" if guess == truth else "   wrong"
-            session.say(f"{number:4d}  predicted: \"{data.class_names[guess]}\", "
-                        f"actual: \"{data.class_names[truth]}\"{mark}")
-        right = int((predicted == actual).sum())
-        session.say(f"{plan.name}: {right} of {count} right")
-        figure = prediction_figure(images, actual.tolist(), predicted.tolist(), dict(enumerate(data.class_names)))
-        path = session.run.run_dir / f"{plan.name}-predictions.png"
-        atomic_write_bytes(path, png_bytes(figure))
-        session.say(f"picture: {path}")
+    if show:
+        _require_display()
+    plans = subject_plans(session)
+    for plan in plans:
+        available = len(plan.dataset.y_test)
+        if not 1 <= count <= available:
+            raise InputError(f"-n is {count}; right is 1 to {available}, the number of test images")
+    trained = [_trained_network(plan) for plan in plans]
+    # Opened before anything is printed: it may belong to another configuration.
+    folder = session.run.run_dir
+    for plan, subject in zip(plans, trained):
+        path = _predict(session, plan, subject, count, folder / f"{plan.name}-predictions.png")
         if show:
             _show(path)
 
 
-def _trained_network(plan: SubjectPlan) -> nn.Cell:
-    """Return the user's checkpoint, or the best one that ``mindleak train`` left."""
+def _trained_network(plan: SubjectPlan) -> _Trained:
+    """Return the user's checkpoint, or the last one that ``mindleak train`` left: the network that it reported on."""
     if plan.provided is not None:
-        return plan.provided.network
+        return _Trained(plan.provided.network, str(plan.config.model.checkpoint))
     task = headline_task(plan)
-    best = task.latest_checkpoint(best=True)
-    if best is None:
+    last = task.latest_checkpoint()
+    if last is None:
         raise InputError(f"no trained {plan.model_label} in '{task.checkpoint_dir}'; run mindleak train with the same "
                          "configuration first, or give --ckpt FILE")
     network = plan.make_network(0)
-    checkpoint.load_weights(network, best)
-    return network
+    checkpoint.load_weights(network, last)
+    return _Trained(network, str(last))
 
 
-def _show(path: object) -> None:
+def _predict(session: Session, plan: SubjectPlan, subject: _Trained, count: int, path: Path) -> Path:
+    """Predict, print and draw the first ``count`` test images; return where the picture is."""
+    data = plan.dataset
+    images, actual = data.x_test[:count], data.y_test[:count]
+    predicted = Predictor(subject.network)(images).argmax(axis=1)
+    session.say(f"{plan.name}: {data.name}, first {count} of {len(data.y_test)} test images")
+    session.say(f"checkpoint: {subject.source}")
+    _say_predictions(session, predicted, actual, data.class_names)
+    figure = prediction_figure(images, actual.tolist(), predicted.tolist(), dict(enumerate(data.class_names)))
+    atomic_write_bytes(path, png_bytes(figure))
+    session.say(f"{int((predicted == actual).sum())} of {count} right")
+    session.say(f"picture: {path}")
+    return path
+
+
+def _say_predictions(session: Session, predicted: np.ndarray, actual: np.ndarray, names: tuple[str, ...]) -> None:
+    """Print a line per image, in columns."""
+    width = max(len(names[label]) for label in (*predicted, *actual))
+    for number, (guess, truth) in enumerate(zip(predicted, actual)):
+        mark = "" if guess == truth else "  wrong"
+        session.say(f"{number:4d}  predicted {names[guess]:<{width}}  actual {names[truth]:<{width}}{mark}".rstrip())
+
+
+def _require_display() -> None:
+    """Refuse --show where no window can be opened, before anything is computed."""
+    import matplotlib.pyplot as plt
+
+    try:
+        backend = plt.get_backend()
+    except ImportError as error:
+        raise InputError(f"--show needs a display: {first_line(error)}") from error
+    if backend.lower() in _WITHOUT_WINDOW:
+        raise InputError("--show needs a display, and there is none; without it the picture is saved all the same")
+
+
+def _show(path: Path) -> None:
     """Open the saved picture in a window."""
     import matplotlib.pyplot as plt
 
-    if plt.get_backend().lower() == "agg":
-        raise InputError(f"--show needs a display; the picture is in '{path}'")
     try:
-        plt.imshow(plt.imread(str(path)))
+        plt.figure(num=path.name)
+        plt.imshow(plt.imread(path))
         plt.axis("off")
         plt.show()
     except Exception as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from mindleak import config as configuration
 from mindleak import device
 from mindleak.data.catalogue import load
 from mindleak.data.dataset import Dataset
+from mindleak.errors import InputError
 from mindleak.runs.digest import stable_hash
-from mindleak.runs.stages import Run
+from mindleak.runs.stages import CONFIG_NAME, Run
 
 
 @dataclass
@@ -23,17 +26,29 @@ class Session:
     Attributes:
         config: merged configuration.
         device: where this process runs.
-        run: the run directory.
+        run_dir: folder of the run; there is none yet where ``run`` has never been asked for.
         ckpt_dir: folder of this run's checkpoints.
         command: how the program was called, for the report's provenance.
     """
 
     config: EasyDict
     device: device.Device
-    run: Run
+    run_dir: Path
     ckpt_dir: Path
     command: str
     _datasets: dict[str, Dataset] = field(default_factory=dict)
+
+    @cached_property
+    def run(self) -> Run:
+        """The run directory, made when first asked for: input that turns out to be wrong leaves no folder behind.
+
+        Raises:
+            InputError: it belongs to another configuration, or cannot be written.
+        """
+        identity = configuration.identity(self.config)
+        identity["device"] = {"target": self.device.target}
+        return Run.open(self.run_dir, identity, device_target=self.device.target,
+                        **({} if self.device.is_main else {"say": _silent}))
 
     def say(self, text: str) -> None:
         """Print a line, on the one process that speaks."""
@@ -52,21 +67,52 @@ class Session:
         return int(stable_hash([self.config.seed, *purpose])[:7], 16)
 
 
-def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, command: str) -> Session:
-    """Configure the device, open the run directory, and return the session.
+def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, command: str,
+                 trains: bool = True) -> Session:
+    """Configure the device and return the session; nothing is written yet.
+
+    Args:
+        config: merged configuration.
+        run_dir: folder of the run; ``runs/<name>-<seed>`` by default, where the name is that of the
+            configuration file and of the checkpoint given, if any.
+        ckpt_dir: folder of its checkpoints; ``ckpt/<last part of run_dir>`` by default.
+        command: how the program was called.
+        trains: whether checkpoints will be written.
 
     Raises:
-        InputError: the device is not there, or the run directory belongs to another configuration.
+        InputError: the device is not there, a folder cannot be written, or the run directory belongs to
+            another configuration.
     """
+    folder = Path(run_dir) if run_dir else Path("runs") / f"{_default_name(config)}-{config.seed}"
+    checkpoints = Path(ckpt_dir) if ckpt_dir else Path("ckpt") / folder.absolute().name
+    _require_writable(folder)
+    if trains:
+        _require_writable(checkpoints)
     selected = device.configure(config.device.target, config.device.id, config.device.threads)
-    name = f"{config.name or 'default'}-{config.seed}"
-    folder = Path(run_dir) if run_dir else Path("runs") / name
-    identity = configuration.identity(config)
-    identity["device"] = {"target": selected.target}
-    run = Run.open(folder, identity, device_target=selected.target,
-                   **({} if selected.is_main else {"say": _silent}))
-    checkpoints = Path(ckpt_dir) if ckpt_dir else Path("ckpt") / folder.name
-    return Session(config, selected, run, checkpoints, command)
+    session = Session(config, selected, folder, checkpoints, command)
+    if (folder / CONFIG_NAME).exists():
+        _ = session.run
+    return session
+
+
+def _default_name(config: EasyDict) -> str:
+    """Return what a run is called: a checkpoint given is part of it, so that it gets a folder of its own."""
+    checkpoint = config.model.checkpoint
+    parts = [config.name, None if checkpoint is None else Path(checkpoint).stem]
+    return "-".join(part for part in parts if part) or "default"
+
+
+def _require_writable(folder: Path) -> None:
+    """Refuse a folder that could not be made or written, without making it.
+
+    Raises:
+        InputError: what stands in the way.
+    """
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise InputError(f"cannot write {folder}: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {folder}: {there} is not writable")
 
 
 def _silent(line: str) -> None:

@@ -32,7 +32,7 @@ from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import Predictor
 from mindleak.training.recipe import Recipe
-from mindleak.training.suppress import SuppressSettings, check_compatible, train_suppress
+from mindleak.training.suppress import SuppressSettings, check_compatible, mask_layers, train_suppress
 from mindleak.training.trainer import TrainingData, TrainingResult, fingerprint, train_ordinary
 
 HEADLINE, MEMBERSHIP = "headline", "membership"
@@ -85,6 +85,11 @@ class SubjectPlan:
     def dataset(self) -> Dataset:
         """The data at this subject's input size."""
         return self.session.dataset(self.config.data)
+
+    @cached_property
+    def untrained(self) -> nn.Cell:
+        """A network of this architecture, to be asked for its layers and parameters; never trained."""
+        return self.make_network(0)
 
     @property
     def model_label(self) -> str:
@@ -219,8 +224,10 @@ class TrainingTask:
         """Raise InputError for what can be known to fail before any work is done."""
         samples = len(self.plan.dataset.y_train) if self.rows is None else len(self.rows)
         self.recipe.steps_per_epoch(samples)
+        network = self.plan.untrained
         if self.suppress is not None:
             check_compatible(self.recipe, self.suppress, samples)
+            mask_layers(network, self.suppress.layers)
 
     def run(self, resume: bool = True) -> StageResult:
         """Train, or return what an earlier call has trained."""

@@ -8,6 +8,7 @@ from mindleak.errors import InputError
 from mindleak.jobs import document
 from mindleak.jobs.session import Session
 from mindleak.jobs.subjects import HEADLINE, SubjectPlan, TrainingTask, headline_task, subject_plans
+from mindleak.models.base import count_parameters
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.charts import curves_figure
 from mindleak.reporting.wording import Subjects
@@ -17,29 +18,47 @@ from mindleak.training.history import EpochRecord, write_history
 
 
 def run_train(session: Session, resume: bool, restart: bool) -> None:
-    """Train every subject of the configuration.
+    """Train every subject of the configuration, after all of them have been checked.
 
     Raises:
-        InputError: an unfinished training lies in the checkpoint folder and neither ``resume`` nor ``restart``
-            says what to do with it.
+        InputError: a recipe that cannot work, or an unfinished training lies in the checkpoint folder and neither
+            ``resume`` nor ``restart`` says what to do with it.
     """
-    for plan in subject_plans(session):
-        if plan.provided is not None:
-            raise InputError("training makes its own checkpoint; leave --ckpt away")
-        task = headline_task(plan)
+    tasks = [_task(plan) for plan in subject_plans(session)]
+    for task in tasks:
         task.check()
-        _refuse_to_overwrite(session, task, resume, restart)
+        _refuse_to_overwrite(task, resume, restart)
+    for task in tasks:
+        _announce(session, task, resume)
         result = task.run(resume)
         if session.device.is_main:
-            _report(session, plan, task, result)
+            _report(session, task.plan, task, result)
 
 
-def _refuse_to_overwrite(session: Session, task: TrainingTask, resume: bool, restart: bool) -> None:
+def _task(plan: SubjectPlan) -> TrainingTask:
+    """Return the training of a subject, which must not have been trained elsewhere."""
+    if plan.provided is not None:
+        raise InputError("training makes its own checkpoint; leave --ckpt away")
+    return headline_task(plan)
+
+
+def _refuse_to_overwrite(task: TrainingTask, resume: bool, restart: bool) -> None:
     """Ask what to do with an unfinished training rather than lose it."""
     last = task.latest_checkpoint()
     unfinished = last is not None and f"-{task.recipe.epochs}_" not in last.name
     if unfinished and not (resume or restart):
         raise InputError(f"'{last}' is an unfinished training; --resume continues it, --restart starts over")
+
+
+def _announce(session: Session, task: TrainingTask, resume: bool) -> None:
+    """Say what is trained on what, so that a wrong data set or device is noticed before the first epoch."""
+    data, network = task.plan.dataset, task.plan.untrained
+    shape = "x".join(str(side) for side in data.image_shape)
+    session.say(f"{task.plan.name}: {task.plan.model_label} with {count_parameters(network):,} parameters on "
+                f"{data.name}, {len(data.y_train):,} training and {len(data.y_test):,} test images of {shape}, "
+                f"{session.device.target}")
+    if resume and task.latest_checkpoint() is None:
+        session.say(f"{task.plan.name}: no checkpoint to resume from; training starts at the first epoch")
 
 
 def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: StageResult) -> None:
@@ -57,7 +76,9 @@ def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: Sta
     if record["sparsity"] is not None:
         _say_sparsity(session, record["sparsity"])
     session.say(f"checkpoint: {record['checkpoint']}")
-    session.say(f"history: {history}  curves: {curves}")
+    session.say(f"history:    {history}")
+    if figure is not None:
+        session.say(f"curves:     {curves}")
 
 
 def _say_sparsity(session: Session, sparsity: dict[str, Any]) -> None:

@@ -27,6 +27,9 @@ class LSTMRNN(Classifier):
         super().__init__()
         if sequence not in SEQUENCES:
             raise InputError(f"model.sequence '{sequence}' is unknown; one of {', '.join(SEQUENCES)}")
+        for name, value in (("hidden_size", hidden_size), ("layers", layers)):
+            if value < 1:
+                raise InputError(f"model.{name} is {value}; at least 1 is needed")
         self.input_shape = input_shape
         self.num_classes = num_classes
         self.by_rows = sequence == "rows"

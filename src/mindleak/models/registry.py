@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +15,10 @@ from mindspore import Tensor, nn
 
 from mindleak import device
 from mindleak.errors import InputError, nearest
-from mindleak.models.fcnet import FCNet
 from mindleak.models.lenet5 import LeNet5, LeNet5Bias
 from mindleak.models.recurrent import LSTMRNN
 
 CLASSIFIERS: dict[str, type[nn.Cell]] = {"lenet5": LeNet5, "lenet5_bias": LeNet5Bias, "lstm_rnn": LSTMRNN}
-ATTACK_MODELS: dict[str, type[nn.Cell]] = {"fcnet": FCNet}
 
 
 def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: int,
@@ -34,37 +33,44 @@ def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: 
         seed: everything random in the initialisation follows from it.
         options: further constructor arguments of a registered network (``hidden_size``, …).
 
+    Returns:
+        The network, in evaluation mode.
+
     Raises:
-        InputError: unknown name or option, a file that does not import, or logits of another shape.
+        InputError: unknown name or option, a file that does not import, a class that cannot be called, or
+            logits of another shape.
     """
-    with device.seeded(seed):
-        if ":" in name:
-            network = _load_class(name)()
-        elif name in CLASSIFIERS:
-            network = CLASSIFIERS[name](input_shape=input_shape, num_classes=num_classes, **(options or {}))
-        else:
-            raise InputError(f"model '{name}' is unknown{nearest(name, CLASSIFIERS)} "
-                             "(a model of your own: path/to/net.py:ClassName)")
-    network.set_train(False)
+    if ":" in name:
+        network = _own(name, seed, options or {})
+    elif name in CLASSIFIERS:
+        arguments = {**(options or {}), "input_shape": input_shape, "num_classes": num_classes}
+        _check_options(name, arguments)
+        with device.seeded(seed):
+            network = CLASSIFIERS[name](**arguments)
+    else:
+        raise InputError(f"model '{name}' is unknown{nearest(name, CLASSIFIERS)} "
+                         "(a model of your own: path/to/net.py:ClassName)")
     check_output(network, input_shape, num_classes, name)
     return network
 
 
 def check_output(network: nn.Cell, input_shape: tuple[int, int, int], num_classes: int, name: str) -> None:
-    """Refuse a network that does not map (2, C, H, W) to (2, num_classes) logits.
+    """Refuse a network that does not map (2, C, H, W) to (2, num_classes) logits; leave it in evaluation mode.
 
     Raises:
-        InputError: the call fails, or the shape differs.
+        InputError: the call fails, or what it returns is no tensor of that shape.
     """
+    # In training mode the two empty images would move a BatchNorm's statistics.
+    network.set_train(False)
     try:
         logits = network(Tensor(np.zeros((2, *input_shape), np.float32)))
-        shape = tuple(logits.shape)
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"model '{name}' fails on images of shape {input_shape}: {first_line(error)}") from error
-    if shape != (2, num_classes):
-        raise InputError(f"model '{name}' returns shape {shape} for 2 images; right is (2, {num_classes}) logits")
+    found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+    if found != f"shape {(2, num_classes)}":
+        raise InputError(f"model '{name}' returns {found} for 2 images; right is (2, {num_classes}) logits")
 
 
 def file_source(name: str) -> str | None:
@@ -79,22 +85,47 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
+def _check_options(name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse options that a registered network does not take."""
+    known = [key for key in inspect.signature(CLASSIFIERS[name].__init__).parameters if key != "self"]
+    for key in arguments:
+        if key not in known:
+            raise InputError(f"model '{name}' takes no option '{key}'{nearest(key, known)}")
+
+
+def _own(name: str, seed: int, options: Mapping[str, Any]) -> nn.Cell:
+    """Make a Cell of the user's own, by calling its class without arguments."""
+    if options:
+        raise InputError(f"model '{name}' is called without arguments; it takes no option '{next(iter(options))}'")
+    found = _load_class(name)
+    try:
+        with device.seeded(seed):
+            return found()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"model '{name}' cannot be made by calling {found.__name__}(): {first_line(error)}") from error
+
+
 def _load_class(reference: str) -> type[nn.Cell]:
     """Import ``path/to/net.py:ClassName``."""
     file, _, class_name = reference.rpartition(":")
     path = Path(file)
     if not path.is_file():
         raise InputError(f"model file '{file}' does not exist (form: path/to/net.py:ClassName)")
-    module_name = f"mindleak_user_{path.stem}"
+    # Two files may share a name. MindSpore's graph parser looks the source up through sys.modules, so one that
+    # took the other's place there would be compiled in its stead.
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    module_name = f"mindleak_user_{path.stem}_{place}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"model file '{file}' is no Python file (form: path/to/net.py:ClassName)")
     module = importlib.util.module_from_spec(spec)
-    # MindSpore's graph parser looks the source up through sys.modules.
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        del sys.modules[module_name]
         raise InputError(f"model file '{file}' does not import: {first_line(error)}") from error
     found = getattr(module, class_name, None)
     cells = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Cell)]

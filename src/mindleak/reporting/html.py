@@ -125,12 +125,19 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         else None,
         ("Subjects", _subject_names(document)),
         ("Attacks", ", ".join(_attack_names(document))),
-        ("Run", f"seed {provenance['seed']}, {provenance['device_target']}, {duration(provenance['seconds_total'])}")
-        if "seconds_total" in provenance
-        else None,
+        ("Run", _time_taken(provenance)) if "seconds_total" in provenance else None,
         ("Made", f"{document['created']} by mindleak {provenance.get('mindleak', '')}".strip()),
     ]
     return [fact for fact in facts if fact and fact[1]]
+
+
+def _time_taken(provenance: Mapping[str, Any]) -> str:
+    """Say what all stages took, whenever they were done, and what the last call took."""
+    stages = sum(stage["seconds"] for stage in provenance.get("stages", []))
+    return (
+        f"seed {provenance['seed']}, {provenance['device_target']}, stages {duration(stages)} in all, "
+        f"last call {duration(provenance['seconds_total'])}"
+    )
 
 
 def _attack_names(document: Mapping[str, Any]) -> list[str]:

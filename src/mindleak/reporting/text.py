@@ -33,12 +33,14 @@ Lines = list[str]
 
 
 def summary_table(document: Mapping[str, Any]) -> str:
-    """Return the summary table: values with their intervals on the line below, then what a null result means.
+    """Return the summary table: subjects by recipe, intervals on the line below, what the samples could show.
 
     Lines are at most 100 characters long; a longer name or reason is cut or wrapped. Ends without a newline.
     """
     subjects = Subjects(document)
-    blocks = [_block(subject, document, subjects) for subject in document["subjects"]]
+    recipes = list(dict.fromkeys(subjects.name(subject["id"]).recipe for subject in document["subjects"]))
+    ordered = sorted(document["subjects"], key=lambda each: recipes.index(subjects.name(each["id"]).recipe))
+    blocks = [_block(subject, document, subjects) for subject in ordered]
     if not blocks:
         return "no subjects"
     head: list[Lines] = [list(pair) for pair in _HEAD]

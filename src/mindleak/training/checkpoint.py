@@ -7,26 +7,29 @@ program can load the weights.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 from mindleak.errors import InputError
 from mindleak.models.registry import first_line
 from mindleak.quiet import quiet_stderr
+from mindleak.runs.atomic import sync_path
+from mindleak.runs.claim import Claim, claimed_folders, remove_abandoned
 from mindleak.training.history import FIELDS, EpochRecord
 
 _OWN = "mindleak."
 _OPTIMIZER = "mindleak.optimizer."
 _HISTORY = "mindleak.history"
 _FINGERPRINT = "mindleak.fingerprint"
+_PARTIAL = ".partial"
 
 
 def save(path: Path, network: nn.Cell, optimizer: nn.Optimizer | None = None,
@@ -57,20 +60,27 @@ def save(path: Path, network: nn.Cell, optimizer: nn.Optimizer | None = None,
 
 
 def _write_atomically(path: Path, entries: list[dict[str, object]]) -> None:
-    """Save under a temporary name, flush to disk, rename."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.ckpt")
+    """Save in a folder of its own, flush to disk, rename.
+
+    MindSpore leaves a file of its own naming behind when the disk is full; with the folder it goes too. What a
+    kill left behind is removed by the next call.
+    """
+    folder = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{_PARTIAL}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with quiet_stderr():
-            ms.save_checkpoint(entries, str(temporary))
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for left in claimed_folders(path.parent):
+            if left.name.endswith(_PARTIAL):
+                remove_abandoned(left)
+        claim = Claim(folder, shared=False)
+        try:
+            with quiet_stderr():
+                ms.save_checkpoint(entries, str(folder / path.name))
+            sync_path(folder / path.name)
+            os.replace(folder / path.name, path)
+        finally:
+            claim.discard()
+        sync_path(path.parent)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"checkpoint '{path}' cannot be written: {first_line(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _optimizer_state(network: nn.Cell, optimizer: nn.Optimizer) -> list[tuple[str, Parameter]]:
@@ -118,7 +128,7 @@ def load_weights(network: nn.Cell, path: str | Path) -> None:
         if not np.isfinite(arrays[name]).all():
             raise InputError(f"checkpoint '{path}' holds numbers that are not finite in '{name}'")
     for name, parameter in parameters.items():
-        parameter.set_data(Tensor(arrays[name].astype(parameter.asnumpy().dtype)))
+        _assign(parameter, arrays[name])
 
 
 def resume(path: str | Path, network: nn.Cell, optimizer: nn.Optimizer, fingerprint: str) -> list[EpochRecord]:
@@ -133,10 +143,22 @@ def resume(path: str | Path, network: nn.Cell, optimizer: nn.Optimizer, fingerpr
     if _fingerprint_of(arrays) != fingerprint:
         raise InputError(f"checkpoint '{path}' comes from other data, another recipe, seed or version; "
                          "resume with the configuration it was made with")
+    state = _optimizer_state(network, optimizer)
+    for name, parameter in state:
+        if _OPTIMIZER + name not in arrays or arrays[_OPTIMIZER + name].shape != tuple(parameter.shape):
+            raise InputError(f"checkpoint '{path}' cannot be resumed: it lacks the optimiser's '{name}'")
     load_weights(network, path)
-    for name, parameter in _optimizer_state(network, optimizer):
-        parameter.set_data(Tensor(arrays[_OPTIMIZER + name].astype(parameter.asnumpy().dtype)))
+    for name, parameter in state:
+        _assign(parameter, arrays[_OPTIMIZER + name])
     return [EpochRecord(int(row[0]), *map(float, row[1:len(FIELDS)])) for row in arrays[_HISTORY]]
+
+
+def _assign(parameter: Parameter, value: np.ndarray) -> None:
+    """Write a value where the parameter lies.
+
+    ``Parameter.set_data`` would give it other memory, and a graph compiled before goes on with the old.
+    """
+    ops.assign(parameter, Tensor(value.astype(parameter.asnumpy().dtype)))
 
 
 def belongs_to(path: Path, fingerprint: str) -> bool:
@@ -178,11 +200,12 @@ class CheckpointFolder:
         path = self.path(epoch, best)
         save(path, network, optimizer, history, fingerprint)
         if previous is not None and previous != path:
-            previous.unlink()
+            # Another process of the same job may have been faster.
+            previous.unlink(missing_ok=True)
         return path
 
     def clear(self) -> None:
         """Remove this run's checkpoints, before it starts from the beginning."""
         for best in (False, True):
             while (file := self.latest(best)) is not None:
-                file.unlink()
+                file.unlink(missing_ok=True)

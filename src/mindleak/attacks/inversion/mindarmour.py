@@ -7,8 +7,9 @@ figures of different device targets are not comparable.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,8 @@ class InversionResult:
         originals: float32 (N, C, H, W) in [0, 1].
         inversions: the images found, same shape and range.
         feature_mse: float64 (N,), mean squared difference of the layer's outputs on the two.
-        dead: bool (N,), the target features were all zero: MindArmour's objective is 0/0 there, so its image
-            is a random start.
+        dead: bool (N,), MindArmour's objective is not a number there, since the target features are zero
+            (it divides by their mean square): the image is a random start.
     """
 
     originals: np.ndarray
@@ -56,7 +57,7 @@ def features_cell(network: nn.Cell, layer: str) -> nn.Cell:
 
 def default_layer(network: nn.Cell) -> str:
     """Return the tutorial's ``fc1`` where there is one, else the layer before the logits, else the logits."""
-    names: Sequence[str] = getattr(network, "layer_names", (LOGITS,))
+    names: Sequence[str] = getattr(network, "layer_names", (LOGITS,)) if hasattr(network, "until") else (LOGITS,)
     if "fc1" in names:
         return "fc1"
     return names[-2] if len(names) > 1 else LOGITS
@@ -90,8 +91,10 @@ class MindArmourInversion:
     def attack(self, network: nn.Cell, images: np.ndarray) -> InversionResult:
         """Invert the layer's outputs on ``images``, float32 (N, C, H, W) in [0, 1].
 
+        Leaves the network in evaluation mode and otherwise as it was.
+
         Raises:
-            InputError: no images, or no such layer.
+            InputError: no images, no such layer, or a layer whose output is not finite.
         """
         if len(images) == 0:
             raise InputError("inversion needs at least one image")
@@ -99,8 +102,10 @@ class MindArmourInversion:
         cell.set_train(False)
         predict = Predictor(cell, batch_size=len(images))
         targets = predict(images)
-        dead = ~targets.reshape(len(images), -1).any(axis=1)
-        inversions = _random_starts(images.shape, self.seed)
+        if not np.isfinite(targets).all():
+            raise InputError(f"layer '{self.layer}' of {type(network).__name__} gives numbers that are not finite")
+        dead = _mean_squares(targets) < np.finfo(np.float32).tiny
+        inversions = random_starts(images.shape, self.seed)
         if not dead.all():
             inversions[~dead] = self._generate(cell, targets[~dead], images.shape[1:])
         difference = predict(inversions).astype(np.float64) - targets
@@ -108,7 +113,7 @@ class MindArmourInversion:
 
     def _generate(self, cell: nn.Cell, targets: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Call MindArmour; it takes (C, H, W) and draws its starts from NumPy's global state."""
-        with mindarmour_call(self.seed), device.graph_mode():
+        with mindarmour_call(self.seed), _names_kept(cell), device.graph_mode():
             from mindarmour.privacy.evaluation import ImageInversionAttack
 
             attack = ImageInversionAttack(cell, input_shape=tuple(int(side) for side in shape), input_bound=(0, 1),
@@ -116,9 +121,25 @@ class MindArmourInversion:
             return attack.generate(targets, iters=self.iterations).astype(np.float32)
 
 
-def _random_starts(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Return starting images as MindArmour draws them, uniform in [0, .05): what is left where nothing is to invert."""
+def random_starts(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Return images drawn as MindArmour draws its starts, uniform in [0, .05): the attack that does nothing."""
     return (np.random.default_rng(seed).random(shape) * 0.05).astype(np.float32)
+
+
+def _mean_squares(targets: np.ndarray) -> np.ndarray:
+    """Return the mean square of each sample's features, float32 (N,), the precision in which MindArmour divides."""
+    return np.square(targets, dtype=np.float32).reshape(len(targets), -1).mean(axis=1)
+
+
+@contextlib.contextmanager
+def _names_kept(network: nn.Cell) -> Iterator[None]:
+    """Undo what MindArmour's loss Cells do to the names of the parameters of a network that they hold."""
+    names = [(parameter, parameter.name) for parameter in network.get_parameters()]
+    try:
+        yield
+    finally:
+        for parameter, name in names:
+            parameter.name = name
 
 
 def mindarmour_ssim(originals: np.ndarray, inversions: np.ndarray) -> np.ndarray:

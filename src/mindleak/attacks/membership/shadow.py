@@ -7,12 +7,11 @@ tested on the subject only. The threshold is fixed at P(member) = ½ beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 from mindleak import device
 from mindleak.errors import InputError
@@ -80,7 +79,7 @@ class AttackTraining:
 class ShadowAttack:
     """Learns from shadows how members differ from non-members, class by class.
 
-    Features are the posterior vector, sorted by class as the model gives it (METHODS.md §1).
+    Features are the posterior vector in the order of the classes (METHODS.md §1).
 
     Args:
         num_classes: width of the logits.
@@ -96,15 +95,15 @@ class ShadowAttack:
     def run(self, shadows: Sequence[Answers], subject: Answers) -> ShadowAttackResult:
         """Train on the shadows' answers and score the subject's.
 
-        One shadow in four, and at least one, is held out for early stopping.
+        The last shadow in four, and at least one, is held out for early stopping. ``subject.members`` is
+        carried into the result and otherwise not looked at.
 
         Raises:
-            InputError: fewer than two shadows, or no class with enough samples.
+            InputError: see ``require_enough``.
         """
-        if len(shadows) < 2:
-            raise InputError(f"membership.shadows is {len(shadows)}; at least 2 are needed: one to train on, "
-                             "one to stop by")
-        held_out = max(1, len(shadows) // 4)
+        sides = [(answer.labels[answer.members], answer.labels[~answer.members]) for answer in shadows]
+        smaller_sides = require_enough(sides, self._num_classes)
+        held_out = _held_out(len(shadows))
         fit = _AttackData(shadows[:-held_out], self._seed)
         stop = _AttackData(shadows[-held_out:], self._seed)
         features = posteriors(subject.logits)
@@ -112,18 +111,50 @@ class ShadowAttack:
         skipped: dict[int, str] = {}
         rows: dict[int, int] = {}
         models = _ClassModels(fit, stop, self._num_classes, self._training, self._seed)
-        for label in range(self._num_classes):
-            of_class = np.flatnonzero(subject.labels == label)
-            enough = min(fit.smaller_side(label), stop.smaller_side(label))
-            if enough < MIN_PER_CLASS:
-                skipped[label] = f"{enough} shadow samples on the smaller side; at least {MIN_PER_CLASS} are needed"
-                continue
-            rows[label] = models.fit(label)
-            if len(of_class):
-                scores[of_class] = models.score(features[of_class])
+        for label, smaller_side in enumerate(smaller_sides):
+            of_class = subject.labels == label
+            if smaller_side < MIN_PER_CLASS:
+                skipped[label] = (f"{smaller_side} shadow samples on the smaller side; "
+                                  f"at least {MIN_PER_CLASS} are needed")
+            elif not of_class.any():
+                skipped[label] = "no sample of the subject's is of this class"
+            else:
+                rows[label] = models.fit(label)
+                scores[of_class] = models.score(features)[of_class]
         if not rows:
-            raise InputError("membership attack: no class has enough shadow samples; use larger shadows")
+            raise InputError("membership attack: none of the subject's samples is of a class that the shadows have "
+                             f"{MIN_PER_CLASS} members and non-members of; use larger shadows")
         return ShadowAttackResult(scores, subject.labels, subject.members, np.isfinite(scores), skipped, rows)
+
+
+def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: int) -> list[int]:
+    """Return, per class, on how few samples the attack would rest, refusing shadows that allow no attack at all.
+
+    That is the smaller of in and out, in the shadows that are trained on or in those held out, whichever is less.
+    Needs no trained shadow, so a job can ask before hours of training.
+
+    Args:
+        sides: per shadow, the labels of its in and of its out samples.
+        num_classes: number of classes.
+
+    Raises:
+        InputError: fewer than two shadows, or every class below ``MIN_PER_CLASS``.
+    """
+    if len(sides) < 2:
+        raise InputError(f"membership.shadows is {len(sides)}; at least 2 are needed: one to train on, one to stop by")
+    counts = np.array([[np.bincount(labels, minlength=num_classes) for labels in pair] for pair in sides])
+    held_out = _held_out(len(sides))
+    smaller = np.minimum(counts[:-held_out].sum(axis=0).min(axis=0), counts[-held_out:].sum(axis=0).min(axis=0))
+    if smaller.max() < MIN_PER_CLASS:
+        raise InputError(f"membership attack: the shadows have at most {smaller.max()} members and non-members of a "
+                         f"class, at least {MIN_PER_CLASS} are needed; raise membership.target_in, target_out and "
+                         "shadow_pool, or membership.shadows")
+    return [int(count) for count in smaller]
+
+
+def _held_out(shadows: int) -> int:
+    """Return how many of the shadows the attack models are not trained on."""
+    return max(1, shadows // 4)
 
 
 def posteriors(logits: np.ndarray) -> np.ndarray:
@@ -156,7 +187,10 @@ class _AttackData:
 
 
 class _ClassModels:
-    """One FCNet after the other in the same compiled loop: between classes only weights and indices change."""
+    """One FCNet after the other in the same compiled loop: between classes only weights and indices change.
+
+    Every array handed to compiled code has one shape for all classes, so nothing is compiled twice.
+    """
 
     def __init__(self, fit: _AttackData, stop: _AttackData, num_classes: int, training: AttackTraining,
                  seed: int) -> None:
@@ -169,7 +203,9 @@ class _ClassModels:
         self._optimizer = nn.Adam(self._network.trainable_params(), training.learning_rate)
         self._untouched = [parameter.asnumpy().copy() for parameter in self._optimizer.get_parameters()]
         self._loop = TrainingLoop(self._network, self._optimizer, fit.features, fit.members)
-        self._predict = Predictor(self._network)
+        self._predict = Predictor(self._network, batch_size=10_000)
+        most = max(2 * fit.smaller_side(label) for label in range(num_classes))
+        self._most_steps = max(1, most // training.batch_size)
 
     def _fresh(self, label: int) -> FCNet:
         """Return an attack model with the initial weights of a class."""
@@ -180,19 +216,20 @@ class _ClassModels:
         """Train on the class's balanced rows until the held-out loss stops falling; return how many rows."""
         rows = self._fit.balanced_rows(label)
         held_out = self._stop.balanced_rows(label)
-        self._start(label)
+        _assign(self._optimizer.get_parameters(), self._untouched)
+        _assign(self._network.get_parameters(), _values(self._fresh(label)))
         generator = np.random.default_rng(np.random.SeedSequence([self._seed, label, 1]))
-        best_loss, best_weights, waited = np.inf, self._weights(), 0
+        best_loss, best_weights, waited = np.inf, _values(self._network), 0
         for _ in range(self._training.epochs):
             self._epoch(generator.permutation(rows))
             loss = self._held_out_loss(held_out)
             if loss < best_loss:
-                best_loss, best_weights, waited = loss, self._weights(), 0
+                best_loss, best_weights, waited = loss, _values(self._network), 0
             else:
                 waited += 1
             if waited >= self._training.patience:
                 break
-        self._set(self._network, best_weights)
+        _assign(self._network.get_parameters(), best_weights)
         return len(rows)
 
     def score(self, features: np.ndarray) -> np.ndarray:
@@ -200,30 +237,31 @@ class _ClassModels:
         logits = self._predict(features).astype(np.float64)
         return logits[:, 1] - logits[:, 0]
 
-    def _start(self, label: int) -> None:
-        """Set the weights of a fresh model and an untouched optimiser."""
-        for parameter, value in zip(self._optimizer.get_parameters(), self._untouched):
-            parameter.set_data(Tensor(value))
-        self._set(self._network, [parameter.asnumpy() for parameter in self._fresh(label).get_parameters()])
-
-    def _weights(self) -> list[np.ndarray]:
-        """Return a copy of the current weights."""
-        return [parameter.asnumpy().copy() for parameter in self._network.get_parameters()]
-
-    @staticmethod
-    def _set(network: nn.Cell, weights: Sequence[np.ndarray]) -> None:
-        """Put weights into the network in place."""
-        for parameter, value in zip(network.get_parameters(), weights):
-            parameter.set_data(Tensor(value))
-
     def _epoch(self, rows: np.ndarray) -> None:
         """Take one pass over ``rows`` in whole batches."""
         size = min(self._training.batch_size, len(rows))
-        order = rows[: len(rows) // size * size].reshape(-1, size).astype(np.int32)
-        self._loop.run(Tensor(order, ms.int32), 0, len(order), LoopTotals())
+        steps = len(rows) // size
+        order = np.zeros((self._most_steps, size), np.int32)
+        order[:steps] = rows[:steps * size].reshape(steps, size)
+        self._loop.run(Tensor(order), 0, steps, LoopTotals())
 
     def _held_out_loss(self, rows: np.ndarray) -> float:
         """Return the mean cross-entropy on held-out shadows."""
-        scores = self.score(self._stop.features[rows])
+        scores = self.score(self._stop.features)[rows]
         signs = np.where(self._stop.members[rows] == 1, 1.0, -1.0)
         return float(np.logaddexp(0.0, -signs * scores).mean())
+
+
+def _values(network: nn.Cell) -> list[np.ndarray]:
+    """Return a copy of the network's weights."""
+    return [parameter.asnumpy().copy() for parameter in network.get_parameters()]
+
+
+def _assign(parameters: Iterable[Parameter], values: Iterable[np.ndarray]) -> None:
+    """Write values into parameters where they lie.
+
+    ``Parameter.set_data`` would give them other memory, and a loop compiled before goes on with the old: the
+    attack models of all classes but the first then learn nothing.
+    """
+    for parameter, value in zip(parameters, values):
+        ops.assign(parameter, Tensor(value))

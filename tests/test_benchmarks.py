@@ -1,0 +1,139 @@
+"""Every benchmark runs once at toy size, and the harness compares what it says it compares."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+KEYS = {"name", "ratio", "ours", "peer", "unit", "runs", "min", "max", "versions"}
+NAMES = sorted(path.stem for path in BENCHMARKS.glob("[!_]*.py"))
+
+# A side that counts its units; the peer works three times as long. Both say how often they were resumed.
+SLEEPERS = """
+import json, sys, time
+sys.path.insert(0, {folder!r})
+import _pairs
+
+def side(pause):
+    def work(case, tick):
+        print("chatter of a library")
+        for unit in range(case["rounds"] + 1):
+            time.sleep(pause)
+            with open(case["log"], "a") as log:
+                log.write(f"{{pause}}\\n")
+            tick({{"unit": unit}})
+    return work
+
+def fails(case, tick):
+    tick({{}})
+    raise ValueError("the side has a fault")
+
+_pairs.be_worker({{"ours": side(0.02) if "fault" not in sys.argv[3] else fails, "peer": side(0.06)}})
+case = {{"name": sys.argv[1], "threads": 1, "rounds": 4, "log": sys.argv[2]}}
+units = _pairs.alternate(__file__, case, with_peer=True)
+print(json.dumps({{name: [[unit.seconds, unit.figures] for unit in done] for name, done in units.items()}}))
+"""
+
+
+def call(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a benchmark's process without the real data."""
+    calm = {key: value for key, value in os.environ.items() if key != "MINDLEAK_DATA_DIR"}
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300,
+                          env={**calm, "OMP_NUM_THREADS": "1", **environment})
+
+
+@pytest.fixture(scope="module")
+def pairs() -> ModuleType:
+    """The harness as a module."""
+    spec = importlib.util.spec_from_file_location("_pairs", BENCHMARKS / "_pairs.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["_pairs"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_ends_with_its_json_line(name: str) -> None:
+    done = call([str(BENCHMARKS / f"{name}.py"), "--toy", "--no_peer"])
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert set(record) >= KEYS
+    assert record["name"].startswith(f"{name}/")
+    assert record["ours"] > 0
+    assert record["ratio"] is record["peer"] is record["min"] is record["max"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["train_lenet5", "train_lstm_rnn"])
+def test_torch_trains_the_same_network(name: str) -> None:
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed (extra 'bench')")
+    done = call([str(BENCHMARKS / f"{name}.py"), "--toy"])
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert record["ratio"] == pytest.approx(record["peer"] / record["ours"], rel=0.01)
+    # Two epochs of four steps from the same kind of initial weights: both still near log(10).
+    for figures in record["last_epoch"].values():
+        assert 2.1 < figures["train_loss"] < 2.4
+        assert 2.1 < figures["val_loss"] < 2.4
+
+
+def test_the_ratio_is_that_of_the_medians_and_above_one_where_ours_is_faster(pairs: ModuleType) -> None:
+    record = pairs.compare("case", ours=[2.0, 1.0, 4.0], peer=[3.0, 8.0, 4.0], unit="s")
+    assert record["ratio"] == 4.0 / 2.0
+    assert (record["min"], record["max"]) == (1.0, 8.0)
+    assert (record["ours"], record["peer"], record["runs"]) == (2.0, 4.0, 3)
+
+
+def sleepers(tmp_path: Path, name: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Run the sleeping sides as a benchmark of that name."""
+    script, log = tmp_path / "sleepers.py", tmp_path / "log"
+    script.write_text(SLEEPERS.format(folder=str(BENCHMARKS)))
+    return call([str(script), name, str(log)]), log
+
+
+def test_sides_take_turns_and_only_their_own_work_is_timed(tmp_path: Path) -> None:
+    done, log = sleepers(tmp_path, "turns")
+    assert done.returncode == 0, done.stderr
+    units: dict[str, Any] = json.loads(done.stdout)
+    assert [[figures["unit"] for _, figures in units[side]] for side in ("ours", "peer")] == [[0, 1, 2, 3, 4]] * 2
+    order = log.read_text().split()
+    assert order == ["0.02", "0.06", "0.02", "0.06", "0.06", "0.02", "0.02", "0.06", "0.06", "0.02"]
+    # Sleeping beside a stopped peer takes no less than asked for, and by the median not the peer's time too.
+    assert all(seconds >= 0.06 for seconds, _ in units["peer"])
+    assert 0.02 <= sorted(seconds for seconds, _ in units["ours"][1:])[1] < 0.06
+
+
+def test_a_side_that_fails_is_one_line_and_exit_two(tmp_path: Path) -> None:
+    done, _ = sleepers(tmp_path, "fault")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["benchmark: ours of fault ended with exit code 1: "
+                                        "ValueError: the side has a fault"]
+
+
+def test_a_missing_peer_is_one_line_and_exit_two(pairs: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        pairs.require_peer("a_framework_nobody_has", no_peer=False)
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a_framework_nobody_has" in line
+    assert "--no_peer" in line
+    assert pairs.require_peer("a_framework_nobody_has", no_peer=True) is False
+
+
+def test_missing_data_is_one_line_and_exit_two(tmp_path: Path) -> None:
+    done = call([str(BENCHMARKS / "train_lenet5.py"), "--quick", "--no_peer", "--data_dir", str(tmp_path)])
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert str(tmp_path) in done.stderr
