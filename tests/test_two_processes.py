@@ -1,0 +1,55 @@
+"""Two processes under msrun give what one process gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SETTINGS = [
+    "name=twins", "data.image_size=28", "model.name=lenet5_bias", "training.epochs=3", "training.batch_size=16",
+    "training.learning_rate=0.1", "membership.target_in=200", "membership.target_out=200",
+    "membership.population=97", "membership.shadow_pool=400", "membership.shadows=3", "membership.attack.epochs=5",
+]
+
+
+def _arguments(folder: Path) -> list[str]:
+    options = ["attack", "membership", "--run_dir", str(folder / "run"), "--ckpt_dir", str(folder / "ckpt")]
+    return options + [word for setting in SETTINGS for word in ("--set", setting)]
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _scores(folder: Path) -> np.ndarray:
+    [stage] = (folder / "run" / "stages").glob("membership-*")
+    with np.load(stage / "arrays.npz", allow_pickle=False) as arrays:
+        return arrays["scores"]
+
+
+@pytest.mark.slow
+def test_shadows_on_two_processes_equal_those_on_one(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    subprocess.run([sys.executable, "-m", "mindleak", *_arguments(one)], check=True, timeout=300,
+                   capture_output=True)
+    environment = {**os.environ, "DEVICE_TARGET": "CPU", "DEVICE_NUM": "2", "MASTER_PORT": str(_free_port()),
+                   "LOG_DIR": str(tmp_path / "log"), "MINDLEAK_VENV": sys.prefix}
+    done = subprocess.run(["bash", str(ROOT / "run_ascend.sh"), *_arguments(two)], env=environment, timeout=400,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.stdout.count("report: ") == 1, "only rank 0 speaks"
+    np.testing.assert_array_equal(_scores(one), _scores(two))
+    reports = [json.loads((folder / "run" / "report.json").read_text()) for folder in (one, two)]
+    assert reports[0]["membership"][0]["overall"] == reports[1]["membership"][0]["overall"]
+    assert [report["provenance"]["processes"] for report in reports] == [1, 2]
