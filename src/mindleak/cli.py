@@ -15,8 +15,10 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from mindleak import __version__
@@ -163,7 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        _dispatch(build_parser().parse_args(words), words)
+        with _termination_interrupts():
+            _dispatch(build_parser().parse_args(words), words)
         if sys.stdout is not None:
             sys.stdout.flush()
     except InputError as error:
@@ -183,6 +186,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return _refuse(f"cannot write {error.filename or 'the output'}: {(error.strerror or str(error)).lower()}")
     return 0
+
+
+@contextlib.contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """Take the first SIGTERM for a Ctrl-C: a running graph of MindSpore answers Ctrl-C by sending one to itself.
+
+    Not under msrun, where a process that waits for a dead one in C++ must die of the signal at once.
+    """
+    if (threading.current_thread() is not threading.main_thread() or "MS_ROLE" in os.environ
+            or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL):
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _refuse(message: str) -> int:

@@ -147,8 +147,10 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the configuration that says what a run is, without where and how fast it is computed."""
     plain = to_plain(config)
     del plain["name"], plain["device"]["threads"], plain["device"]["id"]
-    for sections in (plain, *plain["subjects"].values()):
+    del plain["data"]["dir"]
+    for name, sections in plain["subjects"].items():
         sections.get("data", {}).pop("dir", None)
+        plain["subjects"][name] = {key: section for key, section in sections.items() if section}
     return plain
 
 
@@ -212,7 +214,8 @@ def _overrides(assignments: Sequence[str]) -> dict[str, Any]:
         one: dict[str, Any] = {}
         _merge(one, _parse_assignment(assignment), "", "on the command line")
         for key, value in _values(one):
-            if given.setdefault(key, value) != value:
+            # Compared as text: not a number is not equal to itself.
+            if repr(given.setdefault(key, value)) != repr(value):
                 raise InputError(f"the command line sets '{key}' twice, to {given[key]!r} and to {value!r}")
         _deep_update(overrides, one)
     return overrides

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mindleak.errors import InputError
-from mindleak.quiet import numpy_state, quiet_stderr
+from mindleak.quiet import numpy_state, quiet_stderr, uninterrupted
 
 TARGETS = ("CPU", "GPU", "Ascend", "auto")
 
@@ -44,7 +44,7 @@ _current: Device | None = None
 
 def available_targets() -> list[str]:
     """Return the device targets on which this MindSpore build can run on this machine."""
-    with quiet_stderr():
+    with quiet_stderr(), uninterrupted():
         import mindspore as ms
 
         return [name for name in ("Ascend", "GPU", "CPU") if ms.hal.is_available(name)]
@@ -74,14 +74,14 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0) -> Devi
             f"device_target {chosen} cannot be used here: available {', '.join(usable)}; "
             f"missing: {missing_for(chosen)}"
         )
+    if _current is not None and _current.target != chosen:
+        raise InputError(f"this process already runs on {_current.target}; start another for {chosen}")
+    _check_device_id(chosen, device_id)
     if _current is not None:
-        if _current.target != chosen:
-            raise InputError(f"this process already runs on {_current.target}; start another for {chosen}")
         return _current
     import mindspore as ms
 
-    _check_device_id(chosen, device_id)
-    # Under msrun every process is given a card of its own, unless it names one.
+    # Given a number, every process of an msrun job would take the same card; without, they are dealt out.
     ms.set_device(chosen, None if chosen == "CPU" or launched_by_msrun() else device_id)
     ms.set_context(mode=ms.PYNATIVE_MODE)
     if threads:

@@ -1,4 +1,4 @@
-"""Keeps MindArmour and MindSpore from talking over the user.
+"""Keeps MindArmour and MindSpore from talking over the user, and from crashing on Ctrl-C.
 
 MindArmour 2.0.0 warns about its version, counts down and sleeps one second on import, logs every
 iteration, prints progress with bare ``print`` calls and draws from NumPy's global random state.
@@ -12,7 +12,9 @@ import gc
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -96,3 +98,37 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(null)
+
+
+@contextlib.contextmanager
+def environment(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable for the block, which MindSpore's C++ reads when it needs it."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put Ctrl-C off until the block ends: an import of MindSpore that is cut off aborts the process at exit."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: handler for number in (signal.SIGINT, signal.SIGTERM)
+                if callable(handler := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda signum, frame: came.append(signum))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for signum in came:
+        signal.raise_signal(signum)

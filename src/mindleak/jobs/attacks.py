@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from easydict import EasyDict
 from mindspore import nn
 
-from mindleak.attacks.inversion.mindarmour import MindArmourInversion, default_layer, features_cell
+from mindleak import config as configuration
+from mindleak.attacks.inversion.mindarmour import MindArmourInversion, default_layer, features_cell, random_starts
 from mindleak.attacks.inversion.quality import measure
 from mindleak.attacks.membership import report
-from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack
+from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
+from mindleak.evaluation.images import WINDOW
+from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan, TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
@@ -24,40 +28,41 @@ ROLES = ("target_in", "target_out", "population", "shadow_pool")
 
 
 def judge_task(plan: SubjectPlan) -> TrainingTask:
-    """Return the training of the judge on the subject's data: independent of it by seed and by recipe."""
+    """Return the training of the judge on the subject's data: independent of it by seed and by recipe.
+
+    Subjects on the same data share it, so it takes nothing from their own sections.
+    """
     judge = plan.config.judge
-    config = replace_model(plan, judge.model)
+    config = EasyDict(plan.config)
+    config.model = EasyDict({**configuration.DEFAULTS["model"], "name": judge.model})
     recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
                     learning_rate=judge.learning_rate, momentum=judge.momentum)
-    size = "x".join(str(side) for side in plan.dataset.image_shape)
-    return TrainingTask(replace(plan, name=f"judge-{size}", config=config, provided=None), "judge", recipe, None)
-
-
-def replace_model(plan: SubjectPlan, name: str) -> Any:
-    """Return the plan's configuration with another architecture."""
-    config = type(plan.config)(plan.config)
-    config.model = type(plan.config)({**plan.config.model, "name": name})
-    return config
+    name = f"judge-{plan.dataset.name}-{plan.dataset.digest[:6]}"
+    return TrainingTask(SubjectPlan(plan.session, name, config), "judge", recipe, None)
 
 
 def inversion_attack(plan: SubjectPlan, network: nn.Cell) -> MindArmourInversion:
     """Return the configured attack, after checking its layer.
 
     Raises:
-        InputError: a layer the network does not have, or parameters out of range.
+        InputError: a layer the network does not have, parameters out of range, or images too small for SSIM.
     """
     settings = plan.config.inversion
+    height, width = plan.dataset.image_shape[1:]
+    if min(height, width) < WINDOW:
+        raise InputError(f"inversion is judged by SSIM, which needs images of at least {WINDOW}x{WINDOW} pixels, not "
+                         f"{height}x{width}; set data.image_size=28 or inversion.enabled=false")
     layer = settings.layer or default_layer(network)
     features_cell(network, layer)
     return MindArmourInversion(layer, settings.iterations, settings.loss_weights, plan.session.seed("inversion"))
 
 
-def inversion_stage(plan: SubjectPlan, network: nn.Cell, subject_digest: str, judge: nn.Cell,
-                    judge_digest: str) -> StageResult:
+def inversion_stage(plan: SubjectPlan, network: nn.Cell, judge: nn.Cell) -> StageResult:
     """Invert the first training images (or members) of the subject and measure the result."""
     attack = inversion_attack(plan, network)
     rows = inverted_rows(plan)
-    inputs = {"subject": subject_digest, "judge": judge_digest, "data": plan.dataset.digest, "rows": stable_hash(rows),
+    inputs = {"attack": "mindarmour", "subject": network_digest(network), "judge": network_digest(judge),
+              "judge_model": plan.config.judge.model, "data": plan.dataset.digest, "rows": stable_hash(rows),
               "layer": attack.layer, "iterations": attack.iterations, "loss_weights": attack.loss_weights}
 
     def compute(context: StageContext) -> dict[str, Any]:
@@ -85,10 +90,12 @@ def _invert(context: StageContext, plan: SubjectPlan, attack: MindArmourInversio
     """Attack, measure, and measure the controls beside it."""
     images, labels = plan.dataset.x_train[rows], plan.dataset.y_train[rows]
     result = attack.attack(network, images)
-    quality = measure(images, result.inversions, labels, judge, result.feature_mse)
+    judging = Predictor(judge, batch_size=len(images))
+    quality = measure(images, result.inversions, labels, judging, result.feature_mse)
     mean_image = np.broadcast_to(plan.dataset.x_train.mean(axis=0, dtype=np.float64).astype(np.float32), images.shape)
-    controls = {"mean_image": measure(images, mean_image, labels, judge),
-                "original": measure(images, images, labels, judge)}
+    controls = {"mean_image": measure(images, mean_image, labels, judging),
+                "random_start": measure(images, random_starts(images.shape, attack.seed), labels, judging),
+                "original": measure(images, images, labels, judging)}
     context.save_arrays(originals=images, inversions=result.inversions, rows=rows, **quality.values)
     return {"attack": "mindarmour", "layer": attack.layer, "n": len(rows), "iterations": attack.iterations,
             "loss_weights": attack.loss_weights, "judge": plan.config.judge.model,
@@ -105,6 +112,7 @@ class MembershipPlan:
     split: Split
     subject: TrainingTask | None
     shadows: list[TrainingTask]
+    attack: ShadowAttack
 
     def tasks(self) -> list[TrainingTask]:
         """Return everything that is to be trained."""
@@ -114,64 +122,89 @@ class MembershipPlan:
 def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     """Split the training data into roles and plan subject and shadows, all by one recipe and size.
 
+    Shadows of a subject that was trained elsewhere follow the ``training`` section, which must therefore be the
+    recipe that the subject itself was trained by.
+
     Raises:
-        InputError: no members known, more samples asked for than there are, or a recipe that cannot work.
+        InputError: no members known, more samples asked for than there are, too few for an attack, or a recipe
+            that cannot work.
     """
     settings = plan.config.membership
-    AttackTraining(**settings.attack)
-    if settings.shadows < 2:
-        raise InputError(f"membership.shadows is {settings.shadows}; at least 2 are needed: one to train on, "
-                         "one to stop by")
-    sizes = {role: settings[role] for role in ROLES}
-    seed = plan.session.seed("split")
-    if plan.provided is None:
-        split = split_roles(plan.dataset, sizes, seed)
-        size_in = settings.target_in
-    elif plan.provided.members is None:
-        raise InputError(f"membership inference on '{plan.name}' needs to know what it was trained on: "
-                         "give the row numbers as --members indices.npy")
-    else:
-        split = split_around_members(plan.dataset, np.asarray(plan.provided.members), sizes, seed)
-        size_in = len(plan.provided.members)
+    if settings.target_in != settings.target_out:
+        raise InputError(f"membership.target_in is {settings.target_in} and target_out {settings.target_out}; right is "
+                         "one number for both, or guessing the larger side would look like an attack")
+    attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings.attack), plan.session.seed("membership"))
+    size_in = settings.target_in if plan.provided is None else len(_members(plan))
+    split, pairs = _roles(plan, size_in)
+    labels = plan.dataset.y_train
+    require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
     recipe = plan.recipe(settings.training)
     suppress = None
     if recipe.method == "suppress":
-        whole = len(plan.dataset.y_train)
         suppress = plan.suppress(settings.suppress)
         if "mask_times" not in settings.suppress:
-            suppress = suppress.scaled(size_in, whole)
-    pairs = shadow_splits(split, "shadow_pool", settings.shadows, size_in, min(size_in, settings.target_out), seed)
+            suppress = suppress.scaled(size_in, len(labels))
     shadows = [TrainingTask(plan, f"shadow{number}", recipe, suppress, rows_in, (rows_in, rows_out))
                for number, (rows_in, rows_out) in enumerate(pairs)]
     subject = None
     if plan.provided is None:
         subject = TrainingTask(plan, MEMBERSHIP, recipe, suppress, split.indices["target_in"])
-    return MembershipPlan(plan, split, subject, shadows)
+    return MembershipPlan(plan, split, subject, shadows, attack)
+
+
+def _members(plan: SubjectPlan) -> np.ndarray:
+    """Return the rows that a subject from elsewhere was trained on."""
+    assert plan.provided is not None
+    if plan.provided.members is None:
+        raise InputError(f"membership inference on '{plan.name}' needs to know what it was trained on: "
+                         "give the row numbers as --members indices.npy")
+    return plan.provided.members
+
+
+def _roles(plan: SubjectPlan, size_in: int) -> tuple[Split, list[tuple[np.ndarray, np.ndarray]]]:
+    """Return the split into roles, and (in, out) rows of every shadow, in being as many as the subject's.
+
+    Out is as many, too, except for a subject from elsewhere with more members than ``target_out``, where the pool
+    would rarely do; the attack balances in and out in any case.
+    """
+    settings = plan.config.membership
+    sizes = {role: settings[role] for role in ROLES}
+    seed = plan.session.seed("split")
+    try:
+        if plan.provided is None:
+            split = split_roles(plan.dataset, sizes, seed)
+        else:
+            split = split_around_members(plan.dataset, _members(plan), sizes, seed)
+        size_out = min(size_in, settings.target_out)
+        return split, shadow_splits(split, "shadow_pool", settings.shadows, size_in, size_out, seed)
+    except InputError as error:
+        names = ", ".join(ROLES)
+        raise InputError(f"membership on '{plan.name}': {error}; the sizes are those of membership: {names}") from error
 
 
 def membership_stage(planned: MembershipPlan) -> StageResult:
     """Attack the membership subject with its shadows' answers."""
     plan = planned.plan
-    training = AttackTraining(**plan.config.membership.attack)
     shadows = [(task, task.run()) for task in planned.shadows]
-    network, digest = subject_network(planned)
-    inputs = {"subject": digest, "shadows": [result.digest for _, result in shadows],
-              "split": planned.split.digest, "attack": dict(plan.config.membership.attack)}
+    network = subject_network(planned)
+    inputs = {"attack": "shadow", "subject": network_digest(network),
+              "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
+              "split": planned.split.digest, "training": dict(plan.config.membership.attack)}
     seed = plan.session.seed("membership")
 
     def compute(context: StageContext) -> dict[str, Any]:
         rows = np.concatenate([planned.split.indices[role] for role in ("target_in", "target_out")])
         members = np.repeat([True, False], [len(planned.split.indices[role]) for role in ("target_in", "target_out")])
         subject = Answers(Predictor(network)(plan.dataset.x_train[rows]), plan.dataset.y_train[rows], members)
-        attack = ShadowAttack(plan.dataset.num_classes, training, seed)
-        result = attack.run([task.answers(answer) for task, answer in shadows], subject)
+        result = planned.attack.run([task.answers(answer) for task, answer in shadows], subject)
         context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
         return membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
 
     return plan.session.run.stage(f"membership-{plan.name}", "attacks", inputs, seed, compute)
 
 
-def membership_figures(result: Any, class_names: tuple[str, ...], shadows: list[dict[str, Any]]) -> dict[str, Any]:
+def membership_figures(result: ShadowAttackResult, class_names: tuple[str, ...],
+                       shadows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return everything a report says of one membership attack, as JSON values."""
     chosen = result.attacked
     scores, members, predicted = result.scores[chosen], result.members[chosen], result.predicted[chosen]
@@ -187,10 +220,9 @@ def membership_figures(result: Any, class_names: tuple[str, ...], shadows: list[
             "roc": report.roc(scores, members)}
 
 
-def subject_network(planned: MembershipPlan) -> tuple[nn.Cell, str]:
-    """Return the attacked network and the digest that identifies it."""
+def subject_network(planned: MembershipPlan) -> nn.Cell:
+    """Return the attacked network, training it where that has not been done."""
     if planned.plan.provided is not None:
-        return planned.plan.provided.network, planned.plan.provided.digest
+        return planned.plan.provided.network
     assert planned.subject is not None
-    result = planned.subject.run()
-    return planned.subject.network(result), result.digest
+    return planned.subject.network(planned.subject.run())

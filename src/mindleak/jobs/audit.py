@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from mindspore import nn
 
 from mindleak import config as configuration
 from mindleak import device
-from mindleak.errors import InputError
+from mindleak.errors import InputError, nearest
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs import document
 from mindleak.jobs.attacks import (
@@ -30,6 +31,7 @@ from mindleak.jobs.subjects import HEADLINE, Subject, SubjectPlan, TrainingTask,
 from mindleak.models.base import count_parameters
 from mindleak.reporting.html import render_report, write_json
 from mindleak.reporting.text import summary_table
+from mindleak.runs.atomic import plain
 from mindleak.training.loop import Predictor
 
 ATTACKS = ("inversion", "membership")
@@ -66,7 +68,8 @@ class Audit:
         if not self._session.device.is_main:
             return None
         for plan in self._plans:
-            self._headline(plan)
+            if plan.provided is not None or self._wants_headlines:
+                self._headline(plan)
         for planned in self._memberships.values():
             self._membership(planned)
         body: dict[str, Any] = {"subjects": self._subjects, "inversion": self._inversions,
@@ -77,6 +80,11 @@ class Audit:
                              time.perf_counter() - started)
         return {**head, **body}
 
+    @property
+    def _wants_headlines(self) -> bool:
+        """False for ``attack membership``, which never looks at a subject trained on everything."""
+        return set(self._attacks) != {"membership"}
+
     def _wants(self, attack: str, plan: SubjectPlan) -> bool:
         """True if the attack was asked for and the configuration does not switch it off for this subject."""
         return attack in self._attacks and bool(plan.config[attack].enabled)
@@ -85,7 +93,7 @@ class Audit:
         """Return all trainings, checking on the way everything that can be known to fail."""
         tasks: list[TrainingTask] = []
         for plan in self._plans:
-            if plan.provided is None:
+            if plan.provided is None and self._wants_headlines:
                 tasks.append(headline_task(plan))
             if self._wants("inversion", plan):
                 inverted_rows(plan)
@@ -125,17 +133,17 @@ class Audit:
         if plan.provided is None:
             task = headline_task(plan)
             result = task.run()
-            network, digest = task.network(result), result.digest
+            network = task.network(result)
             self._subjects.append(document.subject(identifier, plan, HEADLINE, task, result))
         else:
-            network, digest = plan.provided.network, plan.provided.digest
+            network = plan.provided.network
             self._subjects.append(self._provided_subject(plan))
             identifier = plan.name
         if not self._wants("inversion", plan):
             return
         judge = judge_task(plan)
         judged = judge.run()
-        result = inversion_stage(plan, network, digest, judge.network(judged), judged.digest)
+        result = inversion_stage(plan, network, judge.network(judged))
         self._inversions.append(document.inversion(identifier, result, self._session.run.run_dir,
                                                    judged.metrics["test_accuracy"]))
 
@@ -147,7 +155,7 @@ class Audit:
             identifier = f"{plan.name}-{planned.subject.role}"
             self._subjects.append(document.subject(identifier, plan, planned.subject.role, planned.subject,
                                                    planned.subject.run()))
-        self._membership_results.append(document.membership(identifier, membership_stage(planned)))
+        self._membership_results.append(document.membership(identifier, membership_stage(planned), planned.shadows[0]))
 
     def _provided_subject(self, plan: SubjectPlan) -> dict[str, Any]:
         """Record a subject that was trained elsewhere, measured here."""
@@ -182,24 +190,36 @@ def audit(subject: Subject, data: str = "digits", run_dir: str | Path | None = N
           attacks: Sequence[str] = ATTACKS, config: str | None = None, **settings: Any) -> AuditReport:
     """Audit a network of your own from Python.
 
+    The network is left in evaluation mode, MindSpore in PyNative mode; its weights are not touched.
+
     Args:
-        subject: the trained network and the rows it was trained on.
-        data: name of the data set.
+        subject: the trained network and the rows it was trained on. Without rows, membership inference is
+            skipped, and the report says why.
+        data: name of the data set; the network must take its images as they are after ``data__image_size``.
         run_dir: where results go; ``runs/<subject's name>-<seed>`` by default.
         attacks: any of 'inversion', 'membership'.
         config: a YAML file under the settings.
-        settings: configuration keys with ``__`` for the dot, e.g. ``membership__shadows=2``.
+        settings: configuration keys with ``__`` for the dot, e.g. ``membership__shadows=2``. Shadows are
+            trained by the ``training`` section, so it must hold the recipe that the subject was trained by:
+            ``training__optimizer="adam"``, ``training__epochs=20``, ...
+
+    Returns:
+        The report's content and the path of its page.
 
     Raises:
         InputError: as on the command line.
     """
-    import json
-
-    assignments = [f"data.name={data}", f"name={subject.name}"]
-    assignments += [f"{key.replace('__', '.')}={json.dumps(value)}" for key, value in settings.items()]
+    chosen = (attacks,) if isinstance(attacks, str) else tuple(attacks)
+    for attack in chosen:
+        if attack not in ATTACKS:
+            raise InputError(f"attack '{attack}' is unknown{nearest(str(attack), ATTACKS)}")
+    if not chosen:
+        raise InputError(f"no attack asked for; right is any of {', '.join(ATTACKS)}")
+    values = {"data.name": data, "name": subject.name, **settings}
+    assignments = [f"{key.replace('__', '.')}={json.dumps(plain(value))}" for key, value in values.items()]
     merged = configuration.load(config, assignments)
-    session = open_session(merged, None if run_dir is None else str(run_dir), None, "mindleak.audit(…)")
-    report = run_audit(session, attacks, subject)
+    session = open_session(merged, None if run_dir is None else str(run_dir), None, "mindleak.audit(...)")
+    report = run_audit(session, chosen, subject)
     if report is None:
         raise InputError("mindleak.audit returns a report on rank 0 only")
     return report

@@ -46,7 +46,8 @@ def head(session: Session, data: Dataset, splits: Mapping[str, Split], seconds: 
 def describe_data(data: Dataset) -> dict[str, Any]:
     """Return what identifies a data set."""
     return {"name": data.name, "digest": data.digest, "n_train": len(data.y_train), "n_test": len(data.y_test),
-            "image_shape": list(data.image_shape), "num_classes": data.num_classes, "preparation": data.preparation}
+            "image_shape": list(data.image_shape), "num_classes": data.num_classes,
+            "class_names": list(data.class_names), "preparation": data.preparation}
 
 
 def describe_splits(splits: Mapping[str, Split]) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def inversion(identifier: str, result: StageResult, run_dir: Path, judge_accurac
             "arrays": arrays.as_posix(), "seconds": result.seconds}
 
 
-def membership(identifier: str, result: StageResult) -> dict[str, Any]:
-    """Return the record of a membership attack."""
-    return {"subject": identifier, **result.metrics, "seconds": result.seconds}
+def membership(identifier: str, result: StageResult, shadow: TrainingTask) -> dict[str, Any]:
+    """Return the record of a membership attack, with the recipe that its shadows were trained by."""
+    recipe = {"training": shadow.recipe.as_dict(), "suppress": shadow.suppress.as_dict() if shadow.suppress else None}
+    return {"subject": identifier, **result.metrics, "shadow_recipe": recipe, "seconds": result.seconds}

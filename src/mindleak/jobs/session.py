@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -103,7 +104,7 @@ def _default_name(config: EasyDict) -> str:
 
 
 def _require_writable(folder: Path) -> None:
-    """Refuse a folder that could not be made or written, without making it.
+    """Refuse a folder that cannot be made or written, before any work is done for it; it is not made here.
 
     Raises:
         InputError: what stands in the way.
@@ -111,8 +112,11 @@ def _require_writable(folder: Path) -> None:
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
     if not there.is_dir():
         raise InputError(f"cannot write {folder}: {there} is no folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write {folder}: {there} is not writable")
+    # Permission bits say nothing to root, and nothing of a read-only or remote file system: it takes a try.
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".mindleak-", dir=there))
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {there}: {(error.strerror or str(error)).lower()}") from error
 
 
 def _silent(line: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -15,13 +15,13 @@ from easydict import EasyDict
 from mindspore import nn
 
 from mindleak import config as configuration
-from mindleak import device
 from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.custom import read_rows
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.own_model import Subject, architecture, check_subject, make_twin, weights_digest
 from mindleak.jobs.session import Session
 from mindleak.models import registry
 from mindleak.models.base import count_parameters
@@ -39,47 +39,19 @@ HEADLINE, MEMBERSHIP = "headline", "membership"
 SHADOW_VALIDATION = 1000
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A trained classifier of the user's own, plus exactly which samples it was trained on.
-
-    Attributes:
-        network: Cell from images (N, C, H, W) in [0, 1] to logits (N, classes).
-        members: row numbers of the training split that it was trained on; without them membership inference
-            is not possible.
-        name: what reports call it.
-        make: makes an untrained network of the same architecture, for shadows; the network's class by default.
-    """
-
-    network: nn.Cell
-    members: np.ndarray | None = None
-    name: str = "subject"
-    make: Callable[[], nn.Cell] | None = None
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over the network's weights, its class's source and the members."""
-        digest = hashlib.sha256(type(self.network).__name__.encode())
-        try:
-            digest.update(inspect.getsource(type(self.network)).encode())
-        except (OSError, TypeError):
-            digest.update(b"source unknown")
-        for parameter in self.network.get_parameters():
-            digest.update(f"{parameter.name}{tuple(parameter.shape)}".encode())
-            digest.update(np.ascontiguousarray(parameter.asnumpy()).tobytes())
-        if self.members is not None:
-            digest.update(np.sort(np.asarray(self.members)).astype("<i8").tobytes())
-        return digest.hexdigest()
-
-
 @dataclass
 class SubjectPlan:
-    """One subject of a run: its own configuration, its data, and how to make its networks."""
+    """One subject of a run: its own configuration, its data, and how to make its networks.
+
+    ``provided`` is the network where it was trained elsewhere. ``make`` makes its untrained twins where the
+    configuration's ``model`` section does not say how, that is, for a subject from Python.
+    """
 
     session: Session
     name: str
     config: EasyDict
     provided: Subject | None = None
+    make: Callable[[], nn.Cell] | None = None
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -101,17 +73,13 @@ class SubjectPlan:
     def make_network(self, seed: int) -> nn.Cell:
         """Return an untrained network whose weights follow from ``seed``."""
         shape, classes = self.dataset.image_shape, self.dataset.num_classes
-        if self.provided is None:
+        if self.make is None:
             return registry.build(self.config.model.name, shape, classes, seed, model_options(self.config.model))
-        make = self.provided.make or type(self.provided.network)
-        with device.seeded(seed):
-            try:
-                network = make()
-            except TypeError as error:
-                raise InputError(f"subject '{self.name}': {make.__name__}() fails ({error}); shadows need a class "
-                                 "without required arguments, or Subject(make=…)") from error
+        assert self.provided is not None
+        network = make_twin(self.provided, self.make, seed)
         registry.check_output(network, shape, classes, self.model_label)
         return network
+
 
     def recipe(self, overrides: dict[str, Any] | None = None) -> Recipe:
         """Return the training recipe, with a membership section's overrides where given."""
@@ -138,13 +106,20 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
     """
     config = session.config
     if provided is not None:
-        return [SubjectPlan(session, provided.name, config, _checked(session, config, provided))]
+        checked = check_subject(provided, session.dataset(config.data))
+        return [SubjectPlan(session, checked.name, config, checked, checked.make or type(checked.network))]
     if config.subjects:
         plans = [(name, configuration.for_subject(config, name)) for name in config.subjects]
     else:
-        label = Path(config.model.name.rpartition(":")[0] or config.model.name).stem
-        plans = [(f"{label}-{config.training.method}", config)]
+        plans = [(_default_name(config), config)]
     return [SubjectPlan(session, name, own, _from_checkpoint(session, name, own)) for name, own in plans]
+
+
+def _default_name(config: EasyDict) -> str:
+    """Return what the one subject of a configuration without names is called."""
+    label = Path(config.model.name.rpartition(":")[0] or config.model.name).stem
+    label = re.sub(r"[^A-Za-z0-9._-]", "_", label)
+    return label if config.model.checkpoint is not None else f"{label}-{config.training.method}"
 
 
 def _from_checkpoint(session: Session, name: str, config: EasyDict) -> Subject | None:
@@ -158,26 +133,12 @@ def _from_checkpoint(session: Session, name: str, config: EasyDict) -> Subject |
     network = registry.build(model.name, data.image_shape, data.num_classes, 0, model_options(model))
     checkpoint.load_weights(network, model.checkpoint)
     members = None if model.members is None else _read_members(model.members, len(data.x_train))
-
-    def make() -> nn.Cell:
-        return registry.build(model.name, data.image_shape, data.num_classes, session.seed("make"),
-                              model_options(model))
-
-    return Subject(network, members, name, make if ":" not in model.name else None)
+    return Subject(network, members, name)
 
 
 def _read_members(path: str, available: int) -> np.ndarray:
     """Read the rows of the training split that a checkpoint was trained on."""
     return check_rows(read_rows(Path(path)), available, f"members file '{path}'")
-
-
-def _checked(session: Session, config: EasyDict, subject: Subject) -> Subject:
-    """Check a subject that came from Python against the data."""
-    data = session.dataset(config.data)
-    registry.check_output(subject.network, data.image_shape, data.num_classes, subject.name)
-    if subject.members is not None:
-        check_rows(np.asarray(subject.members), len(data.x_train), f"members of '{subject.name}'")
-    return subject
 
 
 @dataclass(frozen=True)
@@ -253,8 +214,9 @@ class TrainingTask:
 
     def _architecture(self) -> dict[str, Any]:
         """Return what identifies the untrained network."""
-        if self.plan.provided is not None:
-            return {"provided": self.plan.provided.digest}
+        if self.plan.make is not None:
+            untrained = self.plan.make_network(self.seed)
+            return {"architecture": architecture(untrained), "start": weights_digest(untrained)}
         model = self.plan.config.model
         source = registry.file_source(model.name)
         return {"name": model.name, "source": source, **model_options(model)}
@@ -297,6 +259,14 @@ class TrainingTask:
         watched = self.queries[1][:SHADOW_VALIDATION]
         return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
 
+    def _continues(self, last: Path, identity: str) -> bool:
+        """True if training may go on from a checkpoint.
+
+        Not from that of the last epoch: that its stage is not done means in all likelihood that somebody altered it
+        afterwards, and continuing for no epochs would vouch for it.
+        """
+        return f"-{self.recipe.epochs}_" not in last.name and checkpoint.belongs_to(last, identity)
+
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted ordinary training."""
         session = self.plan.session
@@ -310,8 +280,8 @@ class TrainingTask:
             return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints)
         version = source_digest(["training"])
         last = checkpoints.latest()
-        if last is not None and not (
-                resume and checkpoint.belongs_to(last, fingerprint(self.recipe, data, self.seed, version))):
+        identity = fingerprint(self.recipe, data, self.seed, version)
+        if last is not None and not (resume and self._continues(last, identity)):
             checkpoints.clear()
         return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, version)
 

@@ -44,10 +44,11 @@ class LSTMRNN(Classifier):
         if self.by_rows:
             x = x.transpose((0, 2, 1, 3))
         x = x.reshape((x.shape[0], self.steps, self.step_size))
-        x, _ = self.lstm(x)
+        outputs, (hidden, _) = self.lstm(x)
         if layer == "lstm":
-            return x
-        x = x[:, -1, :]
+            return outputs
+        # Equal to outputs[:, -1], whose gradient would be as large as all outputs.
+        last = hidden[-1]
         if layer == "last":
-            return x
-        return self.fc(x)
+            return last
+        return self.fc(last)

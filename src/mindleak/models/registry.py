@@ -6,10 +6,12 @@ import hashlib
 import importlib.util
 import inspect
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
@@ -17,6 +19,7 @@ from mindleak import device
 from mindleak.errors import InputError, nearest
 from mindleak.models.lenet5 import LeNet5, LeNet5Bias
 from mindleak.models.recurrent import LSTMRNN
+from mindleak.quiet import environment
 
 CLASSIFIERS: dict[str, type[nn.Cell]] = {"lenet5": LeNet5, "lenet5_bias": LeNet5Bias, "lstm_rnn": LSTMRNN}
 
@@ -71,6 +74,23 @@ def check_output(network: nn.Cell, input_shape: tuple[int, int, int], num_classe
     found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
     if found != f"shape {(2, num_classes)}":
         raise InputError(f"model '{name}' returns {found} for 2 images; right is (2, {num_classes}) logits")
+    if type(network) not in CLASSIFIERS.values():
+        _check_compiles(network, input_shape, name)
+
+
+def _check_compiles(network: nn.Cell, input_shape: tuple[int, int, int], name: str) -> None:
+    """Refuse a network of the user's own that runs step by step but not as the graph that training makes of it."""
+
+    @ms.jit
+    def forward(images: Tensor) -> Tensor:
+        return network(images)
+
+    # MindSpore writes the graph that failed into the working directory, unless told another place.
+    with tempfile.TemporaryDirectory() as folder, environment("MS_OM_PATH", folder):
+        try:
+            forward(Tensor(np.zeros((2, *input_shape), np.float32)))
+        except Exception as error:
+            raise InputError(f"model '{name}' cannot be compiled by MindSpore: {first_line(error)}") from error
 
 
 def file_source(name: str) -> str | None:

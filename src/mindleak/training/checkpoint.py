@@ -1,6 +1,6 @@
 """Checkpoints in MindSpore's format: weights, optimiser, schedule history and epoch in one file.
 
-Files are named as MindSpore names them, ``<prefix>-<epoch>_<steps>.ckpt``. Loading reads MindSpore's protobuf
+Files are named as MindSpore names them, ``<prefix>-<epoch>_<steps>.ckpt``, and carry its checksum. Loading reads MindSpore's protobuf
 format only; weights stand under their plain names, everything else under ``mindleak.``, so any MindSpore
 program can load the weights.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def _write_atomically(path: Path, entries: list[dict[str, object]]) -> None:
         claim = Claim(folder, shared=False)
         try:
             with quiet_stderr():
-                ms.save_checkpoint(entries, str(folder / path.name))
+                ms.save_checkpoint(entries, str(folder / path.name), crc_check=True)
             sync_path(folder / path.name)
             os.replace(folder / path.name, path)
         finally:
@@ -102,7 +102,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise InputError(f"checkpoint '{path}' does not end in .ckpt; only MindSpore's format is read")
     try:
         with quiet_stderr():
-            loaded = ms.load_checkpoint(str(file))
+            # A file without a checksum, such as another program's, passes.
+            loaded = ms.load_checkpoint(str(file), crc_check=True)
     except Exception as error:
         raise InputError(f"checkpoint '{path}' is damaged or no MindSpore checkpoint: {first_line(error)}") from error
     return {name: parameter.asnumpy() for name, parameter in loaded.items()}
@@ -127,8 +128,36 @@ def load_weights(network: nn.Cell, path: str | Path) -> None:
                              f"{tuple(arrays[name].shape)}, the network needs {tuple(parameter.shape)}")
         if not np.isfinite(arrays[name]).all():
             raise InputError(f"checkpoint '{path}' holds numbers that are not finite in '{name}'")
+    _refuse_surplus(arrays, parameters, path)
     for name, parameter in parameters.items():
         _assign(parameter, arrays[name])
+
+
+def _refuse_surplus(arrays: Mapping[str, np.ndarray], parameters: Mapping[str, Parameter], path: str | Path) -> None:
+    """Refuse weights that the network has no place for: LeNet5 would take one with biases for its own.
+
+    What another program's optimiser left is no such weight: scalars, names without a cell (``learning_rate``), and
+    state per weight, which carries the weight's name at its end (``moments.fc1.weight``).
+    """
+    for name, array in arrays.items():
+        state = "." not in name or array.size < 2 or any(name.endswith(f".{own}") for own in parameters)
+        if name not in parameters and not state:
+            raise InputError(f"checkpoint '{path}' is of another architecture: the network has no '{name}'")
+
+
+def read_resumable(path: str | Path, fingerprint: str) -> dict[str, np.ndarray]:
+    """Read a checkpoint that the training identified by ``fingerprint`` has written.
+
+    Raises:
+        InputError: the checkpoint belongs to other data, another recipe or seed, or holds weights only.
+    """
+    arrays = read(path)
+    if _FINGERPRINT not in arrays or _HISTORY not in arrays:
+        raise InputError(f"checkpoint '{path}' holds weights only; --resume needs one that training wrote")
+    if _fingerprint_of(arrays) != fingerprint:
+        raise InputError(f"checkpoint '{path}' comes from other data, another recipe, seed or version; "
+                         "resume with the configuration it was made with")
+    return arrays
 
 
 def resume(path: str | Path, network: nn.Cell, optimizer: nn.Optimizer, fingerprint: str) -> list[EpochRecord]:
@@ -137,12 +166,7 @@ def resume(path: str | Path, network: nn.Cell, optimizer: nn.Optimizer, fingerpr
     Raises:
         InputError: the checkpoint belongs to other data, another recipe or seed, or cannot be resumed.
     """
-    arrays = read(path)
-    if _FINGERPRINT not in arrays or _HISTORY not in arrays:
-        raise InputError(f"checkpoint '{path}' holds weights only; --resume needs one that training wrote")
-    if _fingerprint_of(arrays) != fingerprint:
-        raise InputError(f"checkpoint '{path}' comes from other data, another recipe, seed or version; "
-                         "resume with the configuration it was made with")
+    arrays = read_resumable(path, fingerprint)
     state = _optimizer_state(network, optimizer)
     for name, parameter in state:
         if _OPTIMIZER + name not in arrays or arrays[_OPTIMIZER + name].shape != tuple(parameter.shape):
@@ -188,24 +212,30 @@ class CheckpointFolder:
 
     def latest(self, best: bool = False) -> Path | None:
         """Return the last (or best) checkpoint in the folder, if there is one."""
-        pattern = re.compile(re.escape(self._prefix) + ("_best" if best else "") + r"-(\d+)_(\d+)\.ckpt")
-        found = [(int(match.group(1)), file) for file in sorted(self.folder.glob("*.ckpt"))
-                 if (match := pattern.fullmatch(file.name))]
-        return max(found)[1] if found else None
+        kept = self._kept(best)
+        return kept[-1] if kept else None
 
     def keep(self, epoch: int, best: bool, network: nn.Cell, optimizer: nn.Optimizer | None,
              history: Sequence[EpochRecord], fingerprint: str) -> Path:
-        """Write the checkpoint after ``epoch``, then remove its predecessor of the same kind."""
-        previous = self.latest(best)
+        """Write the checkpoint after ``epoch``, then remove its predecessors of the same kind."""
         path = self.path(epoch, best)
         save(path, network, optimizer, history, fingerprint)
-        if previous is not None and previous != path:
-            # Another process of the same job may have been faster.
-            previous.unlink(missing_ok=True)
+        self._remove([file for file in self._kept(best) if file != path])
         return path
 
     def clear(self) -> None:
         """Remove this run's checkpoints, before it starts from the beginning."""
-        for best in (False, True):
-            while (file := self.latest(best)) is not None:
-                file.unlink(missing_ok=True)
+        self._remove(self._kept(best=False) + self._kept(best=True))
+
+    def _kept(self, best: bool) -> list[Path]:
+        """Return the checkpoints of a kind by epoch; more than one where a crash came before a removal."""
+        pattern = re.compile(re.escape(self._prefix) + ("_best" if best else "") + r"-(\d+)_(\d+)\.ckpt")
+        found = [(int(match.group(1)), file) for file in self.folder.glob("*.ckpt")
+                 if (match := pattern.fullmatch(file.name))]
+        return [file for _, file in sorted(found)]
+
+    @staticmethod
+    def _remove(files: Sequence[Path]) -> None:
+        """Remove files; another process of the same job may have been faster."""
+        for file in files:
+            file.unlink(missing_ok=True)

@@ -46,6 +46,8 @@ class Recipe:
             raise InputError(f"training.learning_rate is {self.learning_rate}; a finite number above 0 is needed")
         if not 0 <= self.momentum < 1:
             raise InputError(f"training.momentum is {self.momentum}; right is 0 ≤ momentum < 1")
+        if self.optimizer == "nesterov" and self.momentum == 0:
+            raise InputError("training.optimizer 'nesterov' needs training.momentum above 0")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise InputError(f"training.weight_decay is {self.weight_decay}; a finite number ≥ 0 is needed")
         if not 0 < self.schedule_factor <= 1:

@@ -25,7 +25,7 @@ from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter, EpochRecord
 from mindleak.training.loop import epoch_order
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import TrainingData, TrainingResult, Validation, fingerprint, is_best
+from mindleak.training.trainer import TrainingData, TrainingResult, Validation, fingerprint, require_finite
 
 # A weight this small counts as zero: MindArmour's own ``base_ground_thd``. The de-weight step cancels a
 # weight as w − lr·(w/lr), which float32 leaves a rounding error away from zero.
@@ -38,6 +38,10 @@ class MaskLayer:
 
     ``min_num`` weights at least are left (−1: no floor). MindArmour ignores noise, clipping and upper bound
     in layers of more than 10,000 weights.
+
+    Raises:
+        InputError: a field of another type, or an upper bound that is not a finite number from .1 on (MindArmour
+            takes NaN and anything smaller for .1 without a word).
     """
 
     name: str
@@ -45,6 +49,19 @@ class MaskLayer:
     add_noise: bool = True
     lower_clip: bool = False
     upper_bound: float = 1.2
+
+    def __post_init__(self) -> None:
+        where = f"suppress.layers entry '{self.name}'"
+        if not isinstance(self.name, str):
+            raise InputError(f"suppress.layers: name {self.name!r} is no parameter name")
+        if type(self.min_num) is not int:
+            raise InputError(f"{where}: min_num is {self.min_num!r}; a whole number is needed (-1: no floor)")
+        for field in ("add_noise", "lower_clip"):
+            if type(getattr(self, field)) is not bool:
+                raise InputError(f"{where}: {field} is {getattr(self, field)!r}; right is true or false")
+        bound = self.upper_bound
+        if type(bound) not in (int, float) or not 0.1 <= bound < math.inf:
+            raise InputError(f"{where}: upper_bound is {bound!r}; a finite number from 0.1 on is needed")
 
 
 @dataclass(frozen=True)
@@ -120,6 +137,9 @@ def mask_layers(network: nn.Cell, layers: Any) -> list[MaskLayer]:
         InputError: a name that is no trainable parameter, named twice, or nothing to suppress.
     """
     names = [parameter.name for parameter in network.trainable_params()]
+    if len(list(network.get_parameters())) < 2:
+        raise InputError("suppress training needs a network of at least two parameters: MindArmour looks at the "
+                         "first two to report its progress")
     if layers == "auto":
         return _tutorial_pattern(network)
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
@@ -181,9 +201,7 @@ def train_suppress(network: nn.Cell, data: TrainingData, recipe: Recipe, setting
             updates = _run_mindarmour(network, data, recipe, settings, layers, seed, watcher)
         finally:
             _restore_names(network, names)
-    if checkpoints is not None:
-        watcher.keep_last()
-    network.set_train(False)
+            network.set_train(False)
     report = sparsity(network, layers, settings.sparse_end) | {"mask_updates": updates}
     return TrainingResult(network, watcher.history, None if checkpoints is None else checkpoints.latest(),
                           None if checkpoints is None else checkpoints.latest(best=True),
@@ -198,8 +216,11 @@ def _run_mindarmour(network: nn.Cell, data: TrainingData, recipe: Recipe, settin
     steps = recipe.steps_per_epoch(len(data.x))
     positions = {parameter.name: index for index, parameter in enumerate(network.trainable_params())}
     # A description is used up by its first controller, so they are made here and never shared.
-    described = [MaskLayerDes(layer.name, positions[layer.name], layer.add_noise, layer.lower_clip, layer.min_num,
-                              layer.upper_bound) for layer in layers]
+    # MindArmour compares names as substrings, in the order given, after its controller has put "networks." before
+    # the network's own: with that prefix, and the longest names first, each name matches its own parameter.
+    described = [MaskLayerDes(f"networks.{layer.name}", positions[layer.name], layer.add_noise, layer.lower_clip,
+                              layer.min_num, layer.upper_bound)
+                 for layer in sorted(layers, key=lambda layer: len(layer.name), reverse=True)]
     expected = _expected_positions(network, layers, positions)
     optimizer = nn.SGD(network.trainable_params(), recipe.learning_rate)
     controller = SuppressPrivacyFactory().create(
@@ -207,8 +228,8 @@ def _run_mindarmour(network: nn.Cell, data: TrainingData, recipe: Recipe, settin
         start_epoch=settings.start_epoch, mask_times=settings.mask_times, lr=recipe.learning_rate,
         sparse_end=float(settings.sparse_end), sparse_start=float(settings.sparse_start))
     if list(controller.grad_idx_map) != expected:
-        raise InputError("MindArmour matches suppress.layers as parts of parameter names, and here that hits the "
-                         "wrong ones; rename the network's parameters so that none contains another")
+        raise InputError("MindArmour matches suppress.layers as beginnings of parameter names, and here that hits the "
+                         "wrong ones; suppress the longer-named parameters too, or rename them")
     model = SuppressModel(network=network, optimizer=optimizer,
                           loss_fn=nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"))
     model.link_suppress_ctrl(controller)
@@ -290,27 +311,26 @@ class _EpochWatcher(ms.Callback):
         train_loss, train_accuracy = self._training()
         val_loss, val_accuracy = self._validation()
         epoch = len(self.history) + 1
-        if not np.isfinite(train_loss):
-            raise InputError(f"suppress training diverged in epoch {epoch}: the loss is {train_loss}; "
-                             "lower training.learning_rate")
-        self.history.append(EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy,
-                                        self._recipe.learning_rate, time.perf_counter() - self._begun))
-        self._printer.epoch(self.history[-1])
-        if self._checkpoints is not None and is_best(self.history):
-            self._save(best=True)
+        record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, self._recipe.learning_rate,
+                             time.perf_counter() - self._begun)
+        require_finite(record, "suppress training")
+        self.history.append(record)
+        self._printer.epoch(record)
+        if self._checkpoints is not None:
+            self._save(self._checkpoints)
         self._network.set_train(True)
 
-    def keep_last(self) -> None:
-        """Write the final weights."""
-        self._save(best=False)
+    def _save(self, checkpoints: CheckpointFolder) -> None:
+        """Write the checkpoints under the network's own parameter names.
 
-    def _save(self, best: bool) -> None:
-        """Write a checkpoint under the network's own parameter names."""
-        assert self._checkpoints is not None
+        Only the last epoch can be the best: the ones before it are of a network less suppressed than asked for.
+        """
         renamed = {id(parameter): parameter.name for parameter in self._network.get_parameters()}
         for parameter, name in zip(self._network.get_parameters(), self._names):
             parameter.name = name
-        self._checkpoints.keep(len(self.history), best, self._network, None, self.history, self._identity)
+        epoch = len(self.history)
+        for best in (True, False) if epoch == self._recipe.epochs else (False,):
+            checkpoints.keep(epoch, best, self._network, None, self.history, self._identity)
         _restore_names(self._network, renamed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,7 @@ def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: i
     started = time.perf_counter()
     optimizer = make_optimizer(network, recipe)
     identity = fingerprint(recipe, data, seed, version)
-    history = _continue_from(checkpoints, network, optimizer, identity) if resume else []
+    history = _continue_from(checkpoints, network, optimizer, identity, printer) if resume else []
     steps = recipe.steps_per_epoch(len(data.x))
     loop = TrainingLoop(network, optimizer, data.x, data.y)
     watch = Validation(network, data.x_val, data.y_val)
@@ -92,7 +93,7 @@ def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: i
             val_loss, val_accuracy = watch()
             record = EpochRecord(epoch, totals.loss / steps, totals.correct / (steps * recipe.batch_size),
                                  val_loss, val_accuracy, rate, time.perf_counter() - begun)
-            _require_finite(record)
+            require_finite(record)
             history.append(record)
             printer.epoch(record)
             if checkpoints is not None:
@@ -110,8 +111,10 @@ class Validation:
         self._labels = labels
 
     def __call__(self) -> tuple[float, float]:
-        """Return (mean cross-entropy, accuracy) of the network as it is now."""
+        """Return (mean cross-entropy, accuracy) of the network as it is now; NaN where logits are not finite."""
         logits = self._predict(self._images)
+        if not np.isfinite(logits).all():
+            return math.nan, math.nan
         accuracy = float((logits.argmax(axis=1) == self._labels).mean())
         return float(cross_entropy(logits, self._labels).mean()), accuracy
 
@@ -136,18 +139,34 @@ def _set_learning_rate(optimizer: nn.Optimizer, rate: float) -> None:
     ops.assign(optimizer.learning_rate, Tensor(rate, ms.float32))
 
 
-def _require_finite(record: EpochRecord) -> None:
-    """Stop a training that has diverged, with the reason."""
-    if not np.isfinite(record.train_loss):
-        raise InputError(f"training diverged in epoch {record.epoch}: the loss is {record.train_loss}; "
-                         "lower training.learning_rate")
+def require_finite(record: EpochRecord, kind: str = "training") -> None:
+    """Stop a training that has diverged, in the epoch's steps or in its last one.
+
+    Raises:
+        InputError: the training or the validation loss is not finite.
+    """
+    for loss in (record.train_loss, record.val_loss):
+        if not math.isfinite(loss):
+            raise InputError(f"{kind} diverged in epoch {record.epoch}: the loss is {loss}; "
+                             f"lower training.learning_rate (now {record.learning_rate:g})")
 
 
 def _continue_from(checkpoints: CheckpointFolder | None, network: nn.Cell, optimizer: nn.Optimizer,
-                   identity: str) -> list[EpochRecord]:
-    """Load the last checkpoint, if there is one, and return the epochs it has behind it."""
+                   identity: str, printer: EpochPrinter) -> list[EpochRecord]:
+    """Load the last checkpoint, if there is one, and return the epochs it has behind it.
+
+    A network with Dropout starts again instead: MindSpore keeps the state of its random numbers inside the
+    compiled operator, where it can be neither read nor set.
+    """
     last = checkpoints.latest() if checkpoints is not None else None
-    return checkpoint.resume(last, network, optimizer, identity) if last is not None else []
+    if last is None:
+        return []
+    if any("Dropout" in type(cell).__name__ for _, cell in network.cells_and_names()):
+        checkpoint.read_resumable(last, identity)
+        printer.note("an interrupted training of a network with Dropout starts again from its beginning: "
+                     "the state of its random numbers is in no checkpoint")
+        return []
+    return checkpoint.resume(last, network, optimizer, identity)
 
 
 def _keep(checkpoints: CheckpointFolder, network: nn.Cell, optimizer: nn.Optimizer,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mindspore import nn
 
 from mindleak.attacks.inversion.mindarmour import mindarmour_ssim
 from mindleak.evaluation.images import l2, l2_relative, psnr, ssim
 from mindleak.evaluation.intervals import mean_metric, proportion
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.signals import confidence
-from mindleak.training.loop import Predictor
 
 
 @dataclass(frozen=True)
@@ -35,22 +34,22 @@ class Quality:
         return {name: metric.to_json() for name, metric in self.metrics().items()}
 
 
-def measure(originals: np.ndarray, images: np.ndarray, labels: np.ndarray, judge: nn.Cell,
-            feature_mse: np.ndarray | None = None) -> Quality:
+def measure(originals: np.ndarray, images: np.ndarray, labels: np.ndarray,
+            judge: Callable[[np.ndarray], np.ndarray], feature_mse: np.ndarray | None = None) -> Quality:
     """Compare ``images`` with ``originals``, both float32 (N, C, H, W) in [0, 1].
 
     Args:
         originals: what was to be reconstructed.
         images: what an attack, or a control, offers instead.
         labels: true labels of the originals, int32 (N,).
-        judge: a classifier that was trained independently of the attacked one; its confidence on the true
-            label stands for a person who recognises the image (seed 002).
+        judge: from images to logits (N, classes), by a classifier that was trained independently of the attacked
+            one; its confidence in the true label stands for a person who recognises the image (seed 002).
         feature_mse: per image, where the attacked layer's outputs are known.
 
     ``l2_relative`` is ‖x − x'‖/‖x‖ (MindArmour's and the tutorial's "L2"), ``l2`` is ‖x − x'‖, ``ssim`` has a
     Gaussian 11x11 window, σ 1.5 and data range 1, ``ssim_mindarmour`` is MindArmour's.
     """
-    logits = Predictor(judge, batch_size=len(images))(images)
+    logits = judge(images)
     values = {
         "l2_relative": l2_relative(originals, images),
         "l2": l2(originals, images),

@@ -1,0 +1,199 @@
+"""Training that is interrupted and resumed ends with the weights of one that is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mindleak.errors import InputError
+from mindleak.training import trainer
+from mindleak.training.checkpoint import CheckpointFolder, read
+from mindleak.training.recipe import Recipe
+from mindleak.training.trainer import TrainingResult, fingerprint, is_best, train_ordinary
+from training_setup import Linear, Stochastic, data, same, seeded, train, weights
+
+BATCH = 8
+
+
+class Interrupter(trainer.EpochPrinter):
+    """Presses Ctrl-C when the line of an epoch is to be printed: after its steps, before its checkpoint."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__("", 0, enabled=False)
+        self._epoch = epoch
+
+    def epoch(self, record: trainer.EpochRecord) -> None:
+        if record.epoch == self._epoch:
+            raise KeyboardInterrupt
+
+
+def interrupt_and_resume(recipe: Recipe, folder: Path, at: int) -> TrainingResult:
+    checkpoints = CheckpointFolder(folder, "linear", 5)
+    with pytest.raises(KeyboardInterrupt):
+        train_ordinary(seeded(Linear), data(), recipe, 5, Interrupter(at), checkpoints)
+    assert f"-{at - 1}_" in checkpoints.latest().name  # type: ignore[union-attr]
+    return train(recipe, folder, resume=True)
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), [
+    ("sgd", "cosine"), ("momentum", "plateau"), ("nesterov", "step"), ("adam", "step"), ("adam", "plateau")])
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, optimizer: str, schedule: str) -> None:
+    # A rate at which the loss goes up and down, so that the plateau schedule has something to do.
+    recipe = Recipe(epochs=12, batch_size=BATCH, optimizer=optimizer, learning_rate=4.0, schedule=schedule,
+                    schedule_every=2, schedule_patience=1, weight_decay=0.001)
+    whole = train(recipe, tmp_path / "whole")
+    resumed = interrupt_and_resume(recipe, tmp_path / "resumed", 8)
+    assert same(weights(resumed.network), weights(whole.network))
+    assert [record.learning_rate for record in resumed.history] == [record.learning_rate for record in whole.history]
+    assert len({record.learning_rate for record in whole.history}) > 1
+    assert whole.last is not None
+    assert resumed.last is not None
+    ours, theirs = read(resumed.last), read(whole.last)
+    for name in ours:
+        if name != "mindleak.history":
+            np.testing.assert_array_equal(ours[name], theirs[name])
+    # All but the seconds.
+    np.testing.assert_array_equal(ours["mindleak.history"][:, :-1], theirs["mindleak.history"][:, :-1])
+    assert resumed.best is not None
+    assert whole.best is not None
+    assert resumed.best.name == whole.best.name
+
+
+def test_a_training_interrupted_in_its_first_epoch_starts_again(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=2, batch_size=BATCH)
+    with pytest.raises(KeyboardInterrupt):
+        train_ordinary(seeded(Linear), data(), recipe, 5, Interrupter(1),
+                       CheckpointFolder(tmp_path, "linear", 5))
+    assert same(weights(train(recipe, tmp_path, resume=True).network), weights(train(recipe).network))
+
+
+def test_a_finished_training_resumes_to_itself(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=2, batch_size=BATCH)
+    first = train(recipe, tmp_path)
+    again = train(recipe, tmp_path, resume=True)
+    assert same(weights(first.network), weights(again.network))
+    assert again.history == first.history
+
+
+def test_without_resume_a_training_starts_from_its_beginning(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=2, batch_size=BATCH)
+    first = train(recipe, tmp_path)
+    again = train(recipe, tmp_path)
+    assert len(again.history) == 2
+    assert same(weights(first.network), weights(again.network))
+    assert again.history[0].seconds != first.history[0].seconds
+
+
+@pytest.mark.parametrize("change", [{"recipe": Recipe(epochs=3, batch_size=BATCH, learning_rate=0.1)}, {"seed": 6},
+                                    {"samples": 48}], ids=["recipe", "seed", "data"])
+def test_another_trainings_checkpoint_is_not_continued(tmp_path: Path, change: dict) -> None:
+    train(Recipe(epochs=3, batch_size=BATCH), tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(InputError, match="comes from other data, another recipe, seed or version"):
+        train(**{"recipe": Recipe(epochs=3, batch_size=BATCH), **change}, folder=tmp_path, resume=True)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_the_fingerprint_covers_recipe_data_seed_and_version() -> None:
+    recipe = Recipe()
+    base = fingerprint(recipe, data(), 1, "v1")
+    assert base == fingerprint(Recipe(), data(), 1, "v1")
+    assert len({base, fingerprint(Recipe(momentum=0.8), data(), 1, "v1"), fingerprint(recipe, data(48), 1, "v1"),
+                fingerprint(recipe, data(), 2, "v1"), fingerprint(recipe, data(), 1, "v2")}) == 5
+
+
+def test_a_network_with_dropout_starts_again_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = Recipe(epochs=3, batch_size=BATCH)
+    whole = train(recipe, network=seeded(Stochastic))
+    checkpoints = CheckpointFolder(tmp_path, "linear", 5)
+    with pytest.raises(KeyboardInterrupt):
+        train_ordinary(seeded(Stochastic), data(), recipe, 5, Interrupter(3), checkpoints)
+    resumed = train_ordinary(seeded(Stochastic), data(), recipe, 5, trainer.EpochPrinter("net", 3), checkpoints, True)
+    assert "[net] an interrupted training of a network with Dropout starts again" in capsys.readouterr().out
+    assert same(weights(resumed.network), weights(whole.network))
+    assert len(list(tmp_path.glob("linear-*"))) == 1
+
+
+def test_batch_statistics_are_resumed(tmp_path: Path) -> None:
+    def network() -> Stochastic:
+        made = seeded(Stochastic)
+        made.dropout = type(made.flatten)()
+        return made
+
+    recipe = Recipe(epochs=3, batch_size=BATCH)
+    whole = train(recipe, network=network())
+    with pytest.raises(KeyboardInterrupt):
+        train_ordinary(network(), data(), recipe, 5, Interrupter(3), CheckpointFolder(tmp_path, "linear", 5))
+    assert same(weights(train(recipe, tmp_path, resume=True, network=network()).network), weights(whole.network))
+
+
+def test_best_is_the_first_epoch_with_the_highest_validation_accuracy(tmp_path: Path) -> None:
+    result = train(Recipe(epochs=6, batch_size=BATCH, learning_rate=0.5), tmp_path)
+    accuracies = [record.val_accuracy for record in result.history]
+    assert result.best is not None
+    assert f"_best-{int(np.argmax(accuracies)) + 1}_5.ckpt" in result.best.name
+    assert result.last is not None
+    assert result.last.name == "linear-6_5.ckpt"
+    assert [is_best(result.history[:count]) for count in range(1, 7)] == [
+        accuracies[count] > max(accuracies[:count], default=-1) for count in range(6)]
+
+
+# --- signals -----------------------------------------------------------------------------------------------
+
+CHILD = textwrap.dedent("""
+    import sys, time
+    from pathlib import Path
+    from training_setup import data, seeded, Linear
+    from mindleak.training.checkpoint import CheckpointFolder
+    from mindleak.training.history import EpochPrinter
+    from mindleak.training.recipe import Recipe
+    from mindleak.training.trainer import train_ordinary
+
+    recipe = Recipe(epochs=30, batch_size=8, optimizer="adam", learning_rate=0.01, schedule="plateau",
+                    schedule_patience=1)
+    train_ordinary(seeded(Linear), data(4000), recipe, 5, EpochPrinter("", 30),
+                   CheckpointFolder(Path(sys.argv[1]), "linear", 500))
+    print("finished", flush=True)
+""")
+CHILD_RECIPE = Recipe(epochs=30, batch_size=8, optimizer="adam", learning_rate=0.01, schedule="plateau",
+                      schedule_patience=1)
+
+
+@pytest.mark.slow
+def test_a_training_that_was_killed_and_interrupted_ends_like_one_that_was_not(tmp_path: Path) -> None:
+    whole = train(CHILD_RECIPE, samples=4000)
+    for number in (signal.SIGKILL, signal.SIGINT):
+        folder = tmp_path / number.name
+        _train_until(folder, 3, number)
+        done = CheckpointFolder(folder, "linear", 500).latest()
+        assert done is not None
+        assert "-30_" not in done.name
+        resumed = train(CHILD_RECIPE, folder, resume=True, samples=4000)
+        assert same(weights(resumed.network), weights(whole.network))
+        assert not [name for name in os.listdir(folder) if name.startswith(".")]
+
+
+def _train_until(folder: Path, epoch: int, number: signal.Signals) -> None:
+    """Train in a process of its own and send it a signal some time after an epoch's line."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    process = subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], env=environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(f"epoch {epoch:3d}/"):
+            break
+    time.sleep(0.05)
+    process.send_signal(number)
+    sent = time.perf_counter()
+    rest, errors = process.communicate(timeout=60)
+    assert "finished" not in rest, "the training was faster than the signal"
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else -signal.SIGINT), errors[-500:]
+    assert time.perf_counter() - sent < 20
