@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Callable, NoReturn, Optional
 
 Case = dict[str, Any]
@@ -34,10 +35,14 @@ VERSIONS_OF = ("mindspore", "torch", "numpy")
 
 @dataclass(frozen=True)
 class Unit:
-    """One timed unit of work: its seconds, and figures that show that the work was done (loss, accuracy)."""
+    """One timed unit of work: its seconds, and figures that show that the work was done (loss, accuracy).
+
+    ``others`` is how many cores all other processes kept busy meanwhile, None where the kernel does not say.
+    """
 
     seconds: float
     figures: Figures
+    others: Optional[float]
 
 
 def standard_parser(description: Optional[str]) -> argparse.ArgumentParser:
@@ -100,12 +105,15 @@ class Worker:
             self._process.stdin.write("go\n")
             self._process.stdin.flush()
         self._started = True
+        before, begun = others_seconds(self._process.pid), time.perf_counter()
         line = self._process.stdout.readline()
         if not line:
             self._fail()
+        after, ended = others_seconds(self._process.pid), time.perf_counter()
         self._process.send_signal(signal.SIGSTOP)
         answer = json.loads(line)
-        return Unit(answer.pop("seconds"), answer)
+        others = None if before is None or after is None else max(0.0, after - before) / (ended - begun)
+        return Unit(answer.pop("seconds"), answer, others)
 
     def close(self) -> None:
         """End the process; it holds nothing worth keeping."""
@@ -121,6 +129,18 @@ class Worker:
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors if line.strip()]
         refuse(f"{self._name} ended with exit code {code}: {lines[-1] if lines else 'no message'}")
+
+
+def others_seconds(pid: int) -> Optional[float]:
+    """Return the processor seconds that all processes but ``pid`` have used since boot; None where unknown."""
+    try:
+        machine = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+        own = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    # user, nice, system, irq, softirq, steal of the machine; utime, stime of the process (proc(5))
+    busy = sum(int(machine[column]) for column in (1, 2, 3, 6, 7, 8))
+    return (busy - int(own[11]) - int(own[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def be_worker(sides: dict[str, Side]) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 import _pairs
 
 BATCH_SIZES = (32, 64)
+# Cores that other processes may use before a measurement is called disturbed: above clock ticks and daemons.
+DISTURBED = 0.15
 
 
 @dataclass(frozen=True)
@@ -162,11 +164,16 @@ def measure(task: Task, case: _pairs.Case, script: str, with_peer: bool) -> dict
     """Time one case and return its record; the warm-up's surplus over an ordinary epoch is given apart."""
     units = _pairs.alternate(script, case, with_peer)
     seconds = {side: [unit.seconds for unit in of_side[1:]] for side, of_side in units.items()}
+    others = [unit.others for of_side in units.values() for unit in of_side[1:] if unit.others is not None]
     record = _pairs.compare(
         case["name"], seconds["ours"], seconds.get("peer", ()), "s/epoch", data=case["data"],
-        samples=case["samples"], warm_up={side: of_side[0].seconds for side, of_side in units.items()},
+        samples=case["samples"], others_busy=max(others, default=None),
+        warm_up={side: of_side[0].seconds for side, of_side in units.items()},
         last_epoch={side: of_side[-1].figures for side, of_side in units.items()})
     _pairs.show(record)
+    if record["others_busy"] is not None and record["others_busy"] > DISTURBED:
+        print(f"    disturbed: other processes kept up to {record['others_busy']:.1f} cores busy; measure again "
+              "on a quiet machine", flush=True)
     for side, of_side in units.items():
         last = of_side[-1].figures
         print(f"    {side:<5} start, compilation and first epoch {of_side[0].seconds:6.2f} s; after "

@@ -147,3 +147,10 @@ def test_bootstrap_refuses_empty_groups(groups: list) -> None:
 def test_bootstrap_refuses_a_statistic_of_another_shape() -> None:
     with pytest.raises(ValueError, match="shape"):
         bootstrap(lambda x: x[..., :1] * np.ones((x.shape[0], 1)), [np.arange(3.0)], resamples=5)
+
+
+def test_mean_interval_stays_inside_the_range_of_the_values() -> None:
+    values = [0.99, 1.0, 1.0, 0.7]
+    free, bounded = mean_metric(values), mean_metric(values, bounds=(0.0, 1.0))
+    assert free.ci is not None and bounded.ci is not None
+    assert free.ci[1] > 1.0 and bounded.ci == (free.ci[0], 1.0)

@@ -13,6 +13,9 @@ from mindleak.training.history import EpochPrinter
 from mindleak.training.recipe import Recipe
 from mindleak.training.trainer import TrainingData, TrainingResult, train_ordinary
 
+# As the product does, and before any test has MindSpore run something: it cannot be done later.
+device.configure("CPU")
+
 FEATURES, CLASSES = 6, 3
 SHAPE = (1, 2, 3)
 

@@ -70,8 +70,12 @@ def mean_of_independent(first: Metric, second: Metric) -> Metric:
     return Metric(value, n, ci=(value - below, value + above), ci_level=level, ci_method="mover")
 
 
-def mean_metric(values: ArrayLike, level: float = 0.95) -> Metric:
+def mean_metric(
+    values: ArrayLike, level: float = 0.95, bounds: Interval = (-math.inf, math.inf)
+) -> Metric:
     """Return the mean of per-sample ``values`` of shape (N,) with Student's t-interval.
+
+    ``bounds`` is the range that single values can have; the interval is cut off there, which costs no coverage.
 
     NaN values (undefined for their sample) are left out and counted in ``reason``. An infinite value makes
     the mean infinite, without an interval; a single value has none either.
@@ -98,7 +102,7 @@ def mean_metric(values: ArrayLike, level: float = 0.95) -> Metric:
     if kept.size == 1:
         return Metric(mean, 1, ci_level=level, reason=join_reasons(note, "a single value has no interval"))
     half = float(stats.t.ppf(1.0 - tail, kept.size - 1) * kept.std(ddof=1) / math.sqrt(kept.size))
-    interval = (mean - half, mean + half)
+    interval = (max(mean - half, bounds[0]), min(mean + half, bounds[1]))
     return Metric(mean, kept.size, ci=interval, ci_level=level, ci_method="student-t", reason=note)
 
 

@@ -259,14 +259,6 @@ class TrainingTask:
         watched = self.queries[1][:SHADOW_VALIDATION]
         return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
 
-    def _continues(self, last: Path, identity: str) -> bool:
-        """True if training may go on from a checkpoint.
-
-        Not from that of the last epoch: that its stage is not done means in all likelihood that somebody altered it
-        afterwards, and continuing for no epochs would vouch for it.
-        """
-        return f"-{self.recipe.epochs}_" not in last.name and checkpoint.belongs_to(last, identity)
-
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted ordinary training."""
         session = self.plan.session
@@ -281,7 +273,7 @@ class TrainingTask:
         version = source_digest(["training"])
         last = checkpoints.latest()
         identity = fingerprint(self.recipe, data, self.seed, version)
-        if last is not None and not (resume and self._continues(last, identity)):
+        if last is not None and not (resume and checkpoint.belongs_to(last, identity)):
             checkpoints.clear()
         return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, version)
 

@@ -1,8 +1,8 @@
 """Checkpoints in MindSpore's format: weights, optimiser, schedule history and epoch in one file.
 
-Files are named as MindSpore names them, ``<prefix>-<epoch>_<steps>.ckpt``, and carry its checksum. Loading reads MindSpore's protobuf
-format only; weights stand under their plain names, everything else under ``mindleak.``, so any MindSpore
-program can load the weights.
+Files are named as MindSpore names them, ``<prefix>-<epoch>_<steps>.ckpt``, and carry its checksum. Loading
+reads MindSpore's protobuf format only; weights stand under their plain names, everything else under
+``mindleak.``, so any MindSpore program can load the weights.
 """
 
 from __future__ import annotations
@@ -145,11 +145,11 @@ def _refuse_surplus(arrays: Mapping[str, np.ndarray], parameters: Mapping[str, P
             raise InputError(f"checkpoint '{path}' is of another architecture: the network has no '{name}'")
 
 
-def read_resumable(path: str | Path, fingerprint: str) -> dict[str, np.ndarray]:
-    """Read a checkpoint that the training identified by ``fingerprint`` has written.
+def resume(path: str | Path, network: nn.Cell, optimizer: nn.Optimizer, fingerprint: str) -> list[EpochRecord]:
+    """Bring network and optimiser to where the checkpoint's training was; return the epochs done.
 
     Raises:
-        InputError: the checkpoint belongs to other data, another recipe or seed, or holds weights only.
+        InputError: the checkpoint belongs to other data, another recipe or seed, or cannot be resumed.
     """
     arrays = read(path)
     if _FINGERPRINT not in arrays or _HISTORY not in arrays:
@@ -157,16 +157,6 @@ def read_resumable(path: str | Path, fingerprint: str) -> dict[str, np.ndarray]:
     if _fingerprint_of(arrays) != fingerprint:
         raise InputError(f"checkpoint '{path}' comes from other data, another recipe, seed or version; "
                          "resume with the configuration it was made with")
-    return arrays
-
-
-def resume(path: str | Path, network: nn.Cell, optimizer: nn.Optimizer, fingerprint: str) -> list[EpochRecord]:
-    """Bring network and optimiser to where the checkpoint's training was; return the epochs done.
-
-    Raises:
-        InputError: the checkpoint belongs to other data, another recipe or seed, or cannot be resumed.
-    """
-    arrays = read_resumable(path, fingerprint)
     state = _optimizer_state(network, optimizer)
     for name, parameter in state:
         if _OPTIMIZER + name not in arrays or arrays[_OPTIMIZER + name].shape != tuple(parameter.shape):

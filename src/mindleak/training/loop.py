@@ -73,10 +73,10 @@ class TrainingLoop:
         """Take the steps ``start`` to ``stop`` of ``order`` (steps, batch_size) and add to ``totals``."""
         self._network.set_train(True)
         with interruptible():
-            loss, correct = self._steps(self._images, self._labels, order,
-                                        Tensor(start, ms.int32), Tensor(stop, ms.int32))
-        totals.loss += float(loss.asnumpy())
-        totals.correct += float(correct.asnumpy())
+            sums = self._steps(self._images, self._labels, order, Tensor(start, ms.int32), Tensor(stop, ms.int32))
+            loss, correct = (float(value.asnumpy()) for value in sums)
+        totals.loss += loss
+        totals.correct += correct
         totals.steps += stop - start
         self._network.set_train(False)
 
@@ -120,7 +120,7 @@ def _compile_steps(network: nn.Cell, optimizer: nn.Optimizer) -> Any:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise ``KeyboardInterrupt`` when the compiled call in the block returns.
+    """Let Ctrl-C raise ``KeyboardInterrupt`` when the compiled call in the block, with its results, is done.
 
     While a compiled graph runs, MindSpore answers SIGINT by sending SIGTERM to its own process, which would end it
     on the spot: no message, no clean-up, and a notebook's kernel gone. So SIGTERM interrupts, too.
@@ -154,9 +154,9 @@ class Predictor:
         count = len(images)
         size = min(self._batch_size, max(count, 1))
         with interruptible():
-            outputs = [self._forward(Tensor(_padded(images[start:start + size], size)))
+            outputs = [self._forward(Tensor(_padded(images[start:start + size], size))).asnumpy()
                        for start in range(0, count, size)]
-        return np.concatenate([output.asnumpy() for output in outputs])[:count]
+        return np.concatenate(outputs)[:count]
 
 
 def _compile_forward(network: nn.Cell) -> Any:

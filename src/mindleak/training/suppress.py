@@ -23,7 +23,7 @@ from mindleak.errors import InputError, nearest
 from mindleak.quiet import mindarmour_call
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter, EpochRecord
-from mindleak.training.loop import epoch_order
+from mindleak.training.loop import epoch_order, interruptible
 from mindleak.training.recipe import Recipe
 from mindleak.training.trainer import TrainingData, TrainingResult, Validation, fingerprint, require_finite
 
@@ -216,11 +216,12 @@ def _run_mindarmour(network: nn.Cell, data: TrainingData, recipe: Recipe, settin
     steps = recipe.steps_per_epoch(len(data.x))
     positions = {parameter.name: index for index, parameter in enumerate(network.trainable_params())}
     # A description is used up by its first controller, so they are made here and never shared.
-    # MindArmour compares names as substrings, in the order given, after its controller has put "networks." before
-    # the network's own: with that prefix, and the longest names first, each name matches its own parameter.
-    described = [MaskLayerDes(f"networks.{layer.name}", positions[layer.name], layer.add_noise, layer.lower_clip,
+    # MindArmour compares names as substrings, in the order given, after its controller has renamed every parameter
+    # to "networks." and its place in the network: by those names, the longest first, each matches its own parameter.
+    renamed = {parameter.name: f"networks.{place}" for place, parameter in network.parameters_and_names()}
+    described = [MaskLayerDes(renamed[layer.name], positions[layer.name], layer.add_noise, layer.lower_clip,
                               layer.min_num, layer.upper_bound)
-                 for layer in sorted(layers, key=lambda layer: len(layer.name), reverse=True)]
+                 for layer in sorted(layers, key=lambda layer: len(renamed[layer.name]), reverse=True)]
     expected = _expected_positions(network, layers, positions)
     optimizer = nn.SGD(network.trainable_params(), recipe.learning_rate)
     controller = SuppressPrivacyFactory().create(
@@ -228,8 +229,8 @@ def _run_mindarmour(network: nn.Cell, data: TrainingData, recipe: Recipe, settin
         start_epoch=settings.start_epoch, mask_times=settings.mask_times, lr=recipe.learning_rate,
         sparse_end=float(settings.sparse_end), sparse_start=float(settings.sparse_start))
     if list(controller.grad_idx_map) != expected:
-        raise InputError("MindArmour matches suppress.layers as beginnings of parameter names, and here that hits the "
-                         "wrong ones; suppress the longer-named parameters too, or rename them")
+        raise InputError("MindArmour takes suppress.layers for beginnings of names, and here that hits other "
+                         "parameters; suppress those with the longer names too, or rename them")
     model = SuppressModel(network=network, optimizer=optimizer,
                           loss_fn=nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"))
     model.link_suppress_ctrl(controller)
@@ -237,7 +238,8 @@ def _run_mindarmour(network: nn.Cell, data: TrainingData, recipe: Recipe, settin
     batches = ds.GeneratorDataset(_Batches(data, recipe.batch_size, seed), ["image", "label"], shuffle=False,
                                   num_parallel_workers=1, python_multiprocessing=False)
     counter = _UpdateCounter(controller)
-    model.train(recipe.epochs, batches, callbacks=[masker, counter, watcher], dataset_sink_mode=False)
+    with interruptible():
+        model.train(recipe.epochs, batches, callbacks=[masker, counter, watcher], dataset_sink_mode=False)
     return counter.updates
 
 

@@ -61,7 +61,8 @@ def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: i
 
     Two calls with equal arguments on one device give bit-identical weights, and a training that was
     interrupted and resumed gives the weights of one that was not: the batches of an epoch follow from
-    (seed, epoch), the learning rate from the history, the rest is in the checkpoint.
+    (seed, epoch), the learning rate from the history, the rest is in the checkpoint. Networks with Dropout are
+    excepted: MindSpore's CPU operator draws on several threads, and its state can be neither read nor set.
 
     Args:
         network: freshly initialised; left in evaluation mode.
@@ -80,7 +81,7 @@ def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: i
     started = time.perf_counter()
     optimizer = make_optimizer(network, recipe)
     identity = fingerprint(recipe, data, seed, version)
-    history = _continue_from(checkpoints, network, optimizer, identity, printer) if resume else []
+    history = _continue_from(checkpoints, network, optimizer, identity) if resume else []
     steps = recipe.steps_per_epoch(len(data.x))
     loop = TrainingLoop(network, optimizer, data.x, data.y)
     watch = Validation(network, data.x_val, data.y_val)
@@ -152,21 +153,10 @@ def require_finite(record: EpochRecord, kind: str = "training") -> None:
 
 
 def _continue_from(checkpoints: CheckpointFolder | None, network: nn.Cell, optimizer: nn.Optimizer,
-                   identity: str, printer: EpochPrinter) -> list[EpochRecord]:
-    """Load the last checkpoint, if there is one, and return the epochs it has behind it.
-
-    A network with Dropout starts again instead: MindSpore keeps the state of its random numbers inside the
-    compiled operator, where it can be neither read nor set.
-    """
+                   identity: str) -> list[EpochRecord]:
+    """Load the last checkpoint, if there is one, and return the epochs it has behind it."""
     last = checkpoints.latest() if checkpoints is not None else None
-    if last is None:
-        return []
-    if any("Dropout" in type(cell).__name__ for _, cell in network.cells_and_names()):
-        checkpoint.read_resumable(last, identity)
-        printer.note("an interrupted training of a network with Dropout starts again from its beginning: "
-                     "the state of its random numbers is in no checkpoint")
-        return []
-    return checkpoint.resume(last, network, optimizer, identity)
+    return checkpoint.resume(last, network, optimizer, identity) if last is not None else []
 
 
 def _keep(checkpoints: CheckpointFolder, network: nn.Cell, optimizer: nn.Optimizer,

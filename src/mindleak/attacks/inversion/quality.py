@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,11 @@ from mindleak.evaluation.intervals import mean_metric, proportion
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.signals import confidence
 
+# What single values can be; distances are at least 0, PSNR knows no bounds.
+UNBOUNDED = (-math.inf, math.inf)
+RANGES = {"confidence": (0.0, 1.0), "ssim": (-1.0, 1.0), "ssim_mindarmour": (-1.0, 1.0), "l2": (0.0, math.inf),
+          "l2_relative": (0.0, math.inf), "feature_mse": (0.0, math.inf)}
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -25,7 +31,7 @@ class Quality:
 
     def metrics(self) -> dict[str, Metric]:
         """Return the mean of every measure with its interval, and the judge's accuracy."""
-        means = {name: mean_metric(values) for name, values in self.values.items()}
+        means = {name: mean_metric(values, bounds=RANGES.get(name, UNBOUNDED)) for name, values in self.values.items()}
         right = int((self.predicted == self.labels).sum())
         return means | {"judge_accuracy": proportion(right, len(self.labels), of="images")}
 

@@ -1,0 +1,480 @@
+"""Suppress training against MindArmour run by hand, and each of its silent traps."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+import mindspore as ms
+import mindspore.dataset as ds
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor, nn
+
+from mindleak import device
+from mindleak.errors import InputError
+from mindleak.models import build
+from mindleak.quiet import import_mindarmour
+from mindleak.training import suppress
+from mindleak.training.checkpoint import CheckpointFolder, load_weights, read
+from mindleak.training.history import EpochPrinter
+from mindleak.training.loop import epoch_order
+from mindleak.training.recipe import Recipe
+from mindleak.training.suppress import (
+    ZERO,
+    MaskLayer,
+    SuppressSettings,
+    check_compatible,
+    mask_layers,
+    sparsity,
+    train_suppress,
+)
+from mindleak.training.trainer import TrainingData, TrainingResult
+from training_setup import Linear, Stochastic, arrays, data, quiet, same, seeded, weights
+
+SEED = 5
+RECIPE = Recipe(method="suppress", epochs=4, batch_size=16, learning_rate=0.1)
+SETTINGS = SuppressSettings(start_epoch=2, mask_times=6, sparse_end=0.9)
+TUTORIAL = [("conv1.weight", 0, True, True, 10), ("conv2.weight", 1, True, True, 50),
+            ("fc1.weight", 2, True, False, -1), ("fc2.weight", 4, True, False, -1), ("fc3.weight", 6, True, False, 50)]
+
+
+def digits(shape: tuple[int, int, int] = (1, 16, 16), samples: int = 96, bright: float = 1.0) -> TrainingData:
+    generator = np.random.default_rng(0)
+    labels = (np.arange(samples) % 10).astype(np.int32)
+    noisy = generator.random((10, *shape))[labels] + generator.normal(0, 0.2, (samples, *shape))
+    images = (np.clip(noisy, 0, 1) * bright).astype(np.float32)
+    return TrainingData(images, labels, images[:30], labels[:30], "digits")
+
+
+def run(network: nn.Cell, given: TrainingData | None = None, recipe: Recipe = RECIPE,
+        settings: SuppressSettings = SETTINGS, folder: Path | None = None) -> TrainingResult:
+    given = given or data(96)
+    checkpoints = None if folder is None else CheckpointFolder(folder, "net", len(given.x) // recipe.batch_size)
+    return train_suppress(network, given, recipe, settings, SEED, quiet(), checkpoints)
+
+
+def lenet(seed: int = 1) -> nn.Cell:
+    # With deviation .02 it would learn nothing in a few steps.
+    network = build("lenet5", (1, 16, 16), 10, seed)
+    for parameter in network.trainable_params():
+        parameter.set_data(Tensor(parameter.asnumpy() * 5))
+    return network
+
+
+def named(first: str = "dense1", second: str = "dense2") -> nn.Cell:
+    """Two dense layers by these names, in this order."""
+    with device.seeded(0):
+        return nn.SequentialCell(OrderedDict([("flatten", nn.Flatten()), (first, nn.Dense(6, 20)),
+                                              (second, nn.Dense(20, 3))]))
+
+
+# --- against MindArmour ------------------------------------------------------------------------------------
+
+
+class HandMadeBatches:
+    """What a person following the tutorial would feed, in the order that our seed gives."""
+
+    def __init__(self, given: TrainingData, batch_size: int) -> None:
+        self._given, self._batch_size, self._epoch = given, batch_size, 0
+
+    def __len__(self) -> int:
+        return len(self._given.x) // self._batch_size
+
+    def __iter__(self) -> object:
+        self._epoch += 1
+        for rows in epoch_order(len(self._given.x), self._batch_size, SEED, self._epoch):
+            yield self._given.x[rows], self._given.y[rows]
+
+
+def by_hand(network: nn.Cell, given: TrainingData, layers: list[tuple[str, int, bool, bool, int]]) -> None:
+    """The tutorial's script (seed 002), with NumPy's global state as ours starts it."""
+    import_mindarmour()
+    from mindarmour.privacy.sup_privacy import MaskLayerDes, SuppressMasker, SuppressModel, SuppressPrivacyFactory
+
+    state = np.random.get_state()
+    np.random.seed(SEED)
+    controller = SuppressPrivacyFactory().create(
+        network, [MaskLayerDes(*layer) for layer in layers], policy="local_train", end_epoch=RECIPE.epochs,
+        batch_num=len(given.x) // RECIPE.batch_size, start_epoch=SETTINGS.start_epoch, mask_times=SETTINGS.mask_times,
+        lr=RECIPE.learning_rate, sparse_end=SETTINGS.sparse_end, sparse_start=0.0)
+    model = SuppressModel(network=network, loss_fn=nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"),
+                          optimizer=nn.SGD(network.trainable_params(), RECIPE.learning_rate))
+    model.link_suppress_ctrl(controller)
+    batches = ds.GeneratorDataset(HandMadeBatches(given, RECIPE.batch_size), ["image", "label"], shuffle=False)
+    model.train(RECIPE.epochs, batches, callbacks=[SuppressMasker(model=model, suppress_ctrl=controller)],
+                dataset_sink_mode=False)
+    np.random.set_state(state)
+
+
+def test_lenet5_gets_the_weights_that_mindarmour_gives_by_hand() -> None:
+    ours, theirs = lenet(), lenet()
+    given = digits()
+    result = run(ours, given)
+    by_hand(theirs, given, TUTORIAL)
+    assert result.suppress is not None
+    assert not same(weights(ours), weights(lenet()))
+    for name, value in weights(theirs).items():
+        np.testing.assert_array_equal(weights(ours)[name.removeprefix("networks.")], value)
+
+
+def test_lstm_gets_the_weights_that_mindarmour_gives_by_hand() -> None:
+    def lstm() -> nn.Cell:
+        return build("lstm_rnn", (1, 16, 16), 10, 3, {"hidden_size": 64})
+
+    ours, theirs = lstm(), lstm()
+    given = digits()
+    result = run(ours, given)
+    by_hand(theirs, given, [("lstm.weight_ih_l0", 0, True, False, -1), ("lstm.weight_hh_l0", 1, True, False, -1),
+                            ("fc.weight", 4, True, False, 50)])
+    for name, value in weights(theirs).items():
+        np.testing.assert_array_equal(weights(ours)[name.removeprefix("networks.")], value)
+    assert result.suppress is not None
+    rows = {row["name"]: row for row in result.suppress["layers"]}  # type: ignore[union-attr,attr-defined]
+    assert rows["lstm.weight_hh_l0"]["size"] > 10_000
+    assert rows["lstm.weight_hh_l0"]["fraction"] == pytest.approx(0.9, abs=0.02)
+    assert rows["lstm.weight_ih_l0"]["fraction"] == pytest.approx(0.9, abs=0.02)
+
+
+def test_auto_is_the_tutorials_mask_layers_for_lenet5() -> None:
+    network = lenet()
+    positions = {parameter.name: index for index, parameter in enumerate(network.trainable_params())}
+    assert [(layer.name, positions[layer.name], layer.add_noise, layer.lower_clip, layer.min_num)
+            for layer in mask_layers(network, "auto")] == TUTORIAL
+
+
+# --- sparsity ----------------------------------------------------------------------------------------------
+
+
+def test_sparsity_is_measured_on_the_weights_and_reported_beside_target_and_floor() -> None:
+    network = lenet()
+    result = run(network, digits())
+    report = result.suppress
+    assert report is not None
+    assert report["target"] == 0.9
+    # Every three steps from the first of epoch 2 on; the one before the last step falls together with the sixth.
+    assert report["mask_updates"] == 6
+    rows = {row["name"]: row for row in report["layers"]}  # type: ignore[union-attr,attr-defined]
+    assert list(rows) == [name for name, *_ in TUTORIAL]
+    for name, row in rows.items():
+        value = weights(network)[name]
+        assert row["zeros"] == int((np.abs(value) <= ZERO).sum())
+        assert row["fraction"] == pytest.approx(row["reachable"], abs=0.02)
+    assert rows["conv1.weight"]["reachable"] == 0.9
+    total = sum(row["size"] for row in rows.values())
+    assert report["masked_total"] == total
+    assert report["overall"] == pytest.approx(sum(row["zeros"] for row in rows.values()) / total)
+
+
+def test_a_floor_leaves_min_num_weights_and_a_layer_below_it_untouched() -> None:
+    network = named()
+    layers = [{"name": "dense1.weight", "min_num": 48}, {"name": "dense2.weight", "min_num": 100}]
+    report = run(network, settings=SuppressSettings(start_epoch=2, mask_times=6, layers=layers)).suppress
+    assert report is not None
+    first, second = report["layers"]  # type: ignore[misc]
+    assert first["reachable"] == pytest.approx(1 - 48 / 120)
+    assert first["zeros"] == 72
+    assert second["reachable"] == 0.0
+    assert second["zeros"] == 0
+
+
+def test_sparsity_counts_rounding_residues_but_not_small_weights() -> None:
+    network = seeded(Linear)
+    value = np.full((3, 6), 0.5, np.float32)
+    value[0] = [0, 1e-9, -1e-8, 2e-7, -1e-3, 1]
+    network.dense.weight.set_data(Tensor(value))
+    report = sparsity(network, [MaskLayer("dense.weight", 2)], 0.95)
+    assert report["layers"][0] == {"name": "dense.weight", "size": 18, "zeros": 3, "fraction": 3 / 18, "target": 0.95,
+                                   "reachable": 1 - 2 / 18, "min_num": 2}
+
+
+def test_masked_weights_stay_zero_and_other_layers_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    network = named()
+    record = suppress._EpochWatcher.on_train_epoch_end
+
+    def watch(watcher: suppress._EpochWatcher, context: object) -> None:
+        seen.append(np.abs(next(iter(weights(network).values()))) <= ZERO)
+        record(watcher, context)
+
+    monkeypatch.setattr(suppress._EpochWatcher, "on_train_epoch_end", watch)
+    recipe = Recipe(method="suppress", epochs=8, batch_size=16, learning_rate=0.1)
+    run(network, recipe=recipe, settings=SuppressSettings(start_epoch=2, mask_times=6, layers=["dense1.weight"]))
+    counts = [int(zeros.sum()) for zeros in seen]
+    assert counts[0] == 0
+    assert counts[-1] == pytest.approx(0.95 * 120, abs=2)
+    for earlier, later in zip(seen, seen[1:]):
+        assert not (earlier & ~later).any()
+    assert np.abs(weights(network)["dense2.weight"]).min() > ZERO
+
+
+# --- the network and its surroundings ----------------------------------------------------------------------
+
+
+def test_names_modes_random_state_output_and_garbage_collection_are_as_before(
+        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    network = lenet()
+    names = list(weights(network))
+    frozen = gc.get_freeze_count()
+    np.random.seed(3)
+    expected = np.random.random(4)
+    np.random.seed(3)
+    result = run(network, digits(), folder=tmp_path)
+    np.testing.assert_array_equal(np.random.random(4), expected)
+    assert gc.get_freeze_count() == frozen
+    assert list(weights(network)) == names
+    assert not any(cell.training for _, cell in network.cells_and_names())
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == ""
+    assert result.last is not None
+    assert result.best is not None
+    for file in (result.last, result.best):
+        assert {name for name in read(file) if not name.startswith("mindleak.")} == set(names)
+        loaded = lenet(9)
+        load_weights(loaded, file)
+        assert same(weights(loaded), weights(network))
+    assert sorted(os.listdir(tmp_path)) == ["net-4_6.ckpt", "net_best-4_6.ckpt"]
+
+
+def test_two_trainings_are_bit_identical_whatever_numpys_state() -> None:
+    first, second = lenet(), lenet()
+    run(first, digits())
+    np.random.seed(77)
+    run(second, digits())
+    assert same(weights(first), weights(second))
+
+
+def test_history_has_the_epochs_figures() -> None:
+    result = run(seeded(Linear))
+    assert [record.epoch for record in result.history] == [1, 2, 3, 4]
+    assert all(record.learning_rate == 0.1 and record.seconds > 0 for record in result.history)
+    assert result.history[-1].train_loss < result.history[0].train_loss
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, InputError])
+def test_a_training_that_is_broken_off_restores_everything(tmp_path: Path, error: type[BaseException]) -> None:
+    class Breaker(EpochPrinter):
+        def epoch(self, record: object) -> None:
+            if record.epoch == 3:  # type: ignore[attr-defined]
+                raise error("enough")
+
+    network = lenet()
+    names = list(weights(network))
+    np.random.seed(3)
+    expected = np.random.random(4)
+    np.random.seed(3)
+    frozen, stdout = gc.get_freeze_count(), sys.stdout
+    with pytest.raises(error, match="enough"):
+        train_suppress(network, digits(), RECIPE, SETTINGS, SEED, Breaker("", 4), CheckpointFolder(tmp_path, "net", 6))
+    np.testing.assert_array_equal(np.random.random(4), expected)
+    assert gc.get_freeze_count() == frozen
+    assert sys.stdout is stdout
+    assert list(weights(network)) == names
+    assert not network.training
+    # What is there can be used, and does not pass for the finished training.
+    assert os.listdir(tmp_path) == ["net-2_6.ckpt"]
+    load_weights(lenet(), tmp_path / "net-2_6.ckpt")
+
+
+def test_the_same_network_can_be_suppressed_again() -> None:
+    # A used MaskLayerDes suppresses nothing; ours are made anew for every training.
+    network = lenet()
+    run(network, digits())
+    for parameter in network.trainable_params():
+        parameter.set_data(Tensor(weights(lenet(8))[parameter.name]))
+    report = run(network, digits()).suppress
+    assert report is not None
+    assert report["overall"] > 0.88
+
+
+def test_a_frozen_parameter_shifts_no_mask() -> None:
+    network = lenet()
+    network.conv1.weight.requires_grad = False
+    network.fc1.bias.requires_grad = False
+    before = weights(network)
+    report = run(network, digits()).suppress
+    assert report is not None
+    assert [row["name"] for row in report["layers"]] == [  # type: ignore[union-attr,attr-defined]
+        "conv2.weight", "fc1.weight", "fc2.weight", "fc3.weight"]
+    for row in report["layers"]:  # type: ignore[union-attr,attr-defined]
+        assert row["fraction"] == pytest.approx(row["reachable"], abs=0.02)
+    after = weights(network)
+    np.testing.assert_array_equal(after["conv1.weight"], before["conv1.weight"])
+    np.testing.assert_array_equal(after["fc1.bias"], before["fc1.bias"])
+    assert np.abs(after["fc2.bias"]).min() > ZERO
+
+
+def test_batch_normalisation_and_dropout_are_trained_through() -> None:
+    network = seeded(Stochastic)
+    before = weights(network)
+    report = run(network, settings=SuppressSettings(start_epoch=2, mask_times=6)).suppress
+    assert report is not None
+    assert not np.array_equal(weights(network)["norm.moving_mean"], before["norm.moving_mean"])
+    assert report["layers"][0]["fraction"] == pytest.approx(0.95, abs=0.02)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("names", [("xfc", "fc"), ("fc", "xfc")])
+@pytest.mark.parametrize("chosen", [["fc.weight"], ["xfc.weight"], ["fc.weight", "xfc.weight"]])
+def test_a_name_that_is_part_of_another_masks_its_own_parameter_only(names: tuple[str, str], chosen: list[str]) -> None:
+    network = named(*names)
+    run(network, settings=SuppressSettings(start_epoch=2, mask_times=6, layers=chosen))
+    for name in ("fc.weight", "xfc.weight"):
+        zeros = (np.abs(weights(network)[name]) <= ZERO).mean()
+        assert zeros == pytest.approx(0.95 if name in chosen else 0.0, abs=0.03), name
+
+
+class Endings(nn.Cell):
+    """A parameter whose place begins another's and comes after it; their names are others altogether."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        generator = np.random.default_rng(0)
+        self.weight_reverse = Parameter(Tensor(generator.normal(size=(6, 20)).astype(np.float32)), name="one")
+        self.weight = Parameter(Tensor(generator.normal(size=(20, 3)).astype(np.float32)), name="two")
+
+    def construct(self, x: Tensor) -> Tensor:
+        return ms.ops.matmul(ms.ops.matmul(self.flatten(x), self.weight_reverse), self.weight)
+
+
+def test_a_place_that_begins_another_is_masked_rightly_or_refused() -> None:
+    recipe = Recipe(method="suppress", epochs=4, batch_size=16, learning_rate=0.01)
+    for chosen in (["one", "two"], ["one"]):
+        network = Endings()
+        run(network, recipe=recipe, settings=SuppressSettings(start_epoch=2, mask_times=6, layers=chosen))
+        assert list(weights(network)) == ["one", "two"]
+        for name, value in weights(network).items():
+            assert ((np.abs(value) <= ZERO).mean() > 0.9) == (name in chosen)
+    network = Endings()
+    before = weights(network)
+    with pytest.raises(InputError, match="MindArmour takes suppress.layers for beginnings of names"):
+        run(network, recipe=recipe, settings=SuppressSettings(start_epoch=2, mask_times=6, layers=["two"]))
+    assert same(weights(network), before)
+
+
+# --- what is refused ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"optimizer": "momentum"}, "plain SGD only, not training.optimizer 'momentum'"),
+    ({"optimizer": "nesterov"}, "plain SGD only"),
+    ({"optimizer": "adam"}, "plain SGD only"),
+    ({"schedule": "step"}, "constant learning rate"),
+    ({"schedule": "plateau"}, "constant learning rate"),
+    ({"weight_decay": 1e-4}, "weight_decay=0"),
+    ({"learning_rate": 0.6}, "learning_rate ≤ 0.5"),
+    ({"epochs": 1}, "start_epoch ≤ training.epochs"),
+    ({"epochs": 101}, "training.epochs ≤ 100"),
+    ({"batch_size": 97}, "larger than the 96 training samples"),
+    ({"batch_size": 96}, r"mask_times 6 is more than the 3 steps from epoch 2 on"),
+])
+def test_recipes_that_would_silently_do_something_else_are_refused(change: dict, message: str) -> None:
+    network = seeded(Linear)
+    before = weights(network)
+    with pytest.raises(InputError, match=message):
+        run(network, recipe=Recipe(**{**RECIPE.as_dict(), **change}))
+    assert same(weights(network), before)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"sparse_end": math.nan}, "suppress.sparse_end is nan"), ({"sparse_start": math.nan}, "suppress.sparse_start"),
+    ({"sparse_end": 1.0}, "sparse_end < 1"), ({"sparse_end": 0.0}, "sparse_start < sparse_end"),
+    ({"sparse_start": 0.95}, "sparse_start < sparse_end"), ({"sparse_start": -0.1}, "0 ≤ sparse_start"),
+    ({"start_epoch": 0}, "suppress.start_epoch is 0"), ({"mask_times": 0}, "suppress.mask_times is 0"),
+])
+def test_settings_out_of_range_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SuppressSettings(**change)
+
+
+@pytest.mark.parametrize(("layers", "message"), [
+    (["fc1.wieght"], "'fc1.wieght', which is no trainable parameter; did you mean 'fc1.weight'"),
+    (["fc1.weight", "fc1.weight"], "names a parameter twice"),
+    ("fc1.weight", "must be 'auto' or a list"),
+    ([], "must be 'auto' or a list"),
+    ([{"name": "fc1.weight", "grad_idx": 2}], "not understood; fields: name, min_num"),
+    ([{"min_num": 2}], "not understood"),
+    ([3], "not understood"),
+    ([{"name": 3}], "name 3 is no parameter name"),
+    ([{"name": "fc1.weight", "min_num": 1.5}], "min_num is 1.5"),
+    ([{"name": "fc1.weight", "min_num": True}], "min_num is True"),
+    ([{"name": "fc1.weight", "add_noise": "no"}], "add_noise is 'no'"),
+    ([{"name": "fc1.weight", "lower_clip": 1}], "lower_clip is 1"),
+    ([{"name": "fc1.weight", "upper_bound": math.nan}], "upper_bound is nan"),
+    ([{"name": "fc1.weight", "upper_bound": 0.01}], "upper_bound is 0.01"),
+])
+def test_layers_that_cannot_be_meant_are_refused(layers: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        mask_layers(lenet(), layers)
+
+
+def test_a_network_with_nothing_to_mask_is_refused() -> None:
+    with pytest.raises(InputError, match="nothing to suppress"):
+        mask_layers(nn.BatchNorm2d(3), "auto")
+    with pytest.raises(InputError, match="at least two parameters"):
+        mask_layers(nn.Dense(3, 2, has_bias=False), "auto")
+
+
+def test_a_loss_that_is_not_finite_stops_the_training() -> None:
+    with pytest.raises(InputError, match=r"suppress training diverged in epoch .*lower training.learning_rate"):
+        run(lenet(), digits(bright=1e6))
+
+
+def test_as_many_updates_as_steps_are_allowed() -> None:
+    x, y = arrays(96)
+    check_compatible(RECIPE, SuppressSettings(start_epoch=2, mask_times=18), len(x))
+    with pytest.raises(InputError, match="mask_times 19 is more than the 18 steps"):
+        check_compatible(RECIPE, SuppressSettings(start_epoch=2, mask_times=19), len(x))
+
+
+def test_scaled_settings_keep_the_steps_between_updates() -> None:
+    assert SuppressSettings(mask_times=1000).scaled(10_000, 60_000).mask_times == 167
+    assert SuppressSettings(mask_times=2).scaled(1, 60_000).mask_times == 1
+
+
+# --- Ctrl-C ------------------------------------------------------------------------------------------------
+
+CHILD = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    from mindleak import device
+    device.configure("CPU", threads=1)
+    import test_suppress as t
+    from mindleak.training.history import EpochPrinter
+    from mindleak.training.suppress import train_suppress
+
+    recipe = t.Recipe(method="suppress", epochs=100, batch_size=16, learning_rate=0.1)
+    train_suppress(t.lenet(), t.digits(samples=960), recipe, t.SETTINGS, 5, EpochPrinter("", 100),
+                   t.CheckpointFolder(Path(sys.argv[1]), "net", 60))
+    print("finished", flush=True)
+""")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_training_and_leaves_a_usable_checkpoint(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    process = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], env=environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch   3/"):
+            break
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    sent = time.perf_counter()
+    rest, errors = process.communicate(timeout=60)
+    assert "finished" not in rest
+    assert process.returncode == -signal.SIGINT, errors[-500:]
+    assert time.perf_counter() - sent < 20
+    kept = CheckpointFolder(tmp_path, "net", 60).latest()
+    assert kept is not None
+    load_weights(lenet(), kept)
