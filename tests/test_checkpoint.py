@@ -123,8 +123,8 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
     content = whole.read_bytes()
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 1
-    damaged = {"missing": None, "flipped": bytes(flipped), "empty": b"", "noise": os.urandom(2000), "half": content[:len(content) // 2],
-               "shortened": content[:-1]}
+    damaged = {"missing": None, "flipped": bytes(flipped), "empty": b"", "noise": os.urandom(2000),
+               "half": content[:len(content) // 2], "shortened": content[:-1]}
     for name, data in damaged.items():
         path = tmp_path / f"{name}.ckpt"
         if data is not None:

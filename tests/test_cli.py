@@ -364,3 +364,16 @@ def test_data_verify(capfd, tmp_path):
     assert call(capfd, "data", "verify", "digits").out.split() == [
         "digits", "readable", "1297", "training", "and", "500", "test", "rows,", "10", "classes"]
     assert_refused(call(capfd, "data", "verify", "custom"), "data set 'custom' needs --data_dir")
+
+
+def test_a_checkpoint_of_another_training_is_not_replaced_unasked(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shared = ("--ckpt_dir", "shared")
+    assert call(capfd, "train", *SMALL, *shared, "--run_dir", "one").code == 0
+    (kept,) = [file for file in (tmp_path / "shared").rglob("*.ckpt") if "best" not in file.name]
+    content = kept.read_bytes()
+    other = ("train", *SMALL, *shared, "--run_dir", "two", "--set", "training.weight_decay=0.001")
+    for more in ((), ("--resume",)):
+        assert_refused(call(capfd, *other, *more), "comes from another training", "--restart", "--ckpt_dir")
+        assert kept.read_bytes() == content
+    assert call(capfd, *other, "--restart").code == 0

@@ -251,3 +251,15 @@ def test_positive_control_an_overfitted_model_gives_its_members_away(tmp_path: P
     names = sorted(stage["name"].rpartition("-")[2] for stage in report.document["provenance"]["stages"])
     assert names == ["membership", "ordinary", "shadow0", "shadow1"]
     assert [subject["role"] for subject in report.document["subjects"]] == ["membership"]
+
+
+def test_sizes_left_open_are_shares_of_the_training_split(tmp_path: Path) -> None:
+    plan = planned(tmp_path, "membership.shadows=2")
+    assert plan.split.sizes == {"target_in": 216, "target_out": 216, "population": 108, "shadow_pool": 757}
+
+
+def test_sizes_left_open_around_a_subject_from_elsewhere_fit_its_members(tmp_path: Path) -> None:
+    members = np.arange(400)
+    plan = planned(tmp_path, "membership.shadows=2", provided=provided(Perceptron(), members))
+    assert plan.split.sizes == {"target_in": 149, "target_out": 149, "population": 74, "shadow_pool": 674}
+    assert all(task.queries is not None and len(task.queries[0]) == 400 for task in plan.shadows)

@@ -12,9 +12,10 @@ from mindspore import Tensor, nn
 
 from mindleak.errors import InputError
 from mindleak.evaluation.signals import loss as cross_entropy
+from mindleak.models import build
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import train_ordinary
+from mindleak.training.trainer import TrainingData, train_ordinary
 from training_setup import Linear, Stochastic, arrays, data, quiet, same, seeded, train, weights
 
 BATCH = 8
@@ -209,6 +210,16 @@ def test_two_trainings_are_bit_identical_and_another_seed_gives_other_weights() 
     first, again, other = (weights(train(recipe, seed=seed).network) for seed in (5, 5, 6))
     assert same(first, again)
     assert not same(first, other)
+
+
+@pytest.mark.parametrize(("name", "optimizer"), [("lenet5", "sgd"), ("lstm_rnn", "adam")])
+def test_two_trainings_of_the_products_networks_are_bit_identical(name: str, optimizer: str) -> None:
+    images = np.random.default_rng(0).random((256, 1, 28, 28), dtype=np.float32)
+    labels = (np.arange(256) % 10).astype(np.int32)
+    given = TrainingData(images, labels, images[:32], labels[:32], "noise")
+    results = [train_ordinary(build(name, (1, 28, 28), 10, 1), given, Recipe(epochs=2, optimizer=optimizer), 5, quiet())
+               for _ in range(2)]
+    assert same(*(weights(result.network) for result in results))
 
 
 def test_nesterov_and_momentum_are_not_the_same() -> None:

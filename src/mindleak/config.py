@@ -67,10 +67,10 @@ DEFAULTS: dict[str, Any] = {
     },
     "membership": {
         "enabled": True,
-        "target_in": 10000,
-        "target_out": 10000,
-        "population": 5000,
-        "shadow_pool": 35000,
+        "target_in": None,
+        "target_out": None,
+        "population": None,
+        "shadow_pool": None,
         "shadows": 4,
         "training": {},
         "suppress": {},
@@ -93,6 +93,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "model.checkpoint": (str,),
     "model.members": (str,),
     "inversion.layer": (str,),
+    "membership.target_in": (int,),
+    "membership.target_out": (int,),
+    "membership.population": (int,),
+    "membership.shadow_pool": (int,),
     "suppress.layers": (str, list),
 }
 

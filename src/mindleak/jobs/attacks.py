@@ -130,12 +130,13 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
             that cannot work.
     """
     settings = plan.config.membership
-    if settings.target_in != settings.target_out:
-        raise InputError(f"membership.target_in is {settings.target_in} and target_out {settings.target_out}; right is "
+    sizes = role_sizes(plan)
+    if sizes["target_in"] != sizes["target_out"]:
+        raise InputError(f"membership.target_in is {sizes['target_in']} and target_out {sizes['target_out']}; right is "
                          "one number for both, or guessing the larger side would look like an attack")
     attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings.attack), plan.session.seed("membership"))
-    size_in = settings.target_in if plan.provided is None else len(_members(plan))
-    split, pairs = _roles(plan, size_in)
+    size_in = sizes["target_in"] if plan.provided is None else len(_members(plan))
+    split, pairs = _roles(plan, sizes, size_in)
     labels = plan.dataset.y_train
     require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
     recipe = plan.recipe(settings.training)
@@ -161,22 +162,41 @@ def _members(plan: SubjectPlan) -> np.ndarray:
     return plan.provided.members
 
 
-def _roles(plan: SubjectPlan, size_in: int) -> tuple[Split, list[tuple[np.ndarray, np.ndarray]]]:
+def role_sizes(plan: SubjectPlan) -> dict[str, int]:
+    """Return how many rows each role gets: what ``membership`` says, or a share of the training split.
+
+    A sixth each for ``target_in`` and ``target_out``, a twelfth for ``population``, the rest for ``shadow_pool``:
+    10,000, 10,000, 5,000 and 35,000 of MNIST. Around a subject from elsewhere the shares are of the rows outside
+    its members, and the targets are no more than these.
+    """
+    given = {role: plan.config.membership[role] for role in ROLES}
+    available = len(plan.dataset.y_train)
+    members = None if plan.provided is None else len(_members(plan))
+    outside = available if members is None else available - members
+    target = outside // 6 if members is None else min(members, outside // 6)
+    shares = {"target_in": target, "target_out": target, "population": outside // 12}
+    sizes = {role: shares[role] if given[role] is None else given[role] for role in shares}
+    others = sizes["target_out"] + sizes["population"] + (sizes["target_in"] if members is None else 0)
+    rest = max(outside - others, 0)
+    return {**sizes, "shadow_pool": rest if given["shadow_pool"] is None else given["shadow_pool"]}
+
+
+def _roles(plan: SubjectPlan, sizes: dict[str, int],
+           size_in: int) -> tuple[Split, list[tuple[np.ndarray, np.ndarray]]]:
     """Return the split into roles, and (in, out) rows of every shadow, in being as many as the subject's.
 
     Out is as many, too, except for a subject from elsewhere with more members than ``target_out``, where the pool
     would rarely do; the attack balances in and out in any case.
     """
-    settings = plan.config.membership
-    sizes = {role: settings[role] for role in ROLES}
     seed = plan.session.seed("split")
     try:
         if plan.provided is None:
             split = split_roles(plan.dataset, sizes, seed)
         else:
             split = split_around_members(plan.dataset, _members(plan), sizes, seed)
-        size_out = min(size_in, settings.target_out)
-        return split, shadow_splits(split, "shadow_pool", settings.shadows, size_in, size_out, seed)
+        size_out = min(size_in, sizes["target_out"])
+        shadows = plan.config.membership.shadows
+        return split, shadow_splits(split, "shadow_pool", shadows, size_in, size_out, seed)
     except InputError as error:
         names = ", ".join(ROLES)
         raise InputError(f"membership on '{plan.name}': {error}; the sizes are those of membership: {names}") from error

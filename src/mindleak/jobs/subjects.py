@@ -181,6 +181,11 @@ class TrainingTask:
         """Return the last or the best checkpoint that training has left, if any."""
         return CheckpointFolder(self.checkpoint_dir, self.prefix, 0).latest(best)
 
+    def owns(self, file: Path) -> bool:
+        """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
+        extra = _version() if self.suppress is None else self.suppress.as_dict()
+        return checkpoint.belongs_to(file, fingerprint(self.recipe, self._data(), self.seed, extra))
+
     def check(self) -> None:
         """Raise InputError for what can be known to fail before any work is done."""
         samples = len(self.plan.dataset.y_train) if self.rows is None else len(self.rows)
@@ -261,21 +266,26 @@ class TrainingTask:
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted ordinary training."""
-        session = self.plan.session
         network = self.plan.make_network(self.seed)
-        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.recipe.epochs, session.device.is_main)
+        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.recipe.epochs, self.plan.session.device.is_main)
+        last = checkpoints.latest()
+        if last is not None and not self.owns(last):
+            printer.note(f"'{last}' comes from another training or another version of mindleak and is replaced")
+            checkpoints.clear()
         if self.suppress is not None:
-            if checkpoints.latest(best=True) is not None:
-                session.say(f"[{self.plan.name} {self.role}] an interrupted suppress training starts again from its "
-                            "beginning: MindArmour's masks are in no checkpoint")
+            if checkpoints.latest() is not None:
+                printer.note("an interrupted suppress training starts again from its beginning: MindArmour's masks "
+                             "are in no checkpoint")
             checkpoints.clear()
             return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints)
-        version = source_digest(["training"])
-        last = checkpoints.latest()
-        identity = fingerprint(self.recipe, data, self.seed, version)
-        if last is not None and not (resume and checkpoint.belongs_to(last, identity)):
+        if not resume:
             checkpoints.clear()
-        return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, version)
+        return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, _version())
+
+
+def _version() -> str:
+    """Return what stands for the code that trains; checkpoints of another are not continued."""
+    return source_digest(["training"])
 
 
 def headline_task(plan: SubjectPlan) -> TrainingTask:

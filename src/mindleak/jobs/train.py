@@ -21,8 +21,8 @@ def run_train(session: Session, resume: bool, restart: bool) -> None:
     """Train every subject of the configuration, after all of them have been checked.
 
     Raises:
-        InputError: a recipe that cannot work, or an unfinished training lies in the checkpoint folder and neither
-            ``resume`` nor ``restart`` says what to do with it.
+        InputError: a recipe that cannot work, or the checkpoint folder holds an unfinished training, or somebody
+            else's, and neither ``resume`` nor ``restart`` says what to do with it.
     """
     tasks = [_task(plan) for plan in subject_plans(session)]
     for task in tasks:
@@ -43,10 +43,14 @@ def _task(plan: SubjectPlan) -> TrainingTask:
 
 
 def _refuse_to_overwrite(task: TrainingTask, resume: bool, restart: bool) -> None:
-    """Ask what to do with an unfinished training rather than lose it."""
+    """Ask what to do with an unfinished training, or with another one's checkpoint, rather than lose it."""
     last = task.latest_checkpoint()
-    unfinished = last is not None and f"-{task.recipe.epochs}_" not in last.name
-    if unfinished and not (resume or restart):
+    if last is None or restart:
+        return
+    if not task.owns(last):
+        raise InputError(f"'{last}' comes from another training or another version of mindleak; --restart replaces it, "
+                         "another --ckpt_dir keeps it")
+    if f"-{task.recipe.epochs}_" not in last.name and not resume:
         raise InputError(f"'{last}' is an unfinished training; --resume continues it, --restart starts over")
 
 

@@ -59,9 +59,13 @@ class EpochPrinter:
 
     def epoch(self, record: EpochRecord) -> None:
         """Show a finished epoch."""
+        self.note(record.line(self._epochs))
+
+    def note(self, text: str) -> None:
+        """Show a line about the training."""
         if self._enabled:
             prefix = f"[{self._label}] " if self._label else ""
-            print(prefix + record.line(self._epochs), file=self._stream, flush=True)
+            print(prefix + text, file=self._stream, flush=True)
 
     def wants_steps(self) -> bool:
         """True where somebody watches the steps go by."""
