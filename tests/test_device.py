@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -153,3 +155,12 @@ def test_graph_mode_ends_with_its_block():
         assert ms.get_context("mode") == ms.GRAPH_MODE
         raise RuntimeError
     assert ms.get_context("mode") == ms.PYNATIVE_MODE
+
+
+def test_a_process_that_has_computed_before_can_be_configured() -> None:
+    code = ("import mindspore as ms, numpy as np\n"
+            "print(float((ms.Tensor(np.ones(3, np.float32)) * 2).asnumpy().sum()))\n"
+            "from mindleak import device\n"
+            "print(device.configure('CPU').target)\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["6.0", "CPU"]), done.stderr

@@ -33,6 +33,7 @@ def test_an_epochs_line_shows_losses_accuracies_and_rate(capsys: pytest.CaptureF
 def test_a_printer_that_is_not_enabled_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     printer = EpochPrinter("lenet5", 20, enabled=False)
     printer.epoch(RECORDS[0])
+    printer.note("something")
     assert not printer.wants_steps()
     assert capsys.readouterr().out == ""
 
@@ -40,3 +41,9 @@ def test_a_printer_that_is_not_enabled_says_nothing(capsys: pytest.CaptureFixtur
 def test_without_a_label_the_line_stands_alone(capsys: pytest.CaptureFixture[str]) -> None:
     EpochPrinter("", 20).epoch(RECORDS[0])
     assert capsys.readouterr().out.startswith("epoch   1/20")
+
+
+def test_a_note_carries_the_label(capsys: pytest.CaptureFixture[str]) -> None:
+    EpochPrinter("lenet5", 20).note("starts again")
+    EpochPrinter("", 20).note("starts again")
+    assert capsys.readouterr().out == "[lenet5] starts again\nstarts again\n"

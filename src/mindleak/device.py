@@ -81,8 +81,7 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0) -> Devi
         return _current
     import mindspore as ms
 
-    # Given a number, every process of an msrun job would take the same card; without, they are dealt out.
-    ms.set_device(chosen, None if chosen == "CPU" or launched_by_msrun() else device_id)
+    _select(chosen, device_id)
     ms.set_context(mode=ms.PYNATIVE_MODE)
     if threads:
         ms.set_context(runtime_num_threads=threads)
@@ -106,6 +105,24 @@ def missing_for(target: str) -> str:
     if absent:
         return f"{needs} ({', '.join(absent)} not found)"
     return f"a MindSpore build that works with them: it needs {needs}, and other versions seem to be installed"
+
+
+def _select(target: str, device_id: int) -> None:
+    """Select the device; in a process that has computed already, accept it only where it is that one anyway.
+
+    Raises:
+        InputError: MindSpore already runs on another device, and cannot change.
+    """
+    import mindspore as ms
+
+    try:
+        # Given a number, every process of an msrun job would take the same card; without, they are dealt out.
+        ms.set_device(target, None if target == "CPU" or launched_by_msrun() else device_id)
+    except RuntimeError as error:
+        running = ms.get_context("device_target")
+        if running != target:
+            raise InputError(f"MindSpore already runs on {running} in this process and cannot change to {target}; "
+                             "choose the device before anything is computed") from error
 
 
 def _check_device_id(target: str, device_id: int) -> None:

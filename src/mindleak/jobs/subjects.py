@@ -183,7 +183,7 @@ class TrainingTask:
 
     def owns(self, file: Path) -> bool:
         """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
-        extra = _version() if self.suppress is None else self.suppress.as_dict()
+        extra = self._version() if self.suppress is None else self.suppress.as_dict()
         return checkpoint.belongs_to(file, fingerprint(self.recipe, self._data(), self.seed, extra))
 
     def check(self) -> None:
@@ -264,6 +264,10 @@ class TrainingTask:
         watched = self.queries[1][:SHADOW_VALIDATION]
         return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
 
+    def _version(self) -> str:
+        """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
+        return stable_hash([source_digest(["training"]), self._architecture()])
+
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted ordinary training."""
         network = self.plan.make_network(self.seed)
@@ -280,12 +284,7 @@ class TrainingTask:
             return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints)
         if not resume:
             checkpoints.clear()
-        return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, _version())
-
-
-def _version() -> str:
-    """Return what stands for the code that trains; checkpoints of another are not continued."""
-    return source_digest(["training"])
+        return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, self._version())
 
 
 def headline_task(plan: SubjectPlan) -> TrainingTask:

@@ -123,16 +123,18 @@ def interruptible() -> Iterator[None]:
     """Let Ctrl-C raise ``KeyboardInterrupt`` when the compiled call in the block, with its results, is done.
 
     While a compiled graph runs, MindSpore answers SIGINT by sending SIGTERM to its own process, which would end it
-    on the spot: no message, no clean-up, and a notebook's kernel gone. So SIGTERM interrupts, too.
+    on the spot: no message, no clean-up, and a notebook's kernel gone. So SIGTERM interrupts, too, unless the
+    program around has plans of its own for it (the command line has).
     """
-    if threading.current_thread() is not threading.main_thread():
+    if (threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL):
         yield
         return
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class Predictor:
