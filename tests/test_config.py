@@ -95,7 +95,7 @@ def test_unknown_key_in_a_file_names_the_file(tmp_path):
     ("training.epochs=three", "a whole number"),
     ("training.epochs=3.0", "a whole number"),
     ("training.epochs=true", "a whole number"),
-    ("training.epochs=", "a whole number"),
+    ("training.batch_size=", "a whole number"),
     ("training.learning_rate=fast", "a number"),
     ("training.learning_rate=no", "a number"),
     ("training.learning_rate=[0.1]", "a number"),

@@ -9,7 +9,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindleak.errors import InputError
-from mindleak.models import FCNet, LeNet5, LeNet5Bias, build, count_parameters
+from mindleak.models import CLASSIFIERS, FCNet, LeNet5, LeNet5Bias, build, count_parameters
 from mindleak.models.registry import check_output, file_source
 
 GREY, SMALL, COLOUR = (1, 32, 32), (1, 28, 28), (3, 32, 32)
@@ -329,3 +329,12 @@ def test_checking_a_network_leaves_its_batch_statistics_alone() -> None:
     check_output(network, SMALL, 10, "normed")
     for key, value in weights(network).items():
         np.testing.assert_array_equal(value, before[key])
+
+
+def test_recurrent_networks_train_twenty_epochs_by_default_and_others_ten() -> None:
+    from mindleak import config
+    from mindleak.jobs.subjects import SubjectPlan
+
+    epochs = {name: SubjectPlan(None, name, config.load(None, [f"model.name={name}"])).recipe().epochs
+              for name in CLASSIFIERS}
+    assert epochs == {"lenet5": 10, "lenet5_bias": 10, "lstm_rnn": 20}

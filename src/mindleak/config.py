@@ -32,7 +32,8 @@ DEFAULTS: dict[str, Any] = {
     },
     "training": {
         "method": "ordinary",
-        "epochs": 10,
+        # None: what the architecture asks for (20 for the recurrent ones, otherwise 10).
+        "epochs": None,
         "batch_size": 32,
         "optimizer": "sgd",
         "learning_rate": 0.05,
@@ -92,6 +93,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "data.image_size": (int,),
     "model.checkpoint": (str,),
     "model.members": (str,),
+    "training.epochs": (int,),
     "inversion.layer": (str,),
     "membership.target_in": (int,),
     "membership.target_out": (int,),

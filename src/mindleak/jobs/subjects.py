@@ -83,7 +83,10 @@ class SubjectPlan:
 
     def recipe(self, overrides: dict[str, Any] | None = None) -> Recipe:
         """Return the training recipe, with a membership section's overrides where given."""
-        return Recipe(**{**self.config.training, **(overrides or {})})
+        merged = {**self.config.training, **(overrides or {})}
+        if merged["epochs"] is None:
+            merged["epochs"] = getattr(registry.CLASSIFIERS.get(self.config.model.name), "default_epochs", 10)
+        return Recipe(**merged)
 
     def suppress(self, overrides: dict[str, Any] | None = None) -> SuppressSettings:
         """Return the suppress settings, with a membership section's overrides where given."""

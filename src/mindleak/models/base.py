@@ -22,6 +22,7 @@ class Classifier(nn.Cell):
     layer_names: tuple[str, ...] = (LOGITS,)
     input_shape: tuple[int, int, int]
     num_classes: int
+    default_epochs: int = 10
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """Compute the output of ``layer`` for images ``x`` (N, C, H, W).

@@ -21,6 +21,7 @@ class LSTMRNN(Classifier):
     """
 
     layer_names = ("lstm", "last", "logits")
+    default_epochs = 20
 
     def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10,
                  hidden_size: int = 128, layers: int = 1, sequence: str = "rows") -> None:
