@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# As importing mindleak does, here before any test module imports MindSpore by itself: it reads the level once.
+os.environ.setdefault("GLOG_v", "3")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

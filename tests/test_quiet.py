@@ -198,6 +198,15 @@ def test_ctrl_c_is_put_off_until_the_end_of_the_block(number):
         signal.signal(number, before)
 
 
+@pytest.fixture
+def python_handles_ctrl_c():
+    """Python's own handler: a job started in the background inherits SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_ctrl_c_put_off_interrupts_after_the_block():
     finished = False
     with pytest.raises(KeyboardInterrupt), quiet.uninterrupted():

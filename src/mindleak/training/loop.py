@@ -1,7 +1,8 @@
 """The compiled loops: many training steps, or a forward pass over many images, in few calls.
 
-Images and labels lie on the device; a call runs a ``while`` loop of steps inside one compiled graph, which on
-CPU is faster than PyTorch's eager loop where a step per call is not (benchmarks/train_lenet5.py).
+Images and labels lie on the device; a call runs a ``while`` loop of steps inside one compiled graph, so MindSpore's
+dispatch, which costs several times a small network's step, is paid once per call (benchmarks/train_lenet5.py and
+benchmarks/train_lstm_rnn.py compare it with PyTorch).
 """
 
 from __future__ import annotations
