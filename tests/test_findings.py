@@ -43,7 +43,7 @@ def test_a_leak_is_claimed_only_above_one_half() -> None:
 def test_an_interval_over_one_half_claims_nothing_and_says_what_would_have_shown() -> None:
     sentence = one(membership(metric(0.54, 0.49, 0.59)))
     assert "no leak was detected" in sentence and "better than chance" not in sentence
-    assert "300 members and 300 non-members would have shown an AUC of 0.566" in sentence
+    assert "Eight of ten samples of 300 members and 300 non-members would show an AUC of 0.566" in sentence
     assert "is not excluded" in sentence
 
 
@@ -188,3 +188,12 @@ def test_images_without_features_are_counted(tmp_path: Path) -> None:
 def test_what_was_not_done_is_named() -> None:
     skipped = [{"subject": "mine", "attack": "membership", "reason": "members unknown"}]
     assert findings(body(skipped=skipped), NOWHERE) == ["Not done: membership on mine: members unknown."]
+
+
+def test_a_change_between_different_recipes_is_not_put_down_to_suppression(tmp_path: Path) -> None:
+    from mindleak.jobs.findings import _differing
+
+    same = {"recipe": {"method": "ordinary", "learning_rate": 0.05, "epochs": 10}}
+    other = {"recipe": {"method": "suppress", "learning_rate": 0.1, "epochs": 10}}
+    assert _differing(same, {"recipe": {**same["recipe"], "method": "suppress"}}) == ""
+    assert "differ in learning_rate," in _differing(same, other)

@@ -314,3 +314,18 @@ def test_images_too_small_for_ssim_are_refused_before_any_training(tmp_path: Pat
     with pytest.raises(InputError, match="at least 11x11 pixels, not 8x8; set data.image_size"):
         mindleak.audit(Subject(network), run_dir=tmp_path / "run", attacks="inversion")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_subject_trained_on_nearly_everything_is_still_inverted(tmp_path: Path) -> None:
+    report = mindleak.audit(Subject(own(20), np.arange(1200), "greedy"), run_dir=tmp_path / "run",
+                            **{**SETTINGS, "membership__target_in": None, "membership__target_out": None,
+                               "membership__population": None, "membership__shadow_pool": None})
+    assert len(report.document["inversion"]) == 1 and report.document["membership"] == []
+    (skipped,) = report.document["skipped"]
+    assert "the sizes are those of membership" in skipped["reason"]
+
+
+def test_a_configuration_with_subjects_of_its_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="without 'subjects'"):
+        recipe = Path(__file__).parents[1] / "configs" / "audit_digits_cpu.yaml"
+        mindleak.audit(Subject(own(20), MEMBERS), config=str(recipe), run_dir=tmp_path)

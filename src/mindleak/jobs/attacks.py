@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from mindleak.errors import InputError
 from mindleak.evaluation.images import WINDOW
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan, TrainingTask
-from mindleak.runs.digest import stable_hash
+from mindleak.models.registry import file_source
+from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor
 from mindleak.training.recipe import Recipe
@@ -61,14 +63,22 @@ def inversion_stage(plan: SubjectPlan, network: nn.Cell, judge: nn.Cell) -> Stag
     """Invert the first training images (or members) of the subject and measure the result."""
     attack = inversion_attack(plan, network)
     rows = inverted_rows(plan)
-    inputs = {"attack": "mindarmour", "subject": network_digest(network), "judge": network_digest(judge),
-              "judge_model": plan.config.judge.model, "data": plan.dataset.digest, "rows": stable_hash(rows),
-              "layer": attack.layer, "iterations": attack.iterations, "loss_weights": attack.loss_weights}
+    inputs = {"attack": "mindarmour", "code": code_digest(plan), "subject": network_digest(network),
+              "judge": network_digest(judge), "judge_model": plan.config.judge.model, "data": plan.dataset.digest,
+              "rows": stable_hash(rows), "layer": attack.layer, "iterations": attack.iterations,
+              "loss_weights": attack.loss_weights}
 
     def compute(context: StageContext) -> dict[str, Any]:
         return _invert(context, plan, attack, network, judge, rows)
 
     return plan.session.run.stage(f"inversion-{plan.name}", "attacks", inputs, attack.seed, compute)
+
+
+def code_digest(plan: SubjectPlan) -> list[str | None]:
+    """Return what stands for the code that a stage's key would not see: the jobs', and a user's model file's."""
+    here = Path(__file__).parent
+    return [*(file_digest(here / name) for name in ("attacks.py", "subjects.py", "own_model.py")),
+            file_source(plan.config.model.name)]
 
 
 def inverted_rows(plan: SubjectPlan) -> np.ndarray:
@@ -102,6 +112,10 @@ def _invert(context: StageContext, plan: SubjectPlan, attack: MindArmourInversio
             "metrics": quality.as_json(), "dead": int(result.dead.sum()),
             "controls": {name: control.as_json() for name, control in controls.items()},
             "labels": labels.tolist(), "predicted": quality.predicted.tolist()}
+
+
+class ImpossibleSplitError(InputError):
+    """The data leave no honest split into roles: a subject trained on nearly everything has no non-members left."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +213,8 @@ def _roles(plan: SubjectPlan, sizes: dict[str, int],
         return split, shadow_splits(split, "shadow_pool", shadows, size_in, size_out, seed)
     except InputError as error:
         names = ", ".join(ROLES)
-        raise InputError(f"membership on '{plan.name}': {error}; the sizes are those of membership: {names}") from error
+        raise ImpossibleSplitError(
+            f"membership on '{plan.name}': {error}; the sizes are those of membership: {names}") from error
 
 
 def membership_stage(planned: MembershipPlan) -> StageResult:
@@ -207,7 +222,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
     plan = planned.plan
     shadows = [(task, task.run()) for task in planned.shadows]
     network = subject_network(planned)
-    inputs = {"attack": "shadow", "subject": network_digest(network),
+    inputs = {"attack": "shadow", "code": code_digest(plan), "subject": network_digest(network),
               "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
               "split": planned.split.digest, "training": dict(plan.config.membership.attack)}
     seed = plan.session.seed("membership")

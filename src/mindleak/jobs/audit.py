@@ -17,6 +17,7 @@ from mindleak.errors import InputError, nearest
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs import document
 from mindleak.jobs.attacks import (
+    ImpossibleSplitError,
     MembershipPlan,
     inversion_attack,
     inversion_stage,
@@ -112,7 +113,9 @@ class Audit:
         try:
             planned = plan_membership(plan)
         except InputError as error:
-            if plan.provided is None or plan.provided.members is not None or len(self._attacks) == 1:
+            unknown = plan.provided is not None and plan.provided.members is None
+            crowded = plan.provided is not None and isinstance(error, ImpossibleSplitError)
+            if not (unknown or crowded) or len(self._attacks) == 1:
                 raise
             self._skipped.append({"subject": plan.name, "attack": "membership", "reason": str(error)})
             return []

@@ -38,7 +38,7 @@ def _membership(results: Sequence[Record]) -> Iterator[str]:
         if low > 0.5:
             yield f"{found}; the attack tells members from non-members better than chance."
         elif high < 0.5:
-            yield f"{found}; below chance: the attack learnt the wrong direction from the shadows."
+            yield f"{found}; below chance: one null attack in forty ends there, or the shadows are unlike it."
         else:
             yield f"{found}; no leak was detected. {_could_have_shown(result)}"
         if result.get("skipped_classes"):
@@ -52,8 +52,8 @@ def _could_have_shown(result: Record) -> str:
     smallest = (result.get("detectable") or {}).get("auc")
     if smallest is None:
         return f"{sizes} are too few to have shown any."
-    return (f"{sizes} would have shown an AUC of {smallest:.3f} or more; a smaller leak, or one to a stronger attack, "
-            "is not excluded.")
+    return (f"Eight of ten samples of {sizes} would show an AUC of {smallest:.3f}; a smaller leak, or one to a "
+            "stronger attack, is not excluded.")
 
 
 def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path) -> Iterator[str]:
@@ -65,7 +65,18 @@ def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_
     for ordinary in by_training["ordinary"]:
         for suppressed in by_training["suppress"]:
             if kinds[ordinary["subject"]] == kinds[suppressed["subject"]]:
-                yield from _change(ordinary, suppressed, run_dir)
+                differing = _differing(subjects[ordinary["subject"]], subjects[suppressed["subject"]])
+                yield from (f"{sentence}{differing}" for sentence in _change(ordinary, suppressed, run_dir))
+
+
+def _differing(ordinary: Record, suppressed: Record) -> str:
+    """Say what else than suppression tells two subjects apart, since a change may then be that one's doing."""
+    recipes = [record.get("recipe") or {} for record in (ordinary, suppressed)]
+    keys = sorted(key for key in set(recipes[0]) & set(recipes[1])
+                  if key != "method" and recipes[0][key] != recipes[1][key])
+    if not keys:
+        return ""
+    return f" Their recipes also differ in {', '.join(keys)}, so the change is not suppression's alone."
 
 
 def _change(ordinary: Record, suppressed: Record, run_dir: Path) -> Iterator[str]:

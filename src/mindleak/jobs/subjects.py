@@ -109,6 +109,9 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
     """
     config = session.config
     if provided is not None:
+        if config.subjects:
+            raise InputError("the configuration describes subjects of its own; give a subject of yours a configuration "
+                             "without 'subjects'")
         checked = check_subject(provided, session.dataset(config.data))
         return [SubjectPlan(session, checked.name, config, checked, checked.make or type(checked.network))]
     if config.subjects:

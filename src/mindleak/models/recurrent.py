@@ -11,7 +11,7 @@ SEQUENCES = ("rows", "channels")
 
 
 class LSTMRNN(Classifier):
-    """LSTM over an image, last step → Dense (seed 000; METHODS.md §6).
+    """LSTM over an image, last step → Dense (seed 000; docs/methods.md).
 
     ``sequence="rows"`` reads (N, C, H, W) as H steps of C·W numbers (the document's classifier);
     ``"channels"`` reads it as C steps of H·W numbers (the model its membership attack uses).

@@ -29,7 +29,7 @@ _INVERSION_KEYS = (
     "psnr",
     "feature_mse",
 )
-_CONTROL_NAMES = {"mean_image": "mean image", "original": "the originals", "random": "random noise"}
+_CONTROL_NAMES = {"mean_image": "mean image", "original": "the originals", "random_start": "the random starting image"}
 
 _ELSEWHERE = {
     ("headline", "membership"): "trained on everything: membership is measured on the membership subject",

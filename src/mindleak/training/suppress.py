@@ -1,7 +1,7 @@
 """Suppress-privacy training through MindArmour's own classes, with their silent traps closed.
 
 At scheduled steps the smallest weights of the masked layers are set to zero for good, until a fraction
-``sparse_end`` of each is zero (MindArmour ``sup_privacy``; METHODS.md §5). ``grad_idx``, ``batch_num`` and
+``sparse_end`` of each is zero (MindArmour ``sup_privacy``; docs/methods.md). ``grad_idx``, ``batch_num`` and
 ``lr`` follow from the network, the data and the recipe; nobody is asked for them.
 """
 
@@ -94,7 +94,7 @@ class SuppressSettings:
         return asdict(self)
 
     def scaled(self, samples: int, reference_samples: int) -> SuppressSettings:
-        """Return the settings for a smaller training set with the same number of steps between updates."""
+        """Return the settings for a smaller training set, with as many updates per sample."""
         times = max(1, round(self.mask_times * samples / reference_samples))
         return SuppressSettings(**{**self.as_dict(), "mask_times": times})
 

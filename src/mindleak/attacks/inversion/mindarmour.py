@@ -1,7 +1,7 @@
 """Feature inversion with MindArmour's ``ImageInversionAttack``: an image back from one layer's output.
 
 Source: Mahendran & Vedaldi, arXiv 1412.0035, in MindArmour 2.0.0's form: sign of the gradient, fixed step .01,
-one image at a time (METHODS.md §3). Its total-variation term differs between CPU and other devices, so
+one image at a time (docs/methods.md). Its total-variation term differs between CPU and other devices, so
 figures of different device targets are not comparable.
 """
 
@@ -145,7 +145,7 @@ def _names_kept(network: nn.Cell) -> Iterator[None]:
 def mindarmour_ssim(originals: np.ndarray, inversions: np.ndarray) -> np.ndarray:
     """Return MindArmour's SSIM per image (N,), for the column beside ours.
 
-    It hard-codes a data range of 2 and a uniform 7x7 window, so it is never the figure to quote (METHODS.md §4).
+    It hard-codes a data range of 2 and a uniform 7x7 window, so it is never the figure to quote (docs/methods.md).
     """
     with mindarmour_call():
         from mindarmour.utils.util import compute_ssim

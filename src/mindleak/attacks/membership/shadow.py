@@ -1,6 +1,6 @@
 """The shadow-model membership attack: one binary attack model per class, native in MindSpore.
 
-Source: Shokri et al., arXiv 1610.05820; seed 000's attack with the protocol of METHODS.md §1: disjoint roles,
+Source: Shokri et al., arXiv 1610.05820; seed 000's attack with the protocol of docs/methods.md: disjoint roles,
 balanced in/out from the same split, stopped early on shadows that the attack models were not trained on,
 tested on the subject only. The threshold is fixed at P(member) = ½ beforehand.
 """
@@ -79,7 +79,7 @@ class AttackTraining:
 class ShadowAttack:
     """Learns from shadows how members differ from non-members, class by class.
 
-    Features are the posterior vector in the order of the classes (METHODS.md §1).
+    Features are the posterior vector in the order of the classes (docs/methods.md).
 
     Args:
         num_classes: width of the logits.
