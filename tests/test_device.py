@@ -122,10 +122,6 @@ def test_processes_of_msrun_are_told_by_their_environment(monkeypatch, variables
     assert device.launched_by_msrun() is launched
 
 
-def test_one_process_has_nobody_to_wait_for():
-    device.barrier()
-
-
 def test_seeds_decide_initial_weights_and_leave_numpy_alone():
     from mindspore import nn
 

@@ -352,3 +352,12 @@ def test_nothing_of_mindspore_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_stage_is_done_once_it_lies_there_under_its_own_key(tmp_path: Path) -> None:
+    run = Run.open(tmp_path / "run", {"seed": 0}, device_target="CPU")
+    asked = ("train", "training", {"epochs": 1}, 0)
+    assert not run.is_done(*asked)
+    run.stage(*asked, lambda context: {"loss": 0.5})
+    assert run.is_done(*asked) and not run.is_done("train", "training", {"epochs": 2}, 0)
+    assert Run.open(tmp_path / "run", {"seed": 0}, device_target="CPU").is_done(*asked), "also for other processes"

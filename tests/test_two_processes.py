@@ -38,6 +38,24 @@ def _scores(folder: Path) -> np.ndarray:
         return arrays["scores"]
 
 
+def test_ranks_wait_for_the_slowest_longer_than_a_collective_would(tmp_path: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """MCCL's collectives give up after half a minute (an audit was lost to that), so nothing may wait in one."""
+    from mindleak import config
+    from mindleak.jobs import audit
+    from mindleak.jobs.session import open_session
+
+    session = open_session(config.load(None, SETTINGS), str(tmp_path / "run"), str(tmp_path / "ckpt"), "test")
+    looks = iter([False, False, True, True, True, True, True, True])
+    monkeypatch.setattr(audit.TrainingTask, "is_done", property(lambda task: next(looks, True)))
+    monkeypatch.setattr(audit.TrainingTask, "run", lambda task: None)
+    naps: list[float] = []
+    monkeypatch.setattr(audit.time, "sleep", naps.append)
+    job = audit.Audit(session, ("membership",))
+    job._train(job._plan())
+    assert naps == [audit.SECONDS_BETWEEN_LOOKS] * 2
+
+
 @pytest.mark.slow
 def test_shadows_on_two_processes_equal_those_on_one(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"

@@ -153,16 +153,6 @@ def _join_job(target: str) -> tuple[int, int]:
     return communication.get_rank(), communication.get_group_size()
 
 
-def barrier() -> None:
-    """Wait until every process of the job has come here; nothing to wait for in a job of one."""
-    if current().world_size == 1:
-        return
-    import numpy as np
-    from mindspore import Tensor, ops
-
-    ops.AllReduce()(Tensor(np.ones(1, np.float32))).asnumpy()
-
-
 @contextlib.contextmanager
 def graph_mode() -> Iterator[None]:
     """Compile whole Cells inside the block: for code of others that calls Cells in a loop and is not jitted."""

@@ -203,12 +203,21 @@ class TrainingTask:
 
     def run(self, resume: bool = True) -> StageResult:
         """Train, or return what an earlier call has trained."""
-        rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
-        inputs = {"model": self._architecture(), "training": self.recipe.as_dict(),
-                  "suppress": self.suppress.as_dict() if self.suppress else None, "data": rows,
-                  "queries": None if self.queries is None else [stable_hash(side) for side in self.queries]}
-        return self.plan.session.run.stage(self.stage_name, "training", inputs, self.seed,
+        return self.plan.session.run.stage(self.stage_name, "training", self._inputs, self.seed,
                                            lambda context: self._compute(context, resume))
+
+    @property
+    def is_done(self) -> bool:
+        """True if the stage is in the run directory, whichever process has put it there."""
+        return self.plan.session.run.is_done(self.stage_name, "training", self._inputs, self.seed)
+
+    @cached_property
+    def _inputs(self) -> dict[str, Any]:
+        """Everything of the configuration and the data that the stage depends on."""
+        rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
+        return {"model": self._architecture(), "training": self.recipe.as_dict(),
+                "suppress": self.suppress.as_dict() if self.suppress else None, "data": rows,
+                "queries": None if self.queries is None else [stable_hash(side) for side in self.queries]}
 
     def network(self, result: StageResult) -> nn.Cell:
         """Return the trained network of a finished stage."""

@@ -181,16 +181,7 @@ class Run:
         as null. Whatever it raises leaves the stage undone and passes through, except that a full or
         read-only disk becomes :class:`InputError`. Raises ``ValueError`` for a name unfit for a folder.
         """
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"a stage's name is made of letters, digits, '.', '_' and '-', not {name!r}")
-        identity = {
-            "stage": name,
-            "inputs": plain(inputs),
-            "seed": plain(seed),
-            "device_target": self.device_target,
-            "versions": installed_versions(),
-        }
-        key = stable_hash({**identity, "source": source_digest([room])})
+        identity, key = self._identify(name, room, inputs, seed)
         label = f"{name}-{key[:12]}"
         result = self._finished(label, key)
         if result is None:
@@ -207,6 +198,24 @@ class Run:
         seconds = sum(event.seconds for event in computed)
         cached = len(self.log) - len(computed)
         return f"{len(computed)} stages computed in {seconds:.0f} s, {cached} taken from {self.run_dir}"
+
+    def is_done(self, name: str, room: str, inputs: dict[str, Any], seed: int) -> bool:
+        """Return whether the stage is there, computed by whichever process; its content is not looked at."""
+        _, key = self._identify(name, room, inputs, seed)
+        return (self.run_dir / "stages" / f"{name}-{key[:12]}").is_dir()
+
+    def _identify(self, name: str, room: str, inputs: dict[str, Any], seed: int) -> tuple[dict[str, Any], str]:
+        """Return what the stage's outcome depends on, and its key."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"a stage's name is made of letters, digits, '.', '_' and '-', not {name!r}")
+        identity = {
+            "stage": name,
+            "inputs": plain(inputs),
+            "seed": plain(seed),
+            "device_target": self.device_target,
+            "versions": installed_versions(),
+        }
+        return identity, stable_hash({**identity, "source": source_digest([room])})
 
     def _finished(self, label: str, key: str) -> StageResult | None:
         folder = self.run_dir / "stages" / label
