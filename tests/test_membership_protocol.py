@@ -17,7 +17,7 @@ from mindleak.jobs.attacks import MembershipPlan, membership_stage, plan_members
 from mindleak.jobs.audit import run_audit
 from mindleak.jobs.own_model import Subject
 from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import subject_plans
+from mindleak.jobs.subjects import SubjectPlan, subject_plans
 from mindleak.runs.stages import StageResult
 from mindleak.training.history import EpochPrinter
 from mindleak.training.recipe import Recipe
@@ -25,7 +25,7 @@ from mindleak.training.trainer import TrainingData, train_ordinary
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=2", "membership.attack.batch_size=20")
-RECIPE = ("training.optimizer=adam", "training.learning_rate=0.01", "training.epochs=25", "training.batch_size=20")
+RECIPE = ("training.optimizer=adam", "training.learning_rate=0.01", "training.epochs=60", "training.batch_size=20")
 
 
 def open_in(folder: Path, *assignments: str) -> Session:
@@ -57,9 +57,21 @@ class Perceptron(nn.Cell):
         return self.head(self.dropout(self.relu(self.hidden(self.flatten(x)))))
 
 
-def trained(rows: np.ndarray, seed: int, epochs: int = 25) -> Perceptron:
-    """Train an own model on rows of the digits."""
+def noisy_digits(folder: Path) -> Path:
+    """Digits with two in five training labels drawn at random: what can be known of them must be learnt by heart."""
     digits = load("digits", None, None, "bilinear")
+    generator = np.random.default_rng(0)
+    labels = digits.y_train.copy()
+    wrong = generator.random(len(labels)) < 0.4
+    labels[wrong] = generator.integers(0, 10, int(wrong.sum()))
+    path = folder / "noisy.npz"
+    np.savez(path, x_train=digits.x_train[:, 0], y_train=labels, x_test=digits.x_test[:, 0], y_test=digits.y_test)
+    return path
+
+
+def trained(folder: Path, rows: np.ndarray, seed: int, epochs: int = 60) -> Perceptron:
+    """Train an own model on rows of the digits with their wrong labels, well past learning them by heart."""
+    digits = load("custom", noisy_digits(folder))
     with device.seeded(seed):
         network = Perceptron()
     data = TrainingData(digits.x_train[rows], digits.y_train[rows], digits.x_test, digits.y_test, "")
@@ -136,8 +148,14 @@ def provided(network: nn.Cell, members: np.ndarray | None) -> Subject:
 
 
 def attacked(folder: Path, subject: Subject, *more: str) -> StageResult:
-    (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE, *more), subject)
-    return membership_stage(plan_membership(plan))
+    return membership_stage(plan_membership(noisy_plan(folder, subject, *more)))
+
+
+def noisy_plan(folder: Path, subject: Subject, *more: str) -> SubjectPlan:
+    """Plan the attack on the digits with wrong labels, whose members a network can only know by heart."""
+    data = ("data.name=custom", f"data.dir={noisy_digits(folder)}")
+    (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE, *data, *more), subject)
+    return plan
 
 
 def test_a_subject_from_elsewhere_keeps_its_members_out_of_everything_else(tmp_path: Path) -> None:
@@ -180,10 +198,10 @@ def scored(result: StageResult) -> tuple[np.ndarray, np.ndarray]:
 
 def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(folder: Path) -> None:
     # Trained on the population role: neither the members nor the non-members that they are compared with.
-    elsewhere = planned(folder / "plan", *SIZES, provided=provided(Perceptron(), MEMBERS)).split.indices["population"]
+    elsewhere = plan_membership(noisy_plan(folder, provided(Perceptron(), MEMBERS))).split.indices["population"]
     areas = []
     for seed in range(3):
-        scores, members = scored(attacked(folder, provided(trained(elsewhere, seed), MEMBERS)))
+        scores, members = scored(attacked(folder, provided(trained(folder, elsewhere, seed), MEMBERS)))
         metric = auc(scores, members, level=0.999)
         assert metric.ci is not None and metric.ci[0] < 0.5 < metric.ci[1]
         areas.append(metric.value)
@@ -192,7 +210,7 @@ def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(fo
 
 
 def test_the_same_network_trained_on_the_members_gives_them_away(folder: Path) -> None:
-    result = attacked(folder, provided(trained(MEMBERS, 0), MEMBERS))
+    result = attacked(folder, provided(trained(folder, MEMBERS, 0), MEMBERS))
     assert result.metrics["overall"]["auc"]["ci"][0] > 0.5
     assert not result.cached
 
@@ -204,10 +222,10 @@ def test_shadows_are_trained_once_for_subjects_of_one_architecture_and_members(f
 
 
 def test_the_subject_is_queried_in_evaluation_mode(folder: Path) -> None:
-    network = trained(MEMBERS, 0, epochs=2)
+    network = trained(folder, MEMBERS, 0, epochs=2)
     network.set_train(True)
     logits = attacked(folder, provided(network, MEMBERS)).arrays["logits"]
-    (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE), provided(network, MEMBERS))
+    plan = noisy_plan(folder, provided(network, MEMBERS))
     indices = plan_membership(plan).split.indices
     images = plan.dataset.x_train[np.concatenate([indices["target_in"], indices["target_out"]])].reshape(400, -1)
     weights = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
@@ -217,7 +235,7 @@ def test_the_subject_is_queried_in_evaluation_mode(folder: Path) -> None:
 
 def test_shadows_are_queried_in_evaluation_mode(folder: Path) -> None:
     # With one image's answer asked for twice, dropout would answer twice differently.
-    (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE), provided(Perceptron(), MEMBERS))
+    plan = noisy_plan(folder, provided(Perceptron(), MEMBERS))
     task = plan_membership(plan).shadows[0]
     answers = task.answers(task.run())
     assert answers.members.sum() == len(MEMBERS) and len(answers.labels) == len(MEMBERS) + 200
@@ -225,21 +243,9 @@ def test_shadows_are_queried_in_evaluation_mode(folder: Path) -> None:
     assert accuracy == task.run().metrics["train_accuracy"]["value"] > 0.97
 
 
-def noisy_digits(folder: Path) -> Path:
-    """Digits with two in five training labels drawn at random: what can be known of them must be learnt by heart."""
-    digits = load("digits", None, None, "bilinear")
-    generator = np.random.default_rng(0)
-    labels = digits.y_train.copy()
-    wrong = generator.random(len(labels)) < 0.4
-    labels[wrong] = generator.integers(0, 10, int(wrong.sum()))
-    path = folder / "noisy.npz"
-    np.savez(path, x_train=digits.x_train[:, 0], y_train=labels, x_test=digits.x_test[:, 0], y_test=digits.y_test)
-    return path
-
-
 def test_positive_control_an_overfitted_model_gives_its_members_away(tmp_path: Path) -> None:
-    session = open_in(tmp_path, *SIZES, *RECIPE[:2], "training.epochs=60", "training.batch_size=20", "data.name=custom",
-                      f"data.dir={noisy_digits(tmp_path)}", f"model.name={__file__}:Perceptron")
+    session = open_in(tmp_path, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(tmp_path)}",
+                      f"model.name={__file__}:Perceptron")
     report = run_audit(session, ("membership",))
     assert report is not None
     (found,) = report.document["membership"]
