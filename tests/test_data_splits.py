@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindleak.data.dataset import Dataset
-from mindleak.data.splits import Split, deal, shadow_splits, split_around_members, split_roles
+from mindleak.data.splits import Split, deal, halves, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
 
 MNIST_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
@@ -247,3 +247,42 @@ def test_deal_does_not_depend_on_the_order_of_the_rows():
     one = deal(labels, rows, {"a": 5, "b": 4}, np.random.SeedSequence(1))
     other = deal(labels, rows[::-1], {"a": 5, "b": 4}, np.random.SeedSequence(1))
     np.testing.assert_array_equal(one["a"], other["a"])
+
+
+@given(st.integers(1, 4), st.lists(st.integers(0, 4), min_size=10, max_size=120), st.integers(0, 5))
+def test_halves_give_every_model_half_of_every_class_and_every_row_half_of_the_models(
+        pairs: int, classes: list[int], seed: int) -> None:
+    labels = np.array(classes, np.int32)
+    kept, keep = halves(labels, np.arange(len(labels)), 2 * pairs, seed)
+    assert keep.shape == (2 * pairs, len(kept))
+    assert (keep.sum(axis=0) == pairs).all()
+    assert len(kept) == sum(count // 2 * 2 for count in np.bincount(labels))
+    for model in keep:
+        np.testing.assert_array_equal(np.bincount(labels[kept[model]], minlength=5),
+                                      np.bincount(labels[kept[~model]], minlength=5))
+    np.testing.assert_array_equal(kept, np.unique(kept))
+
+
+def test_halves_follow_from_the_seed_and_differ_between_seeds_and_models() -> None:
+    labels = np.tile(np.arange(10), 40)
+    rows = np.arange(400)
+    kept, keep = halves(labels, rows, 4, 0)
+    again = halves(labels, rows[::-1], 4, 0)
+    np.testing.assert_array_equal(keep, again[1])
+    np.testing.assert_array_equal(kept, again[0])
+    assert not np.array_equal(keep, halves(labels, rows, 4, 1)[1])
+    assert len(np.unique(keep, axis=0)) == 4
+    # Independent of the class: of 6 ways to be in two of four models each is as likely.
+    patterns = np.bincount((keep * np.array([[1], [2], [4], [8]])).sum(axis=0), minlength=16)
+    assert (patterns[[3, 5, 6, 9, 10, 12]] > 30).all() and patterns.sum() == 400
+
+
+@pytest.mark.parametrize("models", [0, 1, 3])
+def test_halves_of_an_odd_number_of_models_are_refused(models: int) -> None:
+    with pytest.raises(InputError, match=f"{models} models cannot each have half"):
+        halves(np.zeros(10, np.int32), np.arange(10), models, 0)
+
+
+def test_halves_of_classes_of_one_are_refused() -> None:
+    with pytest.raises(InputError, match="no class has two samples"):
+        halves(np.arange(5), np.arange(5), 2, 0)

@@ -25,6 +25,7 @@ from mindleak.errors import InputError
 # Spawn keys: one seed, independent streams.
 _ROLES_STREAM = 0
 _SHADOWS_STREAM = 1
+_HALVES_STREAM = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +142,41 @@ def shadow_splits(
         raise InputError(_asks_too_much(sizes, len(pool), f"the role '{pool_role}'", what="a shadow"))
     dealt = [deal(split.labels, pool, sizes, _seeds(seed, _SHADOWS_STREAM, k)) for k in range(n_shadows)]
     return [(roles["in"], roles["out"]) for roles in dealt]
+
+
+def halves(labels: np.ndarray, rows: np.ndarray, models: int, seed: int) -> np.ndarray:
+    """Deal ``rows`` out to an even number of models, half of them to each; the models are each other's shadows.
+
+    Every row is in exactly half of the models and every model gets exactly half of every class. This is the design
+    of Carlini et al. (arXiv 2112.03570, sec. IV-A) in a stricter form: two rows of a class at a time are dealt as
+    complements, so that sizes and class counts are equal without exception. The last row of an odd class is in no
+    model and is left out.
+
+    Args:
+        labels: of the whole training split.
+        rows: row numbers to deal out.
+        models: how many, even.
+        seed: of the deal.
+
+    Returns:
+        (kept, keep): sorted row numbers, int64 (N,), and bool (models, N), True where a model is trained on a row.
+
+    Raises:
+        InputError: a number of models that is odd or below 2, or no class with two rows.
+    """
+    if models < 2 or models % 2:
+        raise InputError(f"{models} models cannot each have half of the samples and each sample half of the models; "
+                         "right is an even number from 2 on")
+    generator = np.random.default_rng(_seeds(seed, _HALVES_STREAM))
+    rows = np.sort(rows).astype(np.int64)
+    piles = [generator.permutation(rows[labels[rows] == label]) for label in np.unique(labels[rows])]
+    pairs = np.concatenate([pile[:len(pile) // 2 * 2].reshape(-1, 2) for pile in piles])
+    if len(pairs) == 0:
+        raise InputError("no class has two samples to deal out to models")
+    first = np.argsort(generator.random((models, len(pairs))), axis=0) < models // 2
+    dealt, keep = np.concatenate([pairs[:, 0], pairs[:, 1]]), np.concatenate([first, ~first], axis=1)
+    order = np.argsort(dealt)
+    return dealt[order], keep[:, order]
 
 
 def check_rows(rows: np.ndarray, available: int, what: str) -> np.ndarray:
