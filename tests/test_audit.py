@@ -142,7 +142,11 @@ def test_every_metric_keeps_the_contract(document: dict[str, Any]) -> None:
                 "non_member"} <= set(result["overall"])
         for record in (result["overall"]["auc"], result["overall"]["tpr@0.01"], result["overall"]["accuracy"]):
             assert {"value", "ci", "ci_level", "ci_method", "n"} <= set(record)
-        assert {"fpr", "threshold", "ties"} <= set(result["overall"]["tpr@0.001"])
+        assert {"fpr", "threshold", "ties"} <= set(result["overall"]["tpr_own_roc@0.001"])
+        assert {"fpr", "fpr_ci", "threshold", "ties"} <= set(result["overall"]["tpr@0.01"])
+        # 200 non-members of the one shadow that is kept for thresholds cannot set one for .1 %.
+        assert "at least 999 are needed" in result["overall"]["tpr@0.001"]["reason"]
+        assert result["thresholds"]["n_out"] == 200 and result["thresholds"]["shadow_stopped_training_too"]
         assert len(result["per_class"]) == 10 and result["n_in"] == result["n_out"] == 200
         assert sum(row["support_in"] for row in result["per_class"]) == 200
     for result in document["inversion"]:
@@ -173,6 +177,8 @@ def test_the_page_is_one_file_with_every_subject(case: Case, report: AuditReport
 def test_suppressed_and_ordinary_are_compared_image_by_image(document: dict[str, Any]) -> None:
     pair = "lstm_rnn-suppress-headline against lstm_rnn-ordinary-headline"
     assert sum(pair in sentence for sentence in document["findings"]) == 2
+    pair = "lstm_rnn-suppress-membership against lstm_rnn-ordinary-membership: membership AUC"
+    assert sum(pair in sentence for sentence in document["findings"]) == 1
 
 
 def test_a_second_audit_computes_nothing_and_says_so(

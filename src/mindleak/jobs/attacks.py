@@ -17,7 +17,9 @@ from mindleak.attacks.membership import report
 from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
+from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.images import WINDOW
+from mindleak.evaluation.metric import Metric
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan, TrainingTask
 from mindleak.models.registry import file_source
@@ -233,7 +235,9 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
         subject = Answers(Predictor(network)(plan.dataset.x_train[rows]), plan.dataset.y_train[rows], members)
         result = planned.attack.run([task.answers(answer) for task, answer in shadows], subject)
         context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
-        return membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
+        figures = membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
+        return {**figures, "subject_accuracy": report.generalisation(
+            *(accuracy(subject.logits[side], subject.labels[side]) for side in (members, ~members)))}
 
     return plan.session.run.stage(f"membership-{plan.name}", "attacks", inputs, seed, compute)
 
@@ -243,13 +247,16 @@ def membership_figures(result: ShadowAttackResult, class_names: tuple[str, ...],
     """Return everything a report says of one membership attack, as JSON values."""
     chosen = result.attacked
     scores, members, predicted = result.scores[chosen], result.members[chosen], result.predicted[chosen]
-    n_in = int(members.sum())
+    n_in, kept = int(members.sum()), result.threshold_shadow
     return {"attack": "shadow", "n_shadows": len(shadows), "n_in": n_in, "n_out": len(members) - n_in,
-            "overall": report.figures(scores, members, predicted),
-            "per_class": report.per_class(scores, members, predicted, result.labels[chosen], class_names),
+            "overall": report.figures(scores, members, predicted, kept.non_members()),
+            "per_class": report.per_class(scores, members, predicted, result.labels[chosen], class_names,
+                                          kept.non_members),
+            "thresholds": report.thresholds(kept.non_members(), kept.stopped_too),
             "skipped_classes": {class_names[label]: reason for label, reason in result.skipped.items()},
             "attack_rows": {class_names[label]: rows for label, rows in result.attack_rows.items()},
-            "shadow_accuracy": [{"train": shadow["train_accuracy"]["value"], "test": shadow["test_accuracy"]["value"]}
+            "shadow_accuracy": [report.generalisation(*(Metric.from_json(shadow[side])
+                                                        for side in ("train_accuracy", "test_accuracy")))
                                 for shadow in shadows],
             "detectable": report.detectable(n_in, len(members) - n_in),
             "roc": report.roc(scores, members)}

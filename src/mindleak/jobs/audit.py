@@ -160,7 +160,8 @@ class Audit:
             identifier = f"{plan.name}-{planned.subject.role}"
             self._subjects.append(document.subject(identifier, plan, planned.subject.role, planned.subject,
                                                    planned.subject.run()))
-        self._membership_results.append(document.membership(identifier, membership_stage(planned), planned.shadows[0]))
+        self._membership_results.append(document.membership(identifier, membership_stage(planned),
+                                                            self._session.run.run_dir, planned.shadows[0]))
 
     def _provided_subject(self, plan: SubjectPlan) -> dict[str, Any]:
         """Record a subject that was trained elsewhere, measured here."""
