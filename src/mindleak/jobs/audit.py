@@ -175,13 +175,18 @@ class Audit:
 
 def run_audit(session: Session, attacks: Sequence[str] = ATTACKS,
               provided: Subject | None = None) -> AuditReport | None:
-    """Run an audit and write ``report.json`` and ``report.html``; None on processes other than the main one."""
+    """Run an audit and write its report, as JSON and as a page; None on processes other than the main one.
+
+    All attacks together make ``report.*``. A part of them makes ``report-inversion.*`` or ``report-membership.*``, so
+    that an attack in the run directory of an audit takes nothing from the audit's report.
+    """
     result = Audit(session, attacks, provided).run()
     if result is None:
         return None
     run_dir = session.run.run_dir
-    write_json(result, run_dir)
-    path = render_report(result, run_dir, arrays_root=run_dir)
+    name = "report" if set(attacks) == set(ATTACKS) else "-".join(["report", *attacks])
+    write_json(result, run_dir, name)
+    path = render_report(result, run_dir, arrays_root=run_dir, name=name)
     computed = sum(event.how == "computed" for event in session.run.log)
     session.say("")
     session.say(summary_table(result))
