@@ -503,8 +503,8 @@ def test_run_directory_of_another_configuration(work, refuse):
 @pytest.mark.parametrize("text", ["", "[1, 2]", "seed: [", "\x00"])
 def test_run_directory_with_a_damaged_configuration(work, refuse, text):
     (work / "inputs" / "run").mkdir()
-    (work / "inputs" / "run" / "config.yaml").write_text(text)
-    refuse(("train", *SMALL, "--run_dir", "inputs/run"), "config.yaml")
+    (work / "inputs" / "run" / "identity.yaml").write_text(text)
+    refuse(("train", *SMALL, "--run_dir", "inputs/run"), "identity.yaml")
 
 
 @pytest.fixture
@@ -529,7 +529,7 @@ def test_full_disk(small_disk, capfd):
     outcome = call(capfd, "train", *SMALL, "--run_dir", small_disk / "run", "--ckpt_dir", small_disk / "ckpt")
     assert_refused(outcome, "cannot be written", "ckpt")
     left = [path for path in small_disk.rglob("*") if path.is_file() and path.suffix != ".lock"]
-    assert [path.name for path in left] == ["config.yaml"], left
+    assert sorted(path.name for path in left) == ["config.yaml", "identity.yaml"], left
     assert not list((small_disk / "run" / "stages").glob("*"))
 
 

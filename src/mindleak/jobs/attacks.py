@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.images import WINDOW
 from mindleak.evaluation.metric import Metric
 from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan, TrainingTask
+from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan, TrainingTask, training_code
 from mindleak.models.registry import file_source
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext, StageResult
@@ -78,9 +79,13 @@ def inversion_stage(plan: SubjectPlan, network: nn.Cell, judge: nn.Cell) -> Stag
 
 def code_digest(plan: SubjectPlan) -> list[str | None]:
     """Return what stands for the code that a stage's key would not see: the jobs', and a user's model file's."""
-    here = Path(__file__).parent
-    return [*(file_digest(here / name) for name in ("attacks.py", "subjects.py", "own_model.py")),
-            file_source(plan.config.model.name)]
+    return [_own_code(), *training_code(), file_source(plan.config.model.name)]
+
+
+@functools.cache
+def _own_code() -> str:
+    """Return the digest of this file."""
+    return file_digest(Path(__file__))
 
 
 def inverted_rows(plan: SubjectPlan) -> np.ndarray:

@@ -65,6 +65,7 @@ class Audit:
         tasks = self._plan()
         for task in tasks:
             task.check()
+            task.refuse_foreign_checkpoint()
         self._train(tasks)
         if not self._session.device.is_main:
             return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from mindleak.jobs.own_model import Subject, architecture, check_subject, make_t
 from mindleak.jobs.session import Session
 from mindleak.models import registry
 from mindleak.models.base import count_parameters
-from mindleak.runs.digest import source_digest, stable_hash
+from mindleak.runs.digest import file_digest, source_digest, stable_hash
+from mindleak.runs.result import referred_files
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
@@ -189,8 +190,23 @@ class TrainingTask:
 
     def owns(self, file: Path) -> bool:
         """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
-        extra = self._version() if self.suppress is None else self.suppress.as_dict()
-        return checkpoint.belongs_to(file, fingerprint(self.recipe, self._data(), self.seed, extra))
+        if self.suppress is None:
+            expected = fingerprint(self.recipe, self._data(), self.seed, self._version())
+        else:
+            expected = fingerprint(self.recipe, self._suppress_data(self._data()), self.seed, self.suppress.as_dict())
+        return checkpoint.belongs_to(file, expected)
+
+    def refuse_foreign_checkpoint(self) -> None:
+        """Raise InputError if training would replace a checkpoint that another run has written.
+
+        One that a finished stage of this run refers to is this run's, whichever version of mindleak wrote it.
+        """
+        last = None if self.queries is not None else self.latest_checkpoint()
+        if last is None or self.owns(last):
+            return
+        if last.resolve() not in referred_files(self.plan.session.run_dir, self.stage_name):
+            raise InputError(f"'{last}' comes from another training or another version of mindleak, and no stage of "
+                             f"{self.plan.session.run_dir} refers to it; give another --ckpt_dir, or remove it")
 
     def check(self) -> None:
         """Raise InputError for what can be known to fail before any work is done."""
@@ -215,7 +231,7 @@ class TrainingTask:
     def _inputs(self) -> dict[str, Any]:
         """Everything of the configuration and the data that the stage depends on."""
         rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
-        return {"model": self._architecture(), "training": self.recipe.as_dict(),
+        return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
                 "suppress": self.suppress.as_dict() if self.suppress else None, "data": rows,
                 "queries": None if self.queries is None else [stable_hash(side) for side in self.queries]}
 
@@ -279,9 +295,13 @@ class TrainingTask:
         watched = self.queries[1][:SHADOW_VALIDATION]
         return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
 
+    def _suppress_data(self, data: TrainingData) -> TrainingData:
+        """Return the data under a digest that covers the code too: all that a suppress checkpoint is known by."""
+        return replace(data, digest=stable_hash([data.digest, self._version()]))
+
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
-        return stable_hash([source_digest(["training"]), self._architecture()])
+        return stable_hash([source_digest(["training"]), training_code(), self._architecture()])
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted ordinary training."""
@@ -296,10 +316,21 @@ class TrainingTask:
                 printer.note("an interrupted suppress training starts again from its beginning: MindArmour's masks "
                              "are in no checkpoint")
             checkpoints.clear()
-            return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints)
+            return train_suppress(network, self._suppress_data(data), self.recipe, self.suppress, self.seed, printer,
+                                  checkpoints)
         if not resume:
             checkpoints.clear()
         return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, self._version())
+
+
+@cache
+def training_code() -> tuple[str, ...]:
+    """Return what stands for the jobs' code that a training's key would not see: it lies above the room.
+
+    Taken once per process, so that a file edited under a running job does not split the job's stages over two keys.
+    """
+    here = Path(__file__).parent
+    return tuple(file_digest(here / name) for name in ("subjects.py", "own_model.py"))
 
 
 def headline_task(plan: SubjectPlan) -> TrainingTask:
