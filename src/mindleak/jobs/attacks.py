@@ -21,8 +21,9 @@ from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.images import WINDOW
 from mindleak.evaluation.metric import Metric
+from mindleak.jobs.key_names import JUDGE, MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan, TrainingTask, training_code
+from mindleak.jobs.subjects import SubjectPlan, TrainingTask, training_code
 from mindleak.models.registry import file_source
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext, StageResult
@@ -40,10 +41,11 @@ def judge_task(plan: SubjectPlan) -> TrainingTask:
     judge = plan.config.judge
     config = EasyDict(plan.config)
     config.model = EasyDict({**configuration.DEFAULTS["model"], "name": judge.model})
-    recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
-                    learning_rate=judge.learning_rate, momentum=judge.momentum)
+    with plan.key_names(JUDGE).in_messages():
+        recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
+                        learning_rate=judge.learning_rate, momentum=judge.momentum)
     name = f"judge-{plan.dataset.name}-{plan.dataset.digest[:6]}"
-    return TrainingTask(SubjectPlan(plan.session, name, config), "judge", recipe, None)
+    return TrainingTask(SubjectPlan(plan.session, name, config), "judge", recipe, None, section=JUDGE)
 
 
 def inversion_attack(plan: SubjectPlan, network: nn.Cell) -> MindArmourInversion:
@@ -166,11 +168,12 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
         suppress = plan.suppress(settings.suppress)
         if "mask_times" not in settings.suppress:
             suppress = suppress.scaled(size_in, len(labels))
-    shadows = [TrainingTask(plan, f"shadow{number}", recipe, suppress, rows_in, (rows_in, rows_out))
+    shadows = [TrainingTask(plan, f"shadow{number}", recipe, suppress, rows_in, (rows_in, rows_out),
+                            MEMBERSHIP)
                for number, (rows_in, rows_out) in enumerate(pairs)]
     subject = None
     if plan.provided is None:
-        subject = TrainingTask(plan, MEMBERSHIP, recipe, suppress, split.indices["target_in"])
+        subject = TrainingTask(plan, MEMBERSHIP, recipe, suppress, split.indices["target_in"], section=MEMBERSHIP)
     return MembershipPlan(plan, split, subject, shadows, attack)
 
 

@@ -21,6 +21,7 @@ from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.key_names import MEMBERSHIP, KeyNames
 from mindleak.jobs.own_model import Subject, architecture, check_subject, make_twin, weights_digest
 from mindleak.jobs.session import Session
 from mindleak.models import registry
@@ -36,7 +37,7 @@ from mindleak.training.recipe import Recipe
 from mindleak.training.suppress import SuppressSettings, check_compatible, mask_layers, train_suppress
 from mindleak.training.trainer import TrainingData, TrainingResult, fingerprint, train_ordinary
 
-HEADLINE, MEMBERSHIP = "headline", "membership"
+HEADLINE = "headline"
 SHADOW_VALIDATION = 1000
 
 
@@ -81,17 +82,22 @@ class SubjectPlan:
         registry.check_output(network, shape, classes, self.model_label)
         return network
 
+    def key_names(self, section: str = "") -> KeyNames:
+        """Return under which keys the settings of a training of this subject stand."""
+        return KeyNames(self.config, self.name, self.session.config.subjects.get(self.name, {}), section)
 
     def recipe(self, overrides: dict[str, Any] | None = None) -> Recipe:
         """Return the training recipe, with a membership section's overrides where given."""
         merged = {**self.config.training, **(overrides or {})}
         if merged["epochs"] is None:
             merged["epochs"] = getattr(registry.CLASSIFIERS.get(self.config.model.name), "default_epochs", 10)
-        return Recipe(**merged)
+        with self.key_names(MEMBERSHIP if overrides else "").in_messages():
+            return Recipe(**merged)
 
     def suppress(self, overrides: dict[str, Any] | None = None) -> SuppressSettings:
         """Return the suppress settings, with a membership section's overrides where given."""
-        return SuppressSettings(**{**self.config.suppress, **(overrides or {})})
+        with self.key_names(MEMBERSHIP if overrides else "").in_messages():
+            return SuppressSettings(**{**self.config.suppress, **(overrides or {})})
 
 
 def model_options(model: EasyDict) -> dict[str, Any]:
@@ -153,7 +159,7 @@ class TrainingTask:
     """One network to be trained as a stage: which subject, in which role, on which rows.
 
     ``rows`` None means the whole training split. ``queries`` are rows whose logits the stage keeps: a shadow's
-    in and out. Shadows keep no checkpoint.
+    in and out. Shadows keep no checkpoint. ``section`` is the configuration's that has the recipe (``KeyNames``).
     """
 
     plan: SubjectPlan
@@ -162,6 +168,7 @@ class TrainingTask:
     suppress: SuppressSettings | None
     rows: np.ndarray | None = None
     queries: tuple[np.ndarray, np.ndarray] | None = None
+    section: str = ""
 
     @property
     def stage_name(self) -> str:
@@ -210,6 +217,11 @@ class TrainingTask:
 
     def check(self) -> None:
         """Raise InputError for what can be known to fail before any work is done."""
+        with self.plan.key_names(self.section).in_messages():
+            self._check()
+
+    def _check(self) -> None:
+        """Raise InputError under the keys that the rooms below know."""
         samples = len(self.plan.dataset.y_train) if self.rows is None else len(self.rows)
         self.recipe.steps_per_epoch(samples)
         network = self.plan.untrained
@@ -259,6 +271,11 @@ class TrainingTask:
 
     def _compute(self, context: StageContext, resume: bool) -> dict[str, Any]:
         """Train and measure; the stage's work."""
+        with self.plan.key_names(self.section).in_messages():
+            return self._train_and_measure(context, resume)
+
+    def _train_and_measure(self, context: StageContext, resume: bool) -> dict[str, Any]:
+        """Train, keep what a role keeps, and return the stage's metrics."""
         data = self._data()
         folder = context.work_dir if self.queries is not None else self.checkpoint_dir
         checkpoints = CheckpointFolder(folder, self.prefix, self.recipe.steps_per_epoch(len(data.x)))
