@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,7 +143,11 @@ def test_every_metric_keeps_the_contract(document: dict[str, Any]) -> None:
                 "non_member"} <= set(result["overall"])
         for record in (result["overall"]["auc"], result["overall"]["tpr@0.01"], result["overall"]["accuracy"]):
             assert {"value", "ci", "ci_level", "ci_method", "n"} <= set(record)
-        assert {"fpr", "threshold", "ties"} <= set(result["overall"]["tpr@0.001"])
+        assert {"fpr", "threshold", "ties"} <= set(result["overall"]["tpr_own_roc@0.001"])
+        assert {"fpr", "fpr_ci", "threshold", "ties"} <= set(result["overall"]["tpr@0.01"])
+        # 200 non-members of the one shadow that is kept for thresholds cannot set one for .1 %.
+        assert "at least 999 are needed" in result["overall"]["tpr@0.001"]["reason"]
+        assert result["thresholds"]["n_out"] == 200 and result["thresholds"]["shadow_stopped_training_too"]
         assert len(result["per_class"]) == 10 and result["n_in"] == result["n_out"] == 200
         assert sum(row["support_in"] for row in result["per_class"]) == 200
     for result in document["inversion"]:
@@ -173,6 +178,8 @@ def test_the_page_is_one_file_with_every_subject(case: Case, report: AuditReport
 def test_suppressed_and_ordinary_are_compared_image_by_image(document: dict[str, Any]) -> None:
     pair = "lstm_rnn-suppress-headline against lstm_rnn-ordinary-headline"
     assert sum(pair in sentence for sentence in document["findings"]) == 2
+    pair = "lstm_rnn-suppress-membership against lstm_rnn-ordinary-membership: membership AUC"
+    assert sum(pair in sentence for sentence in document["findings"]) == 1
 
 
 def test_a_second_audit_computes_nothing_and_says_so(
@@ -270,7 +277,7 @@ def test_a_killed_audit_ends_with_the_scores_of_one_that_was_not(tmp_path: Path)
         process.wait()
     done = {path.name.rpartition("-")[0] for path in (case.run_dir / "stages").iterdir()}
     assert done == {"train-lstm_rnn-ordinary-membership", "train-lstm_rnn-ordinary-shadow0"}
-    assert not (case.run_dir / "report.json").exists()
+    assert not list(case.run_dir.glob("report*"))
 
     resumed = subprocess.run([sys.executable, "-m", "mindleak", *command], capture_output=True, text=True, check=True)
     assert "epoch  12/12" in resumed.stdout
@@ -298,6 +305,29 @@ def test_what_cannot_work_is_refused_before_anything_is_done(
     with pytest.raises(InputError, match=complaint):
         Case(tmp_path).audit(*assignments)
     assert not (tmp_path / "run").exists() and not (tmp_path / "ckpt").exists()
+
+
+def test_an_attack_in_an_audits_directory_leaves_the_audits_report_alone(
+        case: Case, report: AuditReport, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path.name: path.read_bytes() for path in [*case.run_dir.glob("report.*"),
+                                                        *(case.run_dir / "figures").iterdir()]}
+    words = ["--config", str(case.file), "--run_dir", str(case.run_dir), "--ckpt_dir", str(case.ckpt_dir)]
+    assert main(["attack", "membership", *words]) == 0
+    said = capsys.readouterr().out
+    assert f"report: {case.run_dir / 'report-membership.html'}" in said and "stages were already done" in said
+    after = {path.name: path.read_bytes() for path in [*case.run_dir.glob("report.*"),
+                                                       *(case.run_dir / "figures").iterdir()]}
+    assert after == before and {"report.json", "report.html", "roc.png"} <= set(before)
+    attack = json.loads((case.run_dir / "report-membership.json").read_text())
+    assert len(attack["membership"]) == 3 and attack["inversion"] == []
+    assert set(re.findall(r"figures[\w-]*/[\w-]+\.png", (case.run_dir / "report-membership.html").read_text())) == {
+        f"figures-membership/{path.name}" for path in (case.run_dir / "figures-membership").iterdir()}
+
+    (case.run_dir / "report-membership.html").unlink()
+    assert main(["report", "--run_dir", str(case.run_dir)]) == 0
+    said = capsys.readouterr().out
+    assert f"{case.run_dir / 'report.html'}" in said and f"{case.run_dir / 'report-membership.html'}" in said
+    assert (case.run_dir / "report-membership.html").is_file()
 
 
 def test_an_attack_switched_off_is_not_run(tmp_path: Path) -> None:

@@ -419,8 +419,11 @@ def test_models_of_ones_own_that_cannot_be(work, refuse, kind):
     ("inversion.loss_weights=[1, 2]", ["three"]),
     ("inversion.loss_weights=[1, 0, 1]", ["above 0"]),
     ("inversion.loss_weights=[]", ["three"]),
-    ("judge.model=lenet", ["model 'lenet'"]),
-    ("judge.epochs=0", ["epochs is 0"]),
+    ("judge.model=lenet", ["judge.model: model 'lenet'"]),
+    ("judge.epochs=0", ["mindleak: judge.epochs is 0"]),
+    ("judge.optimizer=sdg", ["mindleak: judge.optimizer 'sdg'"]),
+    ("judge.learning_rate=0", ["mindleak: judge.learning_rate is 0.0"]),
+    ("judge.batch_size=2000", ["mindleak: judge.batch_size 2000 is larger"]),
 ])
 def test_inversion(refuse, assignment, parts):
     refuse(("attack", "inversion", *LENET, "--set", assignment), *parts)
@@ -435,8 +438,10 @@ def test_inversion(refuse, assignment, parts):
     ("membership.shadows=1", ["shadows", "at least 2"]),
     ("membership.attack.epochs=0", ["membership.attack.epochs is 0"]),
     ("membership.attack.learning_rate=.nan", ["membership.attack.learning_rate is nan"]),
-    ("membership.training.epochs=0", ["epochs is 0"]),
-    ("membership.training.batch_size=1000", ["batch_size 1000"]),
+    ("membership.training.epochs=0", ["mindleak: membership.training.epochs is 0"]),
+    ("membership.training.batch_size=1000", ["mindleak: membership.training.batch_size 1000"]),
+    ("membership.training.method=supress", ["mindleak: membership.training.method 'supress'"]),
+    ("training.batch_size=1000", ["mindleak: training.batch_size 1000"]),
 ])
 def test_membership(refuse, assignment, parts):
     key = assignment.partition("=")[0]
@@ -477,6 +482,37 @@ def test_suppress(refuse, assignment, parts):
     refuse(("train", *SUPPRESS, *times, "--set", assignment), *parts)
 
 
+@pytest.mark.parametrize(("assignment", "parts"), [
+    ("membership.suppress.mask_times=0", ["mindleak: membership.suppress.mask_times is 0"]),
+    ("membership.suppress.mask_times=100000", ["mindleak: membership.suppress.mask_times 100000 is more than"]),
+    ("membership.suppress.start_epoch=9", ["needs membership.suppress.start_epoch ≤ training.epochs ≤ 100"]),
+    ("membership.training.epochs=101", ["needs suppress.start_epoch ≤ membership.training.epochs ≤ 100"]),
+])
+def test_suppress_for_membership(refuse, assignment, parts):
+    given = ("--set", "suppress.mask_times=5", "--set", assignment)
+    refuse(("attack", "membership", *SUPPRESS, *TINY_MEMBERSHIP, *given), *parts)
+
+
+def test_a_subjects_own_key_is_named_with_the_subject(work, refuse):
+    (work / "inputs" / "two.yaml").write_text(
+        "data: {image_size: 28}\nmodel: {name: lenet5_bias}\nsubjects:\n  one: {training: {epochs: 2}}\n"
+        "  two: {training: {batch_size: 5000, epochs: 2}, membership: {training: {optimizer: sdg}}}\n")
+    config_file = ("--config", "inputs/two.yaml")
+    refuse(("train", *config_file), "mindleak: subjects.two.training.batch_size 5000 is larger")
+    refuse(("audit", *config_file, "--set", "subjects.two.training.batch_size=50"),
+           "mindleak: subjects.two.membership.training.optimizer 'sdg'")
+    refuse(("train", *config_file, "--set", "suppress.start_epoch=9", "--set", "subjects.two.training.method=suppress",
+            "--set", "subjects.two.training.batch_size=50"),
+           "needs suppress.start_epoch ≤ subjects.two.training.epochs ≤ 100")
+
+
+def test_a_training_that_diverges_names_the_rate_of_its_own_section(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = (*SMALL, "--set", "inversion.images=2", "--set", "inversion.iterations=1", "--set", "judge.epochs=1",
+             "--set", "judge.model=lenet5_bias", "--set", "judge.optimizer=sgd", "--set", "judge.learning_rate=1e30")
+    assert_refused(call(capfd, "attack", "inversion", *words), "lower judge.learning_rate (now 1e+30)")
+
+
 # --- folders and disks --------------------------------------------------------------------------------------------
 
 
@@ -503,8 +539,8 @@ def test_run_directory_of_another_configuration(work, refuse):
 @pytest.mark.parametrize("text", ["", "[1, 2]", "seed: [", "\x00"])
 def test_run_directory_with_a_damaged_configuration(work, refuse, text):
     (work / "inputs" / "run").mkdir()
-    (work / "inputs" / "run" / "config.yaml").write_text(text)
-    refuse(("train", *SMALL, "--run_dir", "inputs/run"), "config.yaml")
+    (work / "inputs" / "run" / "identity.yaml").write_text(text)
+    refuse(("train", *SMALL, "--run_dir", "inputs/run"), "identity.yaml")
 
 
 @pytest.fixture
@@ -529,7 +565,7 @@ def test_full_disk(small_disk, capfd):
     outcome = call(capfd, "train", *SMALL, "--run_dir", small_disk / "run", "--ckpt_dir", small_disk / "ckpt")
     assert_refused(outcome, "cannot be written", "ckpt")
     left = [path for path in small_disk.rglob("*") if path.is_file() and path.suffix != ".lock"]
-    assert [path.name for path in left] == ["config.yaml"], left
+    assert sorted(path.name for path in left) == ["config.yaml", "identity.yaml"], left
     assert not list((small_disk / "run" / "stages").glob("*"))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from command import SMALL, assert_refused, call, contents, fresh
 from mindleak import __version__, cli
@@ -198,7 +199,7 @@ def test_training_says_what_it_trains_and_how_it_went(trained):
         assert line.startswith(start) and Path(line.split(maxsplit=1)[1]).is_file()
 
 
-def test_training_keeps_history_curves_and_checkpoints_named_as_mindspore_does(trained):
+def test_training_keeps_configuration_history_curves_and_checkpoints(trained, capfd):
     run, checkpoints = trained / "runs" / "default-0", trained / "ckpt" / "default-0" / "lenet5_bias-ordinary-headline"
     with open(run / "lenet5_bias-ordinary-history.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -207,7 +208,15 @@ def test_training_keeps_history_curves_and_checkpoints_named_as_mindspore_does(t
     accuracy = FIGURE.search((trained / "out").read_text())
     assert accuracy is not None and float(accuracy.group(1)) == pytest.approx(float(rows[-1]["val_accuracy"]), abs=1e-4)
     assert (run / "lenet5_bias-ordinary-curves.png").read_bytes().startswith(b"\x89PNG")
-    assert (run / "config.yaml").is_file()
+    # The whole configuration: it has the defaults and what does not tell runs apart, and --config takes it again.
+    from mindleak import config
+
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved["training"]["epochs"] == 2 and saved["device"]["threads"] == 0 and saved["data"]["dir"] is None
+    assert config.load(str(run / "config.yaml")) == {**saved, "name": "config"}
+    again = call(capfd, "train", "--config", run / "config.yaml", "--set", "name=null", "--run_dir", run,
+                 "--ckpt_dir", trained / "ckpt" / "default-0")
+    assert again.code == 0 and "already trained" in again.out
     assert (checkpoints / "lenet5_bias-2_81.ckpt").is_file()
     assert list(checkpoints.glob("lenet5_bias_best-*_81.ckpt"))
 
@@ -377,3 +386,47 @@ def test_a_checkpoint_of_another_training_is_not_replaced_unasked(capfd, tmp_pat
         assert_refused(call(capfd, *other, *more), "comes from another training", "--restart", "--ckpt_dir")
         assert kept.read_bytes() == content
     assert call(capfd, *other, "--restart").code == 0
+
+
+def test_an_audit_does_not_replace_the_checkpoint_of_another_run_either(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shared = ("--ckpt_dir", "shared", "--set", "membership.enabled=false", "--set", "inversion.enabled=false")
+    assert call(capfd, "audit", *SMALL, *shared, "--run_dir", "one").code == 0
+    before = contents(tmp_path / "shared")
+    other = (*SMALL, *shared, "--run_dir", "two", "--set", "training.weight_decay=0.001")
+    for command in ("audit", "train"):
+        assert_refused(call(capfd, command, *other), "comes from another training", "--ckpt_dir")
+    assert contents(tmp_path / "shared") == before and not (tmp_path / "two").exists()
+    # The same run with another version's checkpoint is this run's to replace.
+    monkeypatch.setattr("mindleak.jobs.subjects.training_code", lambda: ("another version",))
+    outcome = call(capfd, "audit", *SMALL, *shared, "--run_dir", "one")
+    assert outcome.code == 0 and "another version of mindleak and is replaced" in outcome.out + outcome.err
+    assert contents(tmp_path / "shared") != before
+
+
+def test_runs_of_one_name_in_two_places_have_checkpoints_of_their_own(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place, decay in (("runs/x", 0.0), ("a/x", 0.001), ("b/x", 0.002)):
+        assert call(capfd, "train", *SMALL, "--run_dir", place, "--set", f"training.weight_decay={decay}").code == 0
+    names = sorted(folder.name for folder in (tmp_path / "ckpt").iterdir())
+    assert len(names) == 3 and names[0] == "x" and all(re.fullmatch("x-[0-9a-f]{8}", name) for name in names[1:])
+    again = call(capfd, "train", *SMALL, "--run_dir", tmp_path / "a" / ".." / "a" / "x",
+                 "--set", "training.weight_decay=0.001")
+    assert again.code == 0 and "already trained" in again.out
+
+
+@pytest.mark.parametrize("method", ["ordinary", "suppress"])
+def test_a_checkpoint_of_another_version_is_neither_trained_over_nor_predicted_from(
+        capfd, tmp_path, monkeypatch, method):
+    monkeypatch.chdir(tmp_path)
+    words = (*SMALL, "--set", f"training.method={method}", "--set", "suppress.start_epoch=1",
+             "--set", "suppress.mask_times=2")
+    assert call(capfd, "train", *words).code == 0
+    assert call(capfd, "predict", *words, "-n", "1").code == 0
+    monkeypatch.setattr("mindleak.jobs.subjects.training_code", lambda: ("another version",))
+    before = contents(tmp_path)
+    assert_refused(call(capfd, "train", *words), "another version of mindleak", "--restart")
+    assert_refused(call(capfd, "predict", *words, "-n", "1"), "another version of mindleak", "--restart", "--ckpt")
+    assert contents(tmp_path) == before
+    (file,) = [path for path in (tmp_path / "ckpt").rglob("*.ckpt") if "best" not in path.name]
+    assert call(capfd, "predict", *words, "-n", "1", "--ckpt", file).code == 0

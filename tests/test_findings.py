@@ -10,6 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mindleak.attacks.membership.report import generalisation
+from mindleak.evaluation.intervals import clopper_pearson, proportion
+from mindleak.evaluation.metric import Metric
+from mindleak.evaluation.paired import auc_difference
+from mindleak.evaluation.power import chance_tpr_limit
 from mindleak.jobs.findings import findings
 
 NOWHERE = Path("/nonexistent")
@@ -89,6 +94,128 @@ def test_the_verdict_is_the_intervals(first: float, second: float, third: float)
     assert ("better than chance" in sentence) == (low > 0.5)
     assert ("below chance" in sentence) == (high < 0.5)
     assert ("no leak was detected" in sentence) == (low <= 0.5 <= high)
+
+
+def rate(k_in: int, k_out: int, n: int = 1000) -> dict[str, Any]:
+    """TPR and realised FPR at a threshold, with their exact intervals."""
+    return Metric(k_in / n, n, ci=clopper_pearson(k_in, n), ci_method="clopper-pearson", fpr=k_out / n,
+                  fpr_ci=clopper_pearson(k_out, n), threshold=1.0, ties=0).to_json()
+
+
+def at_low_rates(**rates: Any) -> list[str]:
+    result = membership(metric(0.5, 0.45, 0.55))
+    result.update(n_in=1000, n_out=1000)
+    result["overall"].update(rates)
+    return [sentence for sentence in findings(body(membership=[result]), NOWHERE) if "% FPR" in sentence]
+
+
+def test_members_found_at_a_low_rate_are_a_finding_even_where_the_auc_is_none() -> None:
+    (sentence,) = at_low_rates(**{"tpr@0.01": rate(60, 12)})
+    assert "net-membership at 1 % FPR: a shadow's threshold finds 6.00 % of the members and accuses 1.20 %" in sentence
+    assert "members are found more often" in sentence and "+4.80" in sentence
+
+
+@pytest.mark.parametrize("k_in, k_out, verdict", [
+    (12, 12, "nothing beyond guessing"), (20, 12, "nothing beyond guessing"), (8, 12, "nothing beyond guessing"),
+    (30, 90, "found less often"), (300, 100, "found more often"),
+])
+def test_a_rate_is_judged_by_the_interval_of_its_excess(k_in: int, k_out: int, verdict: str) -> None:
+    (sentence,) = at_low_rates(**{"tpr@0.01": rate(k_in, k_out)})
+    assert verdict in sentence and sum(word in sentence for word in ("more often", "less often", "nothing")) == 1
+
+
+def test_a_threshold_that_shadows_cannot_set_is_no_finding_but_is_named() -> None:
+    (sentence,) = at_low_rates(**{"tpr@0.001": metric(None, reason="300 non-members cannot set a threshold")})
+    assert "at 0.1 % FPR: no threshold from shadows (300 non-members cannot set a threshold)" in sentence
+    assert "guessing" not in sentence and "found" not in sentence
+
+
+@pytest.mark.parametrize("value, verdict", [(0.019, "within"), (0.05, "more than")])
+def test_the_optimistic_rate_is_held_against_what_guessing_shows(value: float, verdict: str) -> None:
+    (sentence,) = at_low_rates(**{"tpr_own_roc@0.01": metric(value, 0.0, 0.1)})
+    limit = chance_tpr_limit(1000, 1000, 0.01)
+    assert 0.019 < limit < 0.05
+    assert f"which no attacker has, gives {100 * value:.2f} %, {verdict} the {100 * limit:.2f} %" in sentence
+
+
+def test_an_optimistic_rate_that_the_sample_cannot_resolve_is_not_judged() -> None:
+    result = membership(metric(0.5, 0.45, 0.55))
+    result["overall"]["tpr_own_roc@0.001"] = metric(0.02, 0.0, 0.1)
+    sentence = findings(body(membership=[result]), NOWHERE)[-1]
+    assert "300 non-members cannot resolve this rate" in sentence and "more than" not in sentence
+
+
+def with_accuracies(subject_in: int, subject_out: int, *shadows: tuple[int, int]) -> list[str]:
+    accuracies = [generalisation(proportion(seen, 1000), proportion(unseen, 1000))
+                  for seen, unseen in ((subject_in, subject_out), *shadows)]
+    result = membership(metric(0.6, 0.55, 0.65), subject_accuracy=accuracies[0], shadow_accuracy=accuracies[1:])
+    return [sentence for sentence in findings(body(membership=[result]), NOWHERE) if "every shadow's" in sentence]
+
+
+def test_a_subject_unlike_its_shadows_gets_a_caveat() -> None:
+    wide = with_accuracies(990, 800, (990, 950), (985, 940))
+    assert len(wide) == 2 and "gap between members' and non-members' accuracy is 19.00 %" in wide[0]
+    assert "above every shadow's" in wide[0] and "below every shadow's" in wide[1]
+    narrow = with_accuracies(990, 985, (990, 850), (985, 840))
+    assert "below every shadow's" in narrow[0] and "above every shadow's" in narrow[1]
+
+
+@pytest.mark.parametrize("shadows", [
+    [(990, 950), (985, 805)],  # one of the shadows is like it
+    [(985, 795), (995, 805)],  # differences that the samples do not show
+    [(990, 950), (990, 700)],  # on both sides of it
+])
+def test_a_subject_among_its_shadows_gets_none(shadows: list[tuple[int, int]]) -> None:
+    assert with_accuracies(990, 800, *shadows) == []
+
+
+def attacked(folder: Path, name: str, scores: np.ndarray, members: np.ndarray, *, first_row: int = 0) -> dict[str, Any]:
+    np.savez(folder / f"{name}.npz", rows=np.arange(len(scores)) + first_row, scores=scores, members=members)
+    return {**membership(metric(0.5, 0.45, 0.55)), "subject": name, "arrays": f"{name}.npz"}
+
+
+def membership_change(folder: Path, before: np.ndarray, after: np.ndarray, members: np.ndarray,
+                      recipes: tuple[dict[str, Any], dict[str, Any]] = ({}, {}), **second: int) -> list[str]:
+    results = [attacked(folder, "plain", before, members), attacked(folder, "sparse", after, members, **second)]
+    subjects = [subject("plain", "ordinary", recipe=recipes[0]), subject("sparse", "suppress", recipe=recipes[1])]
+    found = findings(body(subjects=subjects, membership=results), folder)
+    return [sentence for sentence in found if sentence.startswith("Suppress")]
+
+
+HALF = np.arange(400) < 200
+
+
+def test_a_change_of_membership_is_said_with_its_paired_interval(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(size=400)
+    (fallen,) = membership_change(tmp_path, noise + 2 * HALF, noise + 0.5 * HALF, HALF)
+    expected = auc_difference(noise + 2 * HALF, noise + 0.5 * HALF, HALF)
+    assert expected.ci is not None and f"membership AUC falls by {expected.value:+.3f}" in fallen
+    assert f"({expected.ci[0]:+.3f} to {expected.ci[1]:+.3f}, 400 samples" in fallen and "harder to tell" in fallen
+    (risen,) = membership_change(tmp_path, noise, noise + HALF, HALF)
+    assert "rises by +" in risen and "easier to tell" in risen
+
+
+def test_no_change_of_membership_is_claimed_where_the_interval_covers_zero(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    before, after = (generator.normal(size=400) + 0.5 * HALF for _ in range(2))
+    (sentence,) = membership_change(tmp_path, before, after, HALF)
+    assert "no change was detected" in sentence and "rises" not in sentence and "falls" not in sentence
+    (same,) = membership_change(tmp_path, before, before, HALF)
+    assert "cannot be compared (both attacks rank every pair alike)" in same
+
+
+def test_other_samples_are_not_compared_and_unscored_ones_are_left_out(tmp_path: Path) -> None:
+    noise = np.random.default_rng(2).normal(size=400)
+    assert membership_change(tmp_path, noise, noise + HALF, HALF, first_row=1) == []
+    holes = np.where(np.arange(400) % 4 == 0, np.nan, noise + HALF)
+    assert "300 samples" in membership_change(tmp_path, noise, holes, HALF)[0]
+
+
+def test_a_change_of_membership_between_different_recipes_says_so(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).normal(size=400)
+    recipes = ({"method": "ordinary", "epochs": 5}, {"method": "suppress", "epochs": 6})
+    (sentence,) = membership_change(tmp_path, noise, noise + HALF, HALF, recipes)
+    assert sentence.endswith("Their recipes also differ in epochs, so the change is not suppression's alone.")
 
 
 def subject(name: str, training: str, **more: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from mindleak.attacks.membership.shadow import (
     require_enough,
 )
 from mindleak.errors import InputError
+from mindleak.evaluation.intervals import proportion
 from mindleak.evaluation.roc import auc
 from mindleak.training.loop import LoopTotals, TrainingLoop
 
@@ -143,8 +144,8 @@ class Recording(TrainingLoop):
         super().run(order, start, stop, totals)
 
 
-@pytest.mark.parametrize("count, trained_on", [(2, 1), (4, 3), (8, 6)])
-def test_the_last_shadow_of_four_is_never_trained_on(
+@pytest.mark.parametrize("count, trained_on", [(2, 1), (3, 1), (4, 2), (8, 6), (10, 7)])
+def test_the_shadows_that_stop_and_that_set_thresholds_are_never_trained_on(
         count: int, trained_on: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shadow, "TrainingLoop", Recording)
     shadows = shadows_with(1.5, count, 120)
@@ -250,9 +251,10 @@ def test_shadows_too_small_for_every_class_are_refused() -> None:
 def test_what_is_enough_is_counted_on_the_scarcest_side(count: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     sides = [tuple(generator.integers(0, 4, generator.integers(20, 200)) for _ in range(2)) for _ in range(count)]
-    held_out = max(1, count // 4)
+    stopping = 1 if count == 2 else max(1, (count - 1) // 4)
+    others = sides if count == 2 else sides[:-1]
     expected = [min(sum(int(np.sum(pair[side] == label)) for pair in part)
-                    for part in (sides[:-held_out], sides[-held_out:]) for side in (0, 1)) for label in range(4)]
+                    for part in (others[:-stopping], others[-stopping:]) for side in (0, 1)) for label in range(4)]
     if max(expected) < MIN_PER_CLASS:
         with pytest.raises(InputError):
             require_enough(sides, 4)
@@ -269,20 +271,79 @@ def test_attack_training_out_of_range_is_refused(name: str, value: float) -> Non
 
 
 def test_the_figures_agree_with_the_scores(result: ShadowAttackResult) -> None:
-    figures = report.figures(result.scores, result.members, result.predicted)
+    kept = result.threshold_shadow
+    figures = report.figures(result.scores, result.members, result.predicted, kept.non_members())
     right = result.predicted == result.members
     assert figures["accuracy"]["value"] == pytest.approx(right.mean())
     assert figures["recall"]["value"] == pytest.approx(right[result.members].mean())
     assert figures["precision"]["value"] == pytest.approx(result.members[result.predicted].mean())
     assert figures["support"] == int(result.members.sum())
     assert figures["non_member"]["recall"]["value"] == pytest.approx(right[~result.members].mean())
-    rate = figures["tpr@0.01"]
-    above = result.scores >= rate["threshold"]
-    assert rate["value"] == pytest.approx(above[result.members].mean())
-    assert rate["fpr"] == pytest.approx(above[~result.members].mean()) and rate["fpr"] <= 0.01
-    rows = report.per_class(result.scores, result.members, result.predicted, result.labels, ("a", "b", "c"))
+    for name in ("tpr@0.01", "tpr_own_roc@0.01"):
+        rate = figures[name]
+        above = result.scores >= rate["threshold"]
+        assert rate["value"] == pytest.approx(above[result.members].mean())
+        assert rate["fpr"] == pytest.approx(above[~result.members].mean())
+    assert figures["tpr_own_roc@0.01"]["fpr"] <= 0.01
+    rows = report.per_class(result.scores, result.members, result.predicted, result.labels, ("a", "b", "c"),
+                            kept.non_members)
     assert [(row["class"], row["name"]) for row in rows] == [(0, "a"), (1, "b"), (2, "c")]
     assert sum(row["support_in"] + row["support_out"] for row in rows) == SUBJECT
+
+
+def test_thresholds_come_from_a_shadow_and_not_from_the_subject(result: ShadowAttackResult) -> None:
+    kept = result.threshold_shadow
+    assert len(kept.scores) == SHADOWS and not kept.stopped_too
+    figures = report.figures(result.scores, result.members, result.predicted, kept.non_members())
+    own = np.sort(kept.scores[~kept.members])[::-1]
+    # 751 · .01 = 7.51: the seventh highest of 750 non-members is the border.
+    assert figures["tpr@0.01"]["threshold"] == np.nextafter(own[6], np.inf)
+    # Another subject's non-members do not move it, while the subject's own ROC moves with them.
+    shifted = np.where(result.members, result.scores, result.scores + 3)
+    moved = report.figures(shifted, result.members, result.predicted, kept.non_members())
+    assert moved["tpr@0.01"]["threshold"] == figures["tpr@0.01"]["threshold"]
+    assert moved["tpr@0.01"]["value"] == figures["tpr@0.01"]["value"]
+    assert moved["tpr@0.01"]["fpr"] > 0.05 >= moved["tpr_own_roc@0.01"]["fpr"]
+
+
+def test_a_rate_that_the_threshold_shadow_cannot_resolve_has_no_value_and_says_so(result: ShadowAttackResult) -> None:
+    kept = result.threshold_shadow
+    figures = report.figures(result.scores, result.members, result.predicted, kept.non_members())
+    assert figures["tpr@0.001"]["value"] is None
+    assert figures["tpr@0.001"]["reason"] == ("750 non-members of the threshold shadow cannot set a threshold for a "
+                                              "false-positive rate of 0.001; at least 999 are needed")
+    said = report.thresholds(kept.non_members(), kept.stopped_too)
+    assert said["n_out"] == 750 and said["borders"]["0.001"]["border"] is None
+    assert said["borders"]["0.01"]["border"] < figures["tpr@0.01"]["threshold"]
+    assert "non-member" in said["tie_rule"] and said["shadow_stopped_training_too"] is False
+
+
+def test_classes_have_thresholds_of_their_own(result: ShadowAttackResult) -> None:
+    kept = result.threshold_shadow
+    rows = report.per_class(result.scores, result.members, result.predicted, result.labels, ("a", "b", "c"),
+                            kept.non_members)
+    for row in rows:
+        highest = np.sort(kept.scores[~kept.members & (kept.labels == row["class"])])[::-1]
+        assert len(highest) == 250 and row["tpr@0.01"]["threshold"] == np.nextafter(highest[1], np.inf)
+
+
+def test_of_two_shadows_one_stops_the_training_and_sets_thresholds() -> None:
+    shadows = shadows_with(1.5, 2, 300)
+    found = attack(shadows, answers(300, 1.5, 1), epochs=2)
+    assert found.threshold_shadow.stopped_too
+    np.testing.assert_array_equal(found.threshold_shadow.labels, shadows[1].labels)
+
+
+def test_the_threshold_shadow_is_scored_like_the_subject() -> None:
+    shadows = shadows_with(1.5, 3, 600)
+    found = attack(shadows, shadows[-1], epochs=3)
+    np.testing.assert_allclose(found.threshold_shadow.scores, found.scores, atol=1e-5)
+
+
+def test_the_gap_between_seen_and_unseen_has_an_interval() -> None:
+    found = report.generalisation(proportion(95, 100), proportion(80, 100))
+    assert (found["train"], found["test"]) == (0.95, 0.8) and found["gap"]["value"] == pytest.approx(0.15)
+    assert found["gap"]["ci"][0] > 0
 
 
 def test_what_too_few_samples_cannot_show_is_null() -> None:

@@ -172,7 +172,7 @@ def test_with_members_attack_membership_works_from_a_file(
     np.save(tmp_path / "indices.npy", MEMBERS)
     members = ["--members", str(tmp_path / "indices.npy")]
     assert main(["attack", "membership", *user_files, *members, *run_in(tmp_path)]) == 0
-    document = json.loads((tmp_path / "run/report.json").read_text())
+    document = json.loads((tmp_path / "run/report-membership.json").read_text())
     assert document["membership"][0]["subject"] == "net" and document["inversion"] == []
     assert {stage["name"] for stage in document["provenance"]["stages"]} == {
         "train-net-shadow0", "train-net-shadow1", "membership-net"}

@@ -74,6 +74,9 @@ def test_durations(seconds: float, written: str) -> None:
 
 def test_metric_words() -> None:
     assert metric_label("tpr@0.001").replace("\u00a0", " ") == "TPR at 0.1 % FPR"
+    optimistic = metric_label("tpr_own_roc@0.01").replace("\u00a0", " ")
+    assert optimistic == "Optimistic TPR at 1 % FPR: threshold from the subject's own ROC"
+    assert number("tpr_own_roc@0.01", 0.02).endswith("%")
     assert metric_label("ppv@0.1").replace("\u00a0", " ") == "PPV at 10 % members"
     assert metric_label("something_new") == "something new"
     assert number("feature_mse", 0.00012345) == "0.000123"

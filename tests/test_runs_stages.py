@@ -18,7 +18,7 @@ from easydict import EasyDict
 
 from mindleak.errors import InputError
 from mindleak.runs import stages
-from mindleak.runs.stages import Run, StageContext, saved_config
+from mindleak.runs.stages import Run, StageContext, saved_identity
 
 CONFIG = {"model": "lenet5", "training": {"epochs": 2, "lr": 1e-5}, "seed": 0}
 
@@ -213,10 +213,26 @@ def test_digest_covers_content_but_no_timing(tmp_path: Path) -> None:
 def test_config_is_saved_and_taken_again(tmp_path: Path) -> None:
     config = EasyDict({**CONFIG, "device": np.int64(3), "layers": ("conv1", "fc1"), "data_dir": Path("/d")})
     Run.open(tmp_path / "run", config, device_target="CPU")
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == saved_config(tmp_path / "run")
-    assert saved_config(tmp_path / "run")["layers"] == ["conv1", "fc1"]
+    for name in ("config.yaml", "identity.yaml"):
+        assert yaml.safe_load((tmp_path / "run" / name).read_text()) == saved_identity(tmp_path / "run")
+    assert saved_identity(tmp_path / "run")["layers"] == ["conv1", "fc1"]
     run = Run.open(tmp_path / "run", config, device_target="CPU")
     assert run.config["training"] == {"epochs": 2, "lr": 1e-5}
+
+
+def test_the_whole_config_is_kept_for_the_reader_and_not_compared(tmp_path: Path) -> None:
+    for threads in (1, 2):
+        Run.open(tmp_path / "run", CONFIG, device_target="CPU", whole={**CONFIG, "threads": threads})
+        assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == {**CONFIG, "threads": threads}
+        assert saved_identity(tmp_path / "run") == CONFIG
+
+
+def test_a_config_of_the_users_own_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("mine: 1\n")
+    with pytest.raises(InputError, match="is no run directory: it has no identity.yaml; give another --run_dir"):
+        open_run(tmp_path)
+    assert (tmp_path / "run" / "config.yaml").read_text() == "mine: 1\n"
 
 
 @pytest.mark.parametrize(
@@ -237,25 +253,25 @@ def test_other_config_is_refused_naming_key_and_values(
     assert difference in str(caught.value)
     assert "--run_dir" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert saved_config(tmp_path / "run") == CONFIG
+    assert saved_identity(tmp_path / "run") == CONFIG
 
 
 def test_unreadable_config_and_no_run_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no run directory: it has no config.yaml$"):
-        saved_config(tmp_path)
+    with pytest.raises(InputError, match="is no run directory: it has no identity.yaml; give another --run_dir$"):
+        saved_identity(tmp_path)
     (tmp_path / "run").mkdir()
     for content in (b"a: [1\nb: }", b"\xff\xfe\x00", b"just text"):
-        (tmp_path / "run" / "config.yaml").write_bytes(content)
-        with pytest.raises(InputError, match="config.yaml") as caught:
+        (tmp_path / "run" / "identity.yaml").write_bytes(content)
+        with pytest.raises(InputError, match="identity.yaml") as caught:
             open_run(tmp_path)
         assert "\n" not in str(caught.value)
 
 
 def test_run_directory_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(InputError, match=r"^cannot write .*run/config.yaml: [a-z ]+$"):
+    with pytest.raises(InputError, match=r"^cannot write .*run/identity.yaml: [a-z ]+$"):
         open_run(tmp_path)
-    with pytest.raises(InputError, match=r"^cannot write /proc/run/config.yaml: [a-z ]+$"):
+    with pytest.raises(InputError, match=r"^cannot write /proc/run/identity.yaml: [a-z ]+$"):
         Run.open("/proc/run", CONFIG, device_target="CPU")
 
 

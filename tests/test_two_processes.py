@@ -68,6 +68,6 @@ def test_shadows_on_two_processes_equal_those_on_one(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert done.stdout.count("report: ") == 1, "only rank 0 speaks"
     np.testing.assert_array_equal(_scores(one), _scores(two))
-    reports = [json.loads((folder / "run" / "report.json").read_text()) for folder in (one, two)]
+    reports = [json.loads((folder / "run" / "report-membership.json").read_text()) for folder in (one, two)]
     assert reports[0]["membership"][0]["overall"] == reports[1]["membership"][0]["overall"]
     assert [report["provenance"]["processes"] for report in reports] == [1, 2]

@@ -134,7 +134,7 @@ def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
     if path and merged["name"] is None:
         merged["name"] = Path(path).stem
     for subject in merged["subjects"].values():
-        _deep_update(subject, {key: copy.deepcopy(overrides[key]) for key in SUBJECT_SECTIONS if key in overrides})
+        _drop(subject, {key: overrides[key] for key in SUBJECT_SECTIONS if key in overrides})
     _deep_update(merged["subjects"], overrides.get("subjects", {}))
     _check_identifiers(merged)
     return EasyDict(merged)
@@ -266,27 +266,28 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
     return nested
 
 
-def _merge(target: dict[str, Any], values: Mapping[str, Any], prefix: str, where: str) -> None:
+def _merge(target: dict[str, Any], values: Mapping[str, Any], prefix: str, where: str,
+           shown: str | None = None) -> None:
     """Set ``values`` into ``target`` (whole or partial), refusing unknown keys and wrong types.
 
-    ``prefix`` is the section that ``target`` stands for, with a dot behind it, or nothing for the top.
+    ``prefix`` is the section that ``target`` stands for, with a dot behind it, or nothing for the top; ``shown`` is
+    the same as the user writes it, where that is another (``membership.training.`` has the keys of ``training.``).
     """
     section = _default(prefix.rstrip(".")) if prefix else DEFAULTS
+    shown = prefix if shown is None else shown
     for key, value in values.items():
-        path = f"{prefix}{key}"
+        path, written = f"{prefix}{key}", f"{shown}{key}"
         if key not in section:
-            raise InputError(f"unknown key '{path}' {where}{_suggestion(str(key), prefix)}")
+            raise InputError(f"unknown key '{written}' {where}{_suggestion(str(key), prefix, shown)}")
         if not isinstance(section[key], dict):
-            target[key] = _checked(path, value, section[key], where)
+            target[key] = _checked(path, value, section[key], f"'{written}' {where}")
             continue
-        value = _section(path, value, where)
+        value = _section(written, value, where)
         inner = target.setdefault(key, {})
         if path == "subjects":
             _merge_subjects(inner, value, where)
-        elif path in _PARTIAL:
-            _merge(inner, value, f"{_PARTIAL[path]}.", f"{where} (in '{path}')")
         else:
-            _merge(inner, value, f"{path}.", where)
+            _merge(inner, value, f"{_PARTIAL.get(path, path)}.", where, f"{written}.")
 
 
 def _merge_subjects(target: dict[str, Any], values: Mapping[str, Any], where: str) -> None:
@@ -297,39 +298,38 @@ def _merge_subjects(target: dict[str, Any], values: Mapping[str, Any], where: st
             if section not in SUBJECT_SECTIONS:
                 raise InputError(f"unknown key 'subjects.{name}.{section}' {where}"
                                  + nearest(str(section), SUBJECT_SECTIONS))
-        _merge(target.setdefault(str(name), {}), sections, "", f"{where} (subject '{name}')")
+        _merge(target.setdefault(str(name), {}), sections, "", where, f"subjects.{name}.")
 
 
-def _checked(path: str, value: Any, default: Any, where: str) -> Any:
-    """Return ``value`` in the type of the key, or refuse it."""
+def _checked(path: str, value: Any, default: Any, subject: str) -> Any:
+    """Return ``value`` in the type of the key, or refuse it; ``subject`` is the message's: key and place."""
     wanted = _TYPES.get(path) or (type(default),)
     if value is None and default is None:
         return None
     if isinstance(value, bool) and bool not in wanted:
-        raise InputError(_wrong_type(path, value, wanted, where))
+        raise InputError(_wrong_type(subject, value, wanted))
     if float in wanted and isinstance(value, (int, str)):
-        value = _as_float(path, value, wanted, where)
+        value = _as_float(subject, value, wanted)
     if not isinstance(value, wanted):
-        raise InputError(_wrong_type(path, value, wanted, where))
+        raise InputError(_wrong_type(subject, value, wanted))
     if isinstance(default, list) and isinstance(value, list):
-        return [_checked(path, item, default[0], where) for item in value]
+        return [_checked(path, item, default[0], subject) for item in value]
     return value
 
 
-def _as_float(path: str, value: int | str, wanted: tuple[type, ...], where: str) -> float:
+def _as_float(subject: str, value: int | str, wanted: tuple[type, ...]) -> float:
     """Read a float that YAML took for an int or, like 1e-3, for a string."""
     try:
         return float(value)
     except (ValueError, OverflowError):
-        raise InputError(_wrong_type(path, value, wanted, where)) from None
+        raise InputError(_wrong_type(subject, value, wanted)) from None
 
 
-def _wrong_type(path: str, value: Any, wanted: tuple[type, ...], where: str) -> str:
+def _wrong_type(subject: str, value: Any, wanted: tuple[type, ...]) -> str:
     """Say what a key should hold."""
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
     found = "empty" if value is None else repr(value)
-    return (f"'{path}' {where} is {found}; right is "
-            + " or ".join(names[kind] for kind in wanted))
+    return f"{subject} is {found}; right is " + " or ".join(names[kind] for kind in wanted)
 
 
 def _section(path: str, value: Any, where: str) -> Mapping[str, Any]:
@@ -357,14 +357,18 @@ def option_keys() -> dict[str, str]:
     return paths
 
 
-def _suggestion(key: str, prefix: str) -> str:
-    """Name what could have been meant by an unknown ``key``: in its section, else anywhere, else what there is."""
+def _suggestion(key: str, prefix: str, shown: str) -> str:
+    """Name what could have been meant by an unknown ``key``: in its section, else anywhere, else what there is.
+
+    ``shown`` is ``prefix`` as the user writes it; keys of the section are named with it.
+    """
     section = _default(prefix.rstrip(".")) if prefix else DEFAULTS
     elsewhere = option_keys().get(key)
     if elsewhere is not None:
         return f"; did you mean '{elsewhere}'?"
     near = [path for path in _leaves(DEFAULTS) if path.startswith(prefix)]
-    return nearest(f"{prefix}{key}", near, listed=section)
+    # Compared without what every candidate would share, or anything would be near.
+    return nearest(f"{prefix}{key}", near, listed=section).replace(f"mean '{prefix}", f"mean '{shown}")
 
 
 def _leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -382,6 +386,15 @@ def _values(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from _values(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _drop(target: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Remove from nested dicts what ``values`` sets, so that a common value holds for a subject too."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(target.get(key), dict):
+            _drop(target[key], value)
+        else:
+            target.pop(key, None)
 
 
 def _deep_update(target: dict[str, Any], values: Mapping[str, Any]) -> None:

@@ -70,6 +70,28 @@ def mean_of_independent(first: Metric, second: Metric) -> Metric:
     return Metric(value, n, ci=(value - below, value + above), ci_level=level, ci_method="mover")
 
 
+def difference_of_independent(first: Metric, second: Metric) -> Metric:
+    """Return ``first`` - ``second`` of two independent estimates, its interval recovered from theirs (MOVER).
+
+    lower = d - √((v₁-l₁)² + (u₂-v₂)²), upper = d + √((u₁-v₁)² + (v₂-l₂)²): Zou & Donner 2008, eq. 3. NaN where
+    either is.
+
+    Raises:
+        ValueError: an estimate with a value but no interval, or two levels.
+    """
+    level, n = first.ci_level, first.n + second.n
+    if second.ci_level != level:
+        raise ValueError(f"intervals of two levels, {level} and {second.ci_level}")
+    value = first.value - second.value
+    if math.isnan(value):
+        return undefined(join_reasons(first.reason, second.reason) or "undefined", n, level=level)
+    if first.ci is None or second.ci is None:
+        raise ValueError("both estimates need an interval")
+    below = math.hypot(first.value - first.ci[0], second.ci[1] - second.value)
+    above = math.hypot(first.ci[1] - first.value, second.value - second.ci[0])
+    return Metric(value, n, ci=(value - below, value + above), ci_level=level, ci_method="mover")
+
+
 def mean_metric(
     values: ArrayLike, level: float = 0.95, bounds: Interval = (-math.inf, math.inf)
 ) -> Metric:

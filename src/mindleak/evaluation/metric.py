@@ -28,7 +28,8 @@ class Metric:
         fpr: realised false-positive rate of the threshold, where the value is a rate taken at one.
         fpr_ci: confidence interval of ``fpr``.
         threshold: a sample is called a member when its score is at least this.
-        ties: number of samples whose score equals ``threshold``.
+        ties: number of samples that another rule for ties would move: on ``threshold``, or just below one that was
+            fixed beforehand (``thresholds.tpr_at_threshold``).
         reason: what a reader must know to read the value: why it is undefined, or what limits it.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from mindleak.attacks.membership import report
 from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
+from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.images import WINDOW
+from mindleak.evaluation.metric import Metric
+from mindleak.jobs.key_names import JUDGE, MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan, TrainingTask
+from mindleak.jobs.subjects import SubjectPlan, TrainingTask, training_code
 from mindleak.models.registry import file_source
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext, StageResult
@@ -37,10 +41,11 @@ def judge_task(plan: SubjectPlan) -> TrainingTask:
     judge = plan.config.judge
     config = EasyDict(plan.config)
     config.model = EasyDict({**configuration.DEFAULTS["model"], "name": judge.model})
-    recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
-                    learning_rate=judge.learning_rate, momentum=judge.momentum)
+    with plan.key_names(JUDGE).in_messages():
+        recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
+                        learning_rate=judge.learning_rate, momentum=judge.momentum)
     name = f"judge-{plan.dataset.name}-{plan.dataset.digest[:6]}"
-    return TrainingTask(SubjectPlan(plan.session, name, config), "judge", recipe, None)
+    return TrainingTask(SubjectPlan(plan.session, name, config), "judge", recipe, None, section=JUDGE)
 
 
 def inversion_attack(plan: SubjectPlan, network: nn.Cell) -> MindArmourInversion:
@@ -76,9 +81,13 @@ def inversion_stage(plan: SubjectPlan, network: nn.Cell, judge: nn.Cell) -> Stag
 
 def code_digest(plan: SubjectPlan) -> list[str | None]:
     """Return what stands for the code that a stage's key would not see: the jobs', and a user's model file's."""
-    here = Path(__file__).parent
-    return [*(file_digest(here / name) for name in ("attacks.py", "subjects.py", "own_model.py")),
-            file_source(plan.config.model.name)]
+    return [_own_code(), *training_code(), file_source(plan.config.model.name)]
+
+
+@functools.cache
+def _own_code() -> str:
+    """Return the digest of this file."""
+    return file_digest(Path(__file__))
 
 
 def inverted_rows(plan: SubjectPlan) -> np.ndarray:
@@ -159,11 +168,12 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
         suppress = plan.suppress(settings.suppress)
         if "mask_times" not in settings.suppress:
             suppress = suppress.scaled(size_in, len(labels))
-    shadows = [TrainingTask(plan, f"shadow{number}", recipe, suppress, rows_in, (rows_in, rows_out))
+    shadows = [TrainingTask(plan, f"shadow{number}", recipe, suppress, rows_in, (rows_in, rows_out),
+                            MEMBERSHIP)
                for number, (rows_in, rows_out) in enumerate(pairs)]
     subject = None
     if plan.provided is None:
-        subject = TrainingTask(plan, MEMBERSHIP, recipe, suppress, split.indices["target_in"])
+        subject = TrainingTask(plan, MEMBERSHIP, recipe, suppress, split.indices["target_in"], section=MEMBERSHIP)
     return MembershipPlan(plan, split, subject, shadows, attack)
 
 
@@ -233,7 +243,9 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
         subject = Answers(Predictor(network)(plan.dataset.x_train[rows]), plan.dataset.y_train[rows], members)
         result = planned.attack.run([task.answers(answer) for task, answer in shadows], subject)
         context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
-        return membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
+        figures = membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
+        return {**figures, "subject_accuracy": report.generalisation(
+            *(accuracy(subject.logits[side], subject.labels[side]) for side in (members, ~members)))}
 
     return plan.session.run.stage(f"membership-{plan.name}", "attacks", inputs, seed, compute)
 
@@ -243,13 +255,16 @@ def membership_figures(result: ShadowAttackResult, class_names: tuple[str, ...],
     """Return everything a report says of one membership attack, as JSON values."""
     chosen = result.attacked
     scores, members, predicted = result.scores[chosen], result.members[chosen], result.predicted[chosen]
-    n_in = int(members.sum())
+    n_in, kept = int(members.sum()), result.threshold_shadow
     return {"attack": "shadow", "n_shadows": len(shadows), "n_in": n_in, "n_out": len(members) - n_in,
-            "overall": report.figures(scores, members, predicted),
-            "per_class": report.per_class(scores, members, predicted, result.labels[chosen], class_names),
+            "overall": report.figures(scores, members, predicted, kept.non_members()),
+            "per_class": report.per_class(scores, members, predicted, result.labels[chosen], class_names,
+                                          kept.non_members),
+            "thresholds": report.thresholds(kept.non_members(), kept.stopped_too),
             "skipped_classes": {class_names[label]: reason for label, reason in result.skipped.items()},
             "attack_rows": {class_names[label]: rows for label, rows in result.attack_rows.items()},
-            "shadow_accuracy": [{"train": shadow["train_accuracy"]["value"], "test": shadow["test_accuracy"]["value"]}
+            "shadow_accuracy": [report.generalisation(*(Metric.from_json(shadow[side])
+                                                        for side in ("train_accuracy", "test_accuracy")))
                                 for shadow in shadows],
             "detectable": report.detectable(n_in, len(members) - n_in),
             "roc": report.roc(scores, members)}

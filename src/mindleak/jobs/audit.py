@@ -65,6 +65,7 @@ class Audit:
         tasks = self._plan()
         for task in tasks:
             task.check()
+            task.refuse_foreign_checkpoint()
         self._train(tasks)
         if not self._session.device.is_main:
             return None
@@ -160,7 +161,8 @@ class Audit:
             identifier = f"{plan.name}-{planned.subject.role}"
             self._subjects.append(document.subject(identifier, plan, planned.subject.role, planned.subject,
                                                    planned.subject.run()))
-        self._membership_results.append(document.membership(identifier, membership_stage(planned), planned.shadows[0]))
+        self._membership_results.append(document.membership(identifier, membership_stage(planned),
+                                                            self._session.run.run_dir, planned.shadows[0]))
 
     def _provided_subject(self, plan: SubjectPlan) -> dict[str, Any]:
         """Record a subject that was trained elsewhere, measured here."""
@@ -174,13 +176,18 @@ class Audit:
 
 def run_audit(session: Session, attacks: Sequence[str] = ATTACKS,
               provided: Subject | None = None) -> AuditReport | None:
-    """Run an audit and write ``report.json`` and ``report.html``; None on processes other than the main one."""
+    """Run an audit and write its report, as JSON and as a page; None on processes other than the main one.
+
+    All attacks together make ``report.*``. A part of them makes ``report-inversion.*`` or ``report-membership.*``, so
+    that an attack in the run directory of an audit takes nothing from the audit's report.
+    """
     result = Audit(session, attacks, provided).run()
     if result is None:
         return None
     run_dir = session.run.run_dir
-    write_json(result, run_dir)
-    path = render_report(result, run_dir, arrays_root=run_dir)
+    name = "report" if set(attacks) == set(ATTACKS) else "-".join(["report", *attacks])
+    write_json(result, run_dir, name)
+    path = render_report(result, run_dir, arrays_root=run_dir, name=name)
     computed = sum(event.how == "computed" for event in session.run.log)
     session.say("")
     session.say(summary_table(result))

@@ -90,7 +90,9 @@ def inversion(identifier: str, result: StageResult, run_dir: Path, judge_accurac
             "arrays": arrays.as_posix(), "seconds": result.seconds}
 
 
-def membership(identifier: str, result: StageResult, shadow: TrainingTask) -> dict[str, Any]:
+def membership(identifier: str, result: StageResult, run_dir: Path, shadow: TrainingTask) -> dict[str, Any]:
     """Return the record of a membership attack, with the recipe that its shadows were trained by."""
     recipe = {"training": shadow.recipe.as_dict(), "suppress": shadow.suppress.as_dict() if shadow.suppress else None}
-    return {"subject": identifier, **result.metrics, "shadow_recipe": recipe, "seconds": result.seconds}
+    arrays = result.path.relative_to(run_dir) / "arrays.npz"
+    return {"subject": identifier, **result.metrics, "shadow_recipe": recipe, "arrays": arrays.as_posix(),
+            "seconds": result.seconds}

@@ -9,6 +9,8 @@ from typing import Any, Optional
 import numpy as np
 
 from mindleak.evaluation.intervals import mean_metric
+from mindleak.jobs.membership_findings import known_interval as _interval
+from mindleak.jobs.membership_findings import membership_findings, recipes_differ
 
 Record = Mapping[str, Any]
 
@@ -21,39 +23,9 @@ def findings(body: Record, run_dir: Path) -> list[str]:
         run_dir: what the inversions' ``arrays`` are relative to.
     """
     subjects = {record["id"]: record for record in body["subjects"]}
-    return [*_membership(body["membership"]), *_suppression(body["inversion"], subjects, run_dir),
-            *_inversion(body["inversion"]), *_skipped(body["skipped"])]
-
-
-def _membership(results: Sequence[Record]) -> Iterator[str]:
-    """Say for each attack whether it beats chance, and what its sample could have shown."""
-    for result in results:
-        area = result["overall"]["auc"]
-        interval = _interval(area)
-        if interval is None:
-            yield f"Membership of {result['subject']}: no AUC ({area.get('reason') or 'it has no interval'})."
-            continue
-        low, high = interval
-        found = f"Membership of {result['subject']}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
-        if low > 0.5:
-            yield f"{found}; the attack tells members from non-members better than chance."
-        elif high < 0.5:
-            yield f"{found}; below chance: one null attack in forty ends there, or the shadows are unlike it."
-        else:
-            yield f"{found}; no leak was detected. {_could_have_shown(result)}"
-        if result.get("skipped_classes"):
-            yield (f"Membership of {result['subject']}: not attacked: "
-                   + "; ".join(f"class {name}, {reason}" for name, reason in result["skipped_classes"].items()) + ".")
-
-
-def _could_have_shown(result: Record) -> str:
-    """Say what was out of the sample's reach."""
-    sizes = f"{result['n_in']} members and {result['n_out']} non-members"
-    smallest = (result.get("detectable") or {}).get("auc")
-    if smallest is None:
-        return f"{sizes} are too few to have shown any."
-    return (f"Eight of ten samples of {sizes} would show an AUC of {smallest:.3f}; a smaller leak, or one to a "
-            "stronger attack, is not excluded.")
+    return [*membership_findings(body["membership"], subjects, run_dir),
+            *_suppression(body["inversion"], subjects, run_dir), *_inversion(body["inversion"]),
+            *_skipped(body["skipped"])]
 
 
 def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path) -> Iterator[str]:
@@ -70,13 +42,8 @@ def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_
 
 
 def _differing(ordinary: Record, suppressed: Record) -> str:
-    """Say what else than suppression tells two subjects apart, since a change may then be that one's doing."""
-    recipes = [record.get("recipe") or {} for record in (ordinary, suppressed)]
-    keys = sorted(key for key in set(recipes[0]) & set(recipes[1])
-                  if key != "method" and recipes[0][key] != recipes[1][key])
-    if not keys:
-        return ""
-    return f" Their recipes also differ in {', '.join(keys)}, so the change is not suppression's alone."
+    """Say what else than suppression tells two subjects apart."""
+    return recipes_differ(*(record.get("recipe") or {} for record in (ordinary, suppressed)))
 
 
 def _change(ordinary: Record, suppressed: Record, run_dir: Path) -> Iterator[str]:
@@ -141,12 +108,3 @@ def _skipped(records: Sequence[Record]) -> Iterator[str]:
     """Name what could not be done."""
     for record in records:
         yield f"Not done: {record['attack']} on {record['subject']}: {record['reason']}."
-
-
-def _interval(metric: Record) -> Optional[tuple[float, float]]:
-    """Return a metric's interval, or None where the metric has no value or an end has no bound."""
-    interval = metric.get("ci") or ()
-    known = [float(number) for number in (metric.get("value"), *interval) if number is not None]
-    if len(known) != 3 or not np.isfinite(known).all():
-        return None
-    return known[1], known[2]

@@ -61,6 +61,9 @@ def _trained_network(plan: SubjectPlan) -> _Trained:
     if last is None:
         raise InputError(f"no trained {plan.model_label} in '{task.checkpoint_dir}'; run mindleak train with the same "
                          "configuration first, or give --ckpt FILE")
+    if not task.owns(last):
+        raise InputError(f"'{last}' comes from another training or another version of mindleak; train again with the "
+                         "same configuration and --restart, or give the file as --ckpt")
     network = plan.make_network(0)
     checkpoint.load_weights(network, last)
     return _Trained(network, str(last))

@@ -1,4 +1,4 @@
-"""``mindleak report``: render a finished audit's page again from its report.json."""
+"""``mindleak report``: render the pages of a finished audit or attack again from their JSON."""
 
 from __future__ import annotations
 
@@ -12,23 +12,32 @@ from mindleak.reporting.text import summary_table
 
 
 def run_report(run_dir: str) -> None:
-    """Render ``report.html`` from ``report.json`` and the stages' arrays; nothing is computed.
+    """Render every report of a run from its JSON and the stages' arrays; nothing is computed.
+
+    That is ``report.json`` of an audit and ``report-ATTACK.json`` of single attacks, whichever there are.
 
     Raises:
-        InputError: no or a damaged report.json, or arrays that are gone.
+        InputError: no report, a damaged one, or arrays that are gone.
     """
     folder = Path(run_dir)
-    source = folder / "report.json"
-    document = _read(source)
+    sources = sorted(folder.glob("report-*.json"))
+    if not sources or (folder / "report.json").exists():
+        sources.insert(0, folder / "report.json")
+    documents = [_read(source) for source in sources]
+    for source, document in zip(sources, documents):
+        print(_render(source, document))
+
+
+def _render(source: Path, document: dict[str, Any]) -> str:
+    """Render one report; return its summary and where its page is."""
     try:
         table = summary_table(document)
-        path = render_report(document, folder, arrays_root=folder)
+        path = render_report(document, source.parent, arrays_root=source.parent, name=source.stem)
     # The file is the user's input here: what an audit wrote was rendered by that audit.
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"'{source}' is damaged ({type(error).__name__}: {error}); run the audit again to write it "
                          "anew") from error
-    print(table)
-    print(f"\nreport: {path}")
+    return f"{table}\n\nreport: {path}"
 
 
 def _read(source: Path) -> dict[str, Any]:

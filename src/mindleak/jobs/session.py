@@ -17,7 +17,7 @@ from mindleak.data.catalogue import load
 from mindleak.data.dataset import Dataset
 from mindleak.errors import InputError
 from mindleak.runs.digest import stable_hash
-from mindleak.runs.stages import CONFIG_NAME, Run
+from mindleak.runs.stages import Run, is_run
 
 
 @dataclass
@@ -49,6 +49,7 @@ class Session:
         identity = configuration.identity(self.config)
         identity["device"] = {"target": self.device.target}
         return Run.open(self.run_dir, identity, device_target=self.device.target,
+                        whole=configuration.to_plain(self.config),
                         **({} if self.device.is_main else {"say": _silent}))
 
     def say(self, text: str) -> None:
@@ -76,7 +77,8 @@ def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, co
         config: merged configuration.
         run_dir: folder of the run; ``runs/<name>-<seed>`` by default, where the name is that of the
             configuration file and of the checkpoint given, if any.
-        ckpt_dir: folder of its checkpoints; ``ckpt/<last part of run_dir>`` by default.
+        ckpt_dir: folder of its checkpoints; by default ``ckpt/<last part of run_dir>``, to which a run outside
+            ``runs/`` adds a few digits of its whole path, so that no two runs share one.
         command: how the program was called.
         trains: whether checkpoints will be written.
 
@@ -85,13 +87,13 @@ def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, co
             another configuration.
     """
     folder = Path(run_dir) if run_dir else Path("runs") / f"{_default_name(config)}-{config.seed}"
-    checkpoints = Path(ckpt_dir) if ckpt_dir else Path("ckpt") / folder.absolute().name
+    checkpoints = Path(ckpt_dir) if ckpt_dir else Path("ckpt") / _checkpoint_name(folder)
     _require_writable(folder)
     if trains:
         _require_writable(checkpoints)
     selected = device.configure(config.device.target, config.device.id, config.device.threads)
     session = Session(config, selected, folder, checkpoints, command)
-    if (folder / CONFIG_NAME).exists():
+    if is_run(folder):
         _ = session.run
     return session
 
@@ -101,6 +103,14 @@ def _default_name(config: EasyDict) -> str:
     checkpoint = config.model.checkpoint
     parts = [config.name, None if checkpoint is None else Path(checkpoint).stem]
     return "-".join(part for part in parts if part) or "default"
+
+
+def _checkpoint_name(run_dir: Path) -> str:
+    """Return what a run's folder of checkpoints is called: another for every run directory."""
+    whole = Path(os.path.abspath(run_dir))
+    if whole.parent == Path("runs").absolute():
+        return whole.name
+    return f"{whole.name}-{stable_hash(str(whole))[:8]}"
 
 
 def _require_writable(folder: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.key_names import MEMBERSHIP, KeyNames
 from mindleak.jobs.own_model import Subject, architecture, check_subject, make_twin, weights_digest
 from mindleak.jobs.session import Session
 from mindleak.models import registry
 from mindleak.models.base import count_parameters
-from mindleak.runs.digest import source_digest, stable_hash
+from mindleak.runs.digest import file_digest, source_digest, stable_hash
+from mindleak.runs.result import referred_files
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
@@ -35,7 +37,7 @@ from mindleak.training.recipe import Recipe
 from mindleak.training.suppress import SuppressSettings, check_compatible, mask_layers, train_suppress
 from mindleak.training.trainer import TrainingData, TrainingResult, fingerprint, train_ordinary
 
-HEADLINE, MEMBERSHIP = "headline", "membership"
+HEADLINE = "headline"
 SHADOW_VALIDATION = 1000
 
 
@@ -80,17 +82,22 @@ class SubjectPlan:
         registry.check_output(network, shape, classes, self.model_label)
         return network
 
+    def key_names(self, section: str = "") -> KeyNames:
+        """Return under which keys the settings of a training of this subject stand."""
+        return KeyNames(self.config, self.name, self.session.config.subjects.get(self.name, {}), section)
 
     def recipe(self, overrides: dict[str, Any] | None = None) -> Recipe:
         """Return the training recipe, with a membership section's overrides where given."""
         merged = {**self.config.training, **(overrides or {})}
         if merged["epochs"] is None:
             merged["epochs"] = getattr(registry.CLASSIFIERS.get(self.config.model.name), "default_epochs", 10)
-        return Recipe(**merged)
+        with self.key_names(MEMBERSHIP if overrides else "").in_messages():
+            return Recipe(**merged)
 
     def suppress(self, overrides: dict[str, Any] | None = None) -> SuppressSettings:
         """Return the suppress settings, with a membership section's overrides where given."""
-        return SuppressSettings(**{**self.config.suppress, **(overrides or {})})
+        with self.key_names(MEMBERSHIP if overrides else "").in_messages():
+            return SuppressSettings(**{**self.config.suppress, **(overrides or {})})
 
 
 def model_options(model: EasyDict) -> dict[str, Any]:
@@ -152,7 +159,7 @@ class TrainingTask:
     """One network to be trained as a stage: which subject, in which role, on which rows.
 
     ``rows`` None means the whole training split. ``queries`` are rows whose logits the stage keeps: a shadow's
-    in and out. Shadows keep no checkpoint.
+    in and out. Shadows keep no checkpoint. ``section`` is the configuration's that has the recipe (``KeyNames``).
     """
 
     plan: SubjectPlan
@@ -161,6 +168,7 @@ class TrainingTask:
     suppress: SuppressSettings | None
     rows: np.ndarray | None = None
     queries: tuple[np.ndarray, np.ndarray] | None = None
+    section: str = ""
 
     @property
     def stage_name(self) -> str:
@@ -189,11 +197,31 @@ class TrainingTask:
 
     def owns(self, file: Path) -> bool:
         """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
-        extra = self._version() if self.suppress is None else self.suppress.as_dict()
-        return checkpoint.belongs_to(file, fingerprint(self.recipe, self._data(), self.seed, extra))
+        if self.suppress is None:
+            expected = fingerprint(self.recipe, self._data(), self.seed, self._version())
+        else:
+            expected = fingerprint(self.recipe, self._suppress_data(self._data()), self.seed, self.suppress.as_dict())
+        return checkpoint.belongs_to(file, expected)
+
+    def refuse_foreign_checkpoint(self) -> None:
+        """Raise InputError if training would replace a checkpoint that another run has written.
+
+        One that a finished stage of this run refers to is this run's, whichever version of mindleak wrote it.
+        """
+        last = None if self.queries is not None else self.latest_checkpoint()
+        if last is None or self.owns(last):
+            return
+        if last.resolve() not in referred_files(self.plan.session.run_dir, self.stage_name):
+            raise InputError(f"'{last}' comes from another training or another version of mindleak, and no stage of "
+                             f"{self.plan.session.run_dir} refers to it; give another --ckpt_dir, or remove it")
 
     def check(self) -> None:
         """Raise InputError for what can be known to fail before any work is done."""
+        with self.plan.key_names(self.section).in_messages():
+            self._check()
+
+    def _check(self) -> None:
+        """Raise InputError under the keys that the rooms below know."""
         samples = len(self.plan.dataset.y_train) if self.rows is None else len(self.rows)
         self.recipe.steps_per_epoch(samples)
         network = self.plan.untrained
@@ -215,7 +243,7 @@ class TrainingTask:
     def _inputs(self) -> dict[str, Any]:
         """Everything of the configuration and the data that the stage depends on."""
         rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
-        return {"model": self._architecture(), "training": self.recipe.as_dict(),
+        return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
                 "suppress": self.suppress.as_dict() if self.suppress else None, "data": rows,
                 "queries": None if self.queries is None else [stable_hash(side) for side in self.queries]}
 
@@ -243,6 +271,11 @@ class TrainingTask:
 
     def _compute(self, context: StageContext, resume: bool) -> dict[str, Any]:
         """Train and measure; the stage's work."""
+        with self.plan.key_names(self.section).in_messages():
+            return self._train_and_measure(context, resume)
+
+    def _train_and_measure(self, context: StageContext, resume: bool) -> dict[str, Any]:
+        """Train, keep what a role keeps, and return the stage's metrics."""
         data = self._data()
         folder = context.work_dir if self.queries is not None else self.checkpoint_dir
         checkpoints = CheckpointFolder(folder, self.prefix, self.recipe.steps_per_epoch(len(data.x)))
@@ -279,9 +312,13 @@ class TrainingTask:
         watched = self.queries[1][:SHADOW_VALIDATION]
         return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
 
+    def _suppress_data(self, data: TrainingData) -> TrainingData:
+        """Return the data under a digest that covers the code too: all that a suppress checkpoint is known by."""
+        return replace(data, digest=stable_hash([data.digest, self._version()]))
+
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
-        return stable_hash([source_digest(["training"]), self._architecture()])
+        return stable_hash([source_digest(["training"]), training_code(), self._architecture()])
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted ordinary training."""
@@ -296,10 +333,21 @@ class TrainingTask:
                 printer.note("an interrupted suppress training starts again from its beginning: MindArmour's masks "
                              "are in no checkpoint")
             checkpoints.clear()
-            return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints)
+            return train_suppress(network, self._suppress_data(data), self.recipe, self.suppress, self.seed, printer,
+                                  checkpoints)
         if not resume:
             checkpoints.clear()
         return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, self._version())
+
+
+@cache
+def training_code() -> tuple[str, ...]:
+    """Return what stands for the jobs' code that a training's key would not see: it lies above the room.
+
+    Taken once per process, so that a file edited under a running job does not split the job's stages over two keys.
+    """
+    here = Path(__file__).parent
+    return tuple(file_digest(here / name) for name in ("subjects.py", "own_model.py"))
 
 
 def headline_task(plan: SubjectPlan) -> TrainingTask:

@@ -36,24 +36,27 @@ _VERSION_KEYS = (
 )
 
 
-def write_json(document: Mapping[str, Any], run_dir: Path) -> Path:
-    """Write the document to ``run_dir/report.json`` atomically and return its path.
+def write_json(document: Mapping[str, Any], run_dir: Path, name: str = "report") -> Path:
+    """Write the document to ``run_dir/NAME.json`` atomically and return its path.
 
     Raises:
         ValueError: a number is not finite (a Metric states null and a reason instead) or the schema is not 1.
         InputError: the folder cannot be written.
     """
     _check_schema(document)
-    return atomic_json(Path(run_dir) / "report.json", document)
+    return atomic_json(Path(run_dir) / f"{name}.json", document)
 
 
-def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Path) -> Path:
-    """Write ``figures/*.png``, then ``report.html``, each atomically; return the path of the page.
+def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Path, name: str = "report") -> Path:
+    """Write the figures as PNG, then ``NAME.html``, each atomically; return the path of the page.
+
+    The figures of ``report`` go to ``figures/``, those of ``report-X`` to ``figures-X/``.
 
     Args:
         document: the audit document, schema 1.
         run_dir: where the page and the figures go; made where missing.
         arrays_root: the folder that the ``arrays`` entries of the inversions are relative to.
+        name: of the page, ``report`` or beginning with it: reports of one run lie side by side.
 
     Raises:
         InputError: a picture file is missing or damaged, or the folder cannot be written.
@@ -62,7 +65,7 @@ def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Pa
     _check_schema(document)
     document = plain(document)
     subjects = Subjects(document)
-    gallery = Gallery(document, subjects, Path(run_dir), Path(arrays_root))
+    gallery = Gallery(document, subjects, Path(run_dir), Path(arrays_root), f"figures{name.removeprefix('report')}")
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -85,7 +88,7 @@ def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Pa
         config=yaml.safe_dump(document["config"], sort_keys=False, allow_unicode=True, width=100),
         provenance=_provenance(document["provenance"]),
     )
-    return atomic_write_text(Path(run_dir) / "report.html", page)
+    return atomic_write_text(Path(run_dir) / f"{name}.html", page)
 
 
 def _check_schema(document: Mapping[str, Any]) -> None:

@@ -33,13 +33,15 @@ class Illustration:
 
 
 class Gallery:
-    """Draws a document's figures and writes each as ``figures/NAME.png`` in the run."""
+    """Draws a document's figures and writes each as ``FOLDER/NAME.png`` in the run."""
 
-    def __init__(self, document: Document, subjects: Subjects, run_dir: Path, arrays_root: Path) -> None:
+    def __init__(self, document: Document, subjects: Subjects, run_dir: Path, arrays_root: Path,
+                 folder: str = "figures") -> None:
         self._document = document
         self._subjects = subjects
         self._run_dir = run_dir
         self._arrays_root = arrays_root
+        self._folder = folder
         self._taken: set[str] = set()
 
     def summary(self) -> Optional[Illustration]:
@@ -105,7 +107,7 @@ class Gallery:
         if figure is None:
             return None
         name = self._unique(name)
-        file = f"figures/{name}.png"
+        file = f"{self._folder}/{name}.png"
         atomic_write_bytes(self._run_dir / file, png_bytes(figure))
         # The markup is matplotlib's own; it escapes the text it draws.
         return Illustration(name, Markup(inline_svg(figure, name, alt)), caption, file)

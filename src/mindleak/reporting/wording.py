@@ -139,6 +139,8 @@ def metric_label(key: str) -> str:
     kind, _, rate = key.partition("@")
     if kind == "tpr":
         return f"TPR at {percent(float(rate))} FPR"
+    if kind == "tpr_own_roc":
+        return f"Optimistic TPR at {percent(float(rate))} FPR: threshold from the subject's own ROC"
     if kind == "ppv":
         return f"PPV at {percent(float(rate))} members"
     return _LABELS.get(key, key.replace("_", " "))
@@ -147,7 +149,7 @@ def metric_label(key: str) -> str:
 def number(key: str, value: float, *, unit: bool = True) -> str:
     """Write one value of the metric ``key``: rates in per cent, the rest in three decimals or digits."""
     key = key.partition("/")[0]
-    if key in _PERCENT or key.partition("@")[0] in {"tpr", "ppv"}:
+    if key in _PERCENT or key.partition("@")[0] in {"tpr", "tpr_own_roc", "ppv"}:
         text = percent(value, 2)
         return text if unit else text.replace(f"{NBSP}%", "")
     if key == "feature_mse":

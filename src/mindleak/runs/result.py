@@ -7,6 +7,7 @@ SHA-256 of files kept elsewhere, checkpoints above all) and ``checksum`` over al
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
@@ -68,6 +69,20 @@ class StageResult:
         self.arrays: Mapping[str, np.ndarray] = StageArrays(
             [path / name for name in record["files"] if name.endswith(".npz")]
         )
+
+
+def referred_files(run_dir: Path, stage: str) -> set[Path]:
+    """Return the files outside the run that its finished stages of a name refer to, whatever their keys.
+
+    A stage that cannot be read refers to nothing.
+    """
+    found: set[Path] = set()
+    for folder in (run_dir / "stages").glob(f"{stage}-*"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            record = json.loads((folder / RESULT_NAME).read_bytes())
+            if record["stage"] == stage:
+                found |= {(run_dir / entry["path"]).resolve() for entry in record["external"].values()}
+    return found
 
 
 def npz_names(path: Path) -> list[str]:

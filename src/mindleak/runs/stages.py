@@ -2,7 +2,8 @@
 
 Layout of a run directory::
 
-    config.yaml                     the merged configuration the run was made with
+    config.yaml                     the whole merged configuration of the last call; --config takes it
+    identity.yaml                   the part of it that may not change within the run
     stages/<name>-<key[:12]>/       one finished stage: result.json and what lies beside it
     partial/                        stages being computed; what a kill left is removed by the next open
     work/<name>-<key[:12]>/         what an unfinished stage keeps for its own resuming
@@ -15,6 +16,7 @@ damaged, or whose checkpoint is missing or altered, is computed again. No proces
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.metadata
 import os
@@ -45,6 +47,7 @@ from mindleak.runs.result import (
 )
 
 CONFIG_NAME = "config.yaml"
+IDENTITY_NAME = "identity.yaml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _ABSENT = object()
@@ -145,22 +148,24 @@ class Run:
         config: dict[str, Any],
         *,
         device_target: str,
+        whole: dict[str, Any] | None = None,
         say: Callable[[str], None] = _to_stderr,
     ) -> Run:
         """Open or make a run directory for ``config`` and remove what killed processes left in it.
 
-        ``config`` holds only keys that matter to the outcome; ``device_target`` is the resolved one (``CPU``,
+        ``config`` holds only keys that matter to the outcome, ``whole`` all of them (``config`` where there are no
+        others): it is kept for the reader and not compared. ``device_target`` is the resolved one (``CPU``,
         ``GPU``, ``Ascend``); ``say`` receives the few lines a reader must see (pass a silent one on ranks
         other than 0). Raises :class:`InputError` if the directory was made with another configuration, naming
         the first key that differs, or cannot be read or written.
         """
         folder = Path(os.path.abspath(run_dir))
         wanted = _yaml_round_trip(config)
-        config_path = folder / CONFIG_NAME
-        if os.path.exists(config_path):
-            _refuse_other_config(folder, saved_config(folder), wanted)
+        if is_run(folder):
+            _refuse_other_config(folder, saved_identity(folder), wanted)
         else:
-            atomic_write_text(config_path, yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True))
+            atomic_write_text(folder / IDENTITY_NAME, _yaml(wanted))
+        _keep_text(folder / CONFIG_NAME, _yaml(wanted if whole is None else whole))
         run = cls(folder, wanted, device_target, say)
         run._remove_leftovers()
         return run
@@ -295,16 +300,22 @@ def _rename_unless_there(folder: Path, target: Path) -> None:
             raise
 
 
-def saved_config(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the configuration a run directory was made with.
+def is_run(run_dir: str | os.PathLike[str]) -> bool:
+    """Return whether a folder is a run directory already, or holds a ``config.yaml`` that is not ours to replace."""
+    return any((Path(run_dir) / name).exists() for name in (IDENTITY_NAME, CONFIG_NAME))
 
-    Raises :class:`InputError` when ``run_dir`` is no run directory or its ``config.yaml`` cannot be read.
+
+def saved_identity(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what may not change within a run.
+
+    Raises :class:`InputError` when ``run_dir`` is no run directory or its ``identity.yaml`` cannot be read.
     """
-    path = Path(run_dir) / CONFIG_NAME
+    path = Path(run_dir) / IDENTITY_NAME
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{os.fspath(run_dir)} is no run directory: it has no {CONFIG_NAME}") from error
+        raise InputError(f"{os.fspath(run_dir)} is no run directory: it has no {IDENTITY_NAME}; "
+                         "give another --run_dir") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"cannot read {path}: {reason}; give another --run_dir") from error
@@ -324,9 +335,22 @@ def installed_versions() -> dict[str, str | None]:
     return versions
 
 
+def _yaml(config: dict[str, Any]) -> str:
+    text: str = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _keep_text(path: Path, text: str) -> None:
+    # Left alone where nothing has changed: a run that only is looked at may lie on a read-only file system.
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    atomic_write_text(path, text)
+
+
 def _yaml_round_trip(config: dict[str, Any]) -> dict[str, Any]:
     # Compared as a later process will read it back, so that 1e-05 or an int key never differs from itself.
-    loaded: dict[str, Any] = yaml.safe_load(yaml.safe_dump(plain(config), sort_keys=False))
+    loaded: dict[str, Any] = yaml.safe_load(_yaml(config))
     return loaded
 
 

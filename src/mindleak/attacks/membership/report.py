@@ -1,42 +1,70 @@
-"""A membership attack's figures: per class and overall, each with interval and realised FPR."""
+"""A membership attack's figures: per class and overall, each with interval and realised FPR.
+
+Every threshold is fixed on shadows. What the subject's own ROC curve would give stands beside it under a name of its
+own, since no attacker can choose a threshold there.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mindleak.evaluation.classification import binary_report
+from mindleak.evaluation.intervals import difference_of_independent
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.nominal import tpr_interval_at_fpr
 from mindleak.evaluation.power import smallest_detectable_auc, smallest_detectable_tpr
 from mindleak.evaluation.roc import auc, roc_curve, tpr_at_fpr
+from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 
 TARGET_FPRS = (0.01, 0.001)
 LEVEL, POWER = 0.95, 0.8
 
 
-def figures(scores: np.ndarray, members: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+def figures(scores: np.ndarray, members: np.ndarray, predicted: np.ndarray,
+            shadow_non_members: np.ndarray) -> dict[str, Any]:
     """Return accuracy, precision, recall, F1, support, AUC and TPR at 1 % and 0.1 % FPR as JSON values.
 
-    Precision, recall and F1 are those of the member class; ``non_member`` holds the other side's.
+    Precision, recall and F1 are those of the member class; ``non_member`` holds the other side's. ``tpr@…`` uses a
+    threshold that a shadow sets for that rate, ``tpr_own_roc@…`` the subject's own ROC curve (optimistic).
 
     Args:
         scores: float (N,), higher means more member-like.
         members: bool (N,), the truth.
         predicted: bool (N,), by a threshold that was fixed beforehand.
+        shadow_non_members: float (M,), the attack's scores of non-members of a shadow it was not trained on.
     """
     report = binary_report(members, predicted)
-    rates = {f"tpr@{target:g}": _rate(scores, members, target).to_json() for target in TARGET_FPRS}
+    rates = {f"tpr@{target:g}": tpr_at_threshold(scores, members, threshold_at_fpr(shadow_non_members, target), LEVEL)
+             for target in TARGET_FPRS}
+    rates |= {f"tpr_own_roc@{target:g}": _own_roc_rate(scores, members, target) for target in TARGET_FPRS}
     return {"accuracy": report["accuracy"].to_json(), **_side(report["member"]),
-            "non_member": _side(report["non_member"]), "auc": auc(scores, members).to_json(), **rates}
+            "non_member": _side(report["non_member"]), "auc": auc(scores, members).to_json(),
+            **{name: rate.to_json() for name, rate in rates.items()}}
 
 
-def _rate(scores: np.ndarray, members: np.ndarray, target: float) -> Metric:
-    """Return the TPR at a target FPR with an interval that covers the threshold's own uncertainty too.
+def thresholds(shadow_non_members: np.ndarray, stopped_too: bool) -> dict[str, Any]:
+    """Return where the thresholds of the overall figures come from, as JSON values.
+
+    Args:
+        shadow_non_members: as for ``figures``.
+        stopped_too: the shadow also stopped the attack models' training.
+    """
+    fixed = [threshold_at_fpr(shadow_non_members, target) for target in TARGET_FPRS]
+    return {"decision": "P(member) > 0.5, fixed beforehand; the attack models learn from equal numbers of both",
+            "tpr": "the highest scores of a shadow's non-members, split-conformal rank",
+            "tie_rule": "a score that ties with the border is called a non-member",
+            "n_out": len(shadow_non_members), "shadow_stopped_training_too": stopped_too,
+            "borders": {f"{each.target_fpr:g}": {"border": each.border if math.isfinite(each.border) else None,
+                                                 "ties": each.ties, "reason": each.reason} for each in fixed}}
+
+
+def _own_roc_rate(scores: np.ndarray, members: np.ndarray, target: float) -> Metric:
+    """Return the TPR of the subject's own ROC at a target FPR; the interval covers the threshold's uncertainty too.
 
     Clopper-Pearson with the threshold taken as given would cover the TPR at that FPR far too rarely.
     """
@@ -65,16 +93,25 @@ def detectable(n_in: int, n_out: int) -> dict[str, float | None]:
 
 
 def per_class(scores: np.ndarray, members: np.ndarray, predicted: np.ndarray, labels: np.ndarray,
-              class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return ``figures`` for every class that has scores, with the class's number, name and supports."""
+              class_names: Sequence[str], shadow_non_members: Callable[[int], np.ndarray]) -> list[dict[str, Any]]:
+    """Return ``figures`` for every class that has scores, with the class's number, name and supports.
+
+    ``shadow_non_members`` gives a class's; every class has thresholds of its own.
+    """
     rows = []
     for label in np.unique(labels):
         chosen = labels == label
         inside = int(members[chosen].sum())
         rows.append({"class": int(label), "name": class_names[label], "support_in": inside,
                      "support_out": int(chosen.sum()) - inside,
-                     **figures(scores[chosen], members[chosen], predicted[chosen])})
+                     **figures(scores[chosen], members[chosen], predicted[chosen], shadow_non_members(int(label)))})
     return rows
+
+
+def generalisation(seen: Metric, unseen: Metric) -> dict[str, Any]:
+    """Return a model's accuracy on members and on non-members, and the gap between them, as JSON values."""
+    gap = difference_of_independent(seen, unseen)
+    return {"train": seen.value, "test": unseen.value, "gap": gap.to_json(), "unseen": unseen.to_json()}
 
 
 def roc(scores: np.ndarray, members: np.ndarray) -> dict[str, list[float]]:

@@ -2,7 +2,8 @@
 
 Source: Shokri et al., arXiv 1610.05820; seed 000's attack with the protocol of docs/methods.md: disjoint roles,
 balanced in/out from the same split, stopped early on shadows that the attack models were not trained on,
-tested on the subject only. The threshold is fixed at P(member) = ½ beforehand.
+tested on the subject only. Decisions use P(member) = ½, fixed beforehand; a further shadow, left out of training
+and stopping, is scored like the subject, for thresholds at given false-positive rates.
 """
 
 from __future__ import annotations
@@ -32,6 +33,29 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class ThresholdScores:
+    """How the attack scores a shadow that its models were not trained on: what thresholds are fixed on.
+
+    Attributes:
+        scores: float64 (M,), log-odds of membership; NaN where the sample's class has no attack model.
+        labels: int32 (M,).
+        members: bool (M,).
+        stopped_too: True where there was no third shadow, so that the one which stopped the training serves here
+            as well. Its part in the training is the choice of an epoch per class.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    members: np.ndarray
+    stopped_too: bool
+
+    def non_members(self, label: int | None = None) -> np.ndarray:
+        """Return the non-members' scores, of all attacked classes or of one."""
+        chosen = ~self.members & np.isfinite(self.scores)
+        return self.scores[chosen if label is None else chosen & (self.labels == label)]
+
+
+@dataclass(frozen=True)
 class ShadowAttackResult:
     """Per-sample outcome on the subject.
 
@@ -42,6 +66,7 @@ class ShadowAttackResult:
         attacked: bool (N,), False where the sample's class has no attack model.
         skipped: class → why it has none.
         attack_rows: class → number of rows its attack model was trained on.
+        threshold_shadow: the same attack's scores of a shadow kept for thresholds.
     """
 
     scores: np.ndarray
@@ -50,6 +75,7 @@ class ShadowAttackResult:
     attacked: np.ndarray
     skipped: dict[int, str]
     attack_rows: dict[int, int]
+    threshold_shadow: ThresholdScores
 
     @property
     def predicted(self) -> np.ndarray:
@@ -95,28 +121,30 @@ class ShadowAttack:
     def run(self, shadows: Sequence[Answers], subject: Answers) -> ShadowAttackResult:
         """Train on the shadows' answers and score the subject's.
 
-        The last shadow in four, and at least one, is held out for early stopping. ``subject.members`` is
-        carried into the result and otherwise not looked at.
+        The last shadow is kept for thresholds, one in four of the others, and at least one, for early stopping; of
+        two shadows the last serves for both. ``subject.members`` is carried into the result and otherwise not
+        looked at.
 
         Raises:
             InputError: see ``require_enough``.
         """
         sides = [(answer.labels[answer.members], answer.labels[~answer.members]) for answer in shadows]
         smaller_sides = require_enough(sides, self._num_classes)
-        held_out = _held_out(len(shadows))
-        fit = _AttackData(shadows[:-held_out], self._seed)
-        stop = _AttackData(shadows[-held_out:], self._seed)
-        features = posteriors(subject.logits)
-        scores = np.full(len(subject.labels), np.nan)
+        parts = _parts(len(shadows))
+        fit, stop = (_AttackData(shadows[part], self._seed) for part in (parts.fit, parts.stop))
+        kept = shadows[-1]
+        features = posteriors(np.concatenate([subject.logits, kept.logits]))
+        labels = np.concatenate([subject.labels, kept.labels])
+        scores = np.full(len(labels), np.nan)
         skipped: dict[int, str] = {}
         rows: dict[int, int] = {}
         models = _ClassModels(fit, stop, self._num_classes, self._training, self._seed)
         for label, smaller_side in enumerate(smaller_sides):
-            of_class = subject.labels == label
+            of_class = labels == label
             if smaller_side < MIN_PER_CLASS:
                 skipped[label] = (f"{smaller_side} shadow samples on the smaller side; "
                                   f"at least {MIN_PER_CLASS} are needed")
-            elif not of_class.any():
+            elif not (subject.labels == label).any():
                 skipped[label] = "no sample of the subject's is of this class"
             else:
                 rows[label] = models.fit(label)
@@ -124,14 +152,17 @@ class ShadowAttack:
         if not rows:
             raise InputError("membership attack: none of the subject's samples is of a class that the shadows have "
                              f"{MIN_PER_CLASS} members and non-members of; use larger shadows")
-        return ShadowAttackResult(scores, subject.labels, subject.members, np.isfinite(scores), skipped, rows)
+        size = len(subject.labels)
+        kept_scores = ThresholdScores(scores[size:], kept.labels, kept.members, stopped_too=len(shadows) == 2)
+        return ShadowAttackResult(scores[:size], subject.labels, subject.members, np.isfinite(scores[:size]), skipped,
+                                  rows, kept_scores)
 
 
 def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: int) -> list[int]:
     """Return, per class, on how few samples the attack would rest, refusing shadows that allow no attack at all.
 
-    That is the smaller of in and out, in the shadows that are trained on or in those held out, whichever is less.
-    Needs no trained shadow, so a job can ask before hours of training.
+    That is the smaller of in and out, in the shadows that are trained on or in those that stop the training,
+    whichever is less. Needs no trained shadow, so a job can ask before hours of training.
 
     Args:
         sides: per shadow, the labels of its in and of its out samples.
@@ -143,8 +174,8 @@ def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: 
     if len(sides) < 2:
         raise InputError(f"membership.shadows is {len(sides)}; at least 2 are needed: one to train on, one to stop by")
     counts = np.array([[np.bincount(labels, minlength=num_classes) for labels in pair] for pair in sides])
-    held_out = _held_out(len(sides))
-    smaller = np.minimum(counts[:-held_out].sum(axis=0).min(axis=0), counts[-held_out:].sum(axis=0).min(axis=0))
+    parts = _parts(len(sides))
+    smaller = np.minimum(counts[parts.fit].sum(axis=0).min(axis=0), counts[parts.stop].sum(axis=0).min(axis=0))
     if smaller.max() < MIN_PER_CLASS:
         raise InputError(f"membership attack: the shadows have at most {smaller.max()} members and non-members of a "
                          f"class, at least {MIN_PER_CLASS} are needed; raise membership.target_in, target_out and "
@@ -152,9 +183,20 @@ def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: 
     return [int(count) for count in smaller]
 
 
-def _held_out(shadows: int) -> int:
-    """Return how many of the shadows the attack models are not trained on."""
-    return max(1, shadows // 4)
+@dataclass(frozen=True)
+class _Parts:
+    """Which shadows the attack models are trained on, and which stop that training."""
+
+    fit: slice
+    stop: slice
+
+
+def _parts(shadows: int) -> _Parts:
+    """Deal shadows out; the last one is for thresholds, and stops the training too where there are only two."""
+    if shadows == 2:
+        return _Parts(slice(0, 1), slice(1, 2))
+    first = shadows - 1 - max(1, (shadows - 1) // 4)
+    return _Parts(slice(0, first), slice(first, shadows - 1))
 
 
 def posteriors(logits: np.ndarray) -> np.ndarray:

@@ -1,0 +1,198 @@
+"""What membership attacks found, in words that follow from intervals and never from the sign of a difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mindleak.evaluation.intervals import difference_of_independent
+from mindleak.evaluation.metric import Interval, Metric
+from mindleak.evaluation.paired import auc_difference
+from mindleak.evaluation.power import chance_tpr_limit
+
+Record = Mapping[str, Any]
+
+_RATES = ("0.01", "0.001")
+
+
+def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path) -> Iterator[str]:
+    """Yield the findings on membership, one sentence or two each.
+
+    Args:
+        results: ``membership`` of the audit document.
+        subjects: the document's subjects by id.
+        run_dir: what the results' ``arrays`` are relative to.
+    """
+    for result in results:
+        yield from _area(result)
+        yield from _rates(result)
+        yield from _unlike_shadows(result)
+        if result.get("skipped_classes"):
+            yield (f"Membership of {result['subject']}: not attacked: "
+                   + "; ".join(f"class {name}, {reason}" for name, reason in result["skipped_classes"].items()) + ".")
+    yield from _suppression(results, subjects, run_dir)
+
+
+def known_interval(metric: Record) -> Optional[Interval]:
+    """Return a metric's interval, or None where the metric has no value or an end has no bound."""
+    ends = metric.get("ci") or ()
+    known = [float(number) for number in (metric.get("value"), *ends) if number is not None]
+    return (known[1], known[2]) if len(known) == 3 and all(map(math.isfinite, known)) else None
+
+
+def recipes_differ(ordinary: Record, suppressed: Record) -> str:
+    """Say what else than suppression tells two recipes apart, since a change may then be that one's doing."""
+    keys = sorted(key for key in set(ordinary) & set(suppressed)
+                  if key != "method" and ordinary[key] != suppressed[key])
+    return f" Their recipes also differ in {', '.join(keys)}, so the change is not suppression's alone." if keys else ""
+
+
+def _area(result: Record) -> Iterator[str]:
+    """Say whether the attack beats chance on average, and what its sample could have shown."""
+    area = result["overall"]["auc"]
+    interval = known_interval(area)
+    if interval is None:
+        yield f"Membership of {result['subject']}: no AUC ({area.get('reason') or 'it has no interval'})."
+        return
+    low, high = interval
+    found = f"Membership of {result['subject']}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
+    if low > 0.5:
+        yield f"{found}; the attack tells members from non-members better than chance."
+    elif high < 0.5:
+        yield f"{found}; below chance: one null attack in forty ends there, or the shadows are unlike it."
+    else:
+        yield f"{found}; no leak was detected on average. {_could_have_shown(result)}"
+
+
+def _could_have_shown(result: Record) -> str:
+    """Say what was out of the sample's reach."""
+    sizes = f"{result['n_in']} members and {result['n_out']} non-members"
+    smallest = (result.get("detectable") or {}).get("auc")
+    if smallest is None:
+        return f"{sizes} are too few to have shown any."
+    return (f"Eight of ten samples of {sizes} would show an AUC of {smallest:.3f}; a smaller leak, or one to a "
+            "stronger attack, is not excluded.")
+
+
+def _rates(result: Record) -> Iterator[str]:
+    """Say whether members are found at low false-positive rates, by shadows' thresholds and by the subject's own."""
+    for rate in _RATES:
+        aimed, own = (result["overall"].get(f"{name}@{rate}") for name in ("tpr", "tpr_own_roc"))
+        said = [*_at_shadow_threshold(aimed), *_on_own_roc(own, float(rate), result["n_in"], result["n_out"])]
+        if said:
+            yield f"Membership of {result['subject']} at {100 * float(rate):g} % FPR: {'; '.join(said)}."
+
+
+def _at_shadow_threshold(rate: Optional[Record]) -> Iterator[str]:
+    """Compare the members found with the non-members accused, both at a threshold that a shadow has set."""
+    if rate is None:
+        return
+    if known_interval(rate) is None or rate.get("fpr") is None:
+        yield f"no threshold from shadows ({rate.get('reason') or 'not measured'})"
+        return
+    found = Metric.from_json(rate)
+    assert found.fpr is not None
+    excess = difference_of_independent(found, Metric(found.fpr, 0, ci=found.fpr_ci, ci_level=found.ci_level))
+    assert excess.ci is not None
+    amount = (f"a shadow's threshold finds {_percent(found.value)} of the members and accuses {_percent(found.fpr)} of "
+              f"the non-members, difference {_points(excess.value)} ({_points(excess.ci[0])} to "
+              f"{_points(excess.ci[1])}) points")
+    if excess.ci[0] > 0:
+        yield f"{amount}, so members are found more often than non-members are accused"
+    elif excess.ci[1] < 0:
+        yield f"{amount}, so members are found less often than non-members are accused"
+    else:
+        yield f"{amount}, so nothing beyond guessing was detected"
+
+
+def _on_own_roc(rate: Optional[Record], target: float, n_in: int, n_out: int) -> Iterator[str]:
+    """Hold the optimistic rate against what chance alone may show of it."""
+    if rate is None or rate.get("value") is None or min(n_in, n_out) < 1:
+        return
+    if target < 1 / n_out:
+        yield f"{n_out} non-members cannot resolve this rate on the subject's own ROC"
+        return
+    limit = chance_tpr_limit(n_in, n_out, target, rate["ci_level"])
+    verdict = "more than" if rate["value"] > limit else "within"
+    yield (f"the subject's own ROC, which no attacker has, gives {_percent(rate['value'])}, {verdict} the "
+           f"{_percent(limit)} that guessing may show")
+
+
+def _unlike_shadows(result: Record) -> Iterator[str]:
+    """Warn where the subject behaves otherwise than every shadow: the attack learnt from another kind of model."""
+    subject, shadows = result.get("subject_accuracy"), result.get("shadow_accuracy") or []
+    if not subject:
+        return
+    for part, meaning in (("gap", "gap between members' and non-members' accuracy"),
+                          ("unseen", "accuracy on non-members")):
+        own = known_interval(subject[part])
+        others = [interval for shadow in shadows if (interval := known_interval(shadow.get(part) or {}))]
+        if own is None or not others or len(others) < len(shadows):
+            continue
+        above, below = own[0] > max(high for _, high in others), own[1] < min(low for low, _ in others)
+        if above or below:
+            values = [shadow[part]["value"] for shadow in shadows]
+            yield (f"Membership of {result['subject']}: its {meaning} is {_percent(subject[part]['value'])} "
+                   f"({_percent(own[0])} to {_percent(own[1])}), {'above' if above else 'below'} every shadow's "
+                   f"({_percent(min(values))} to {_percent(max(values))}), so the attack has learnt from models unlike "
+                   "it and its figures may miss what better shadows would find.")
+
+
+def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path) -> Iterator[str]:
+    """Compare attacks on ordinary and suppressed subjects, alike in architecture and data, sample by sample."""
+    by_training = {training: [result for result in results
+                              if subjects.get(result["subject"], {}).get("training") == training]
+                   for training in ("ordinary", "suppress")}
+    for ordinary in by_training["ordinary"]:
+        for suppressed in by_training["suppress"]:
+            pair = [subjects[result["subject"]] for result in (ordinary, suppressed)]
+            if len({(record["model"], record.get("data_digest")) for record in pair}) == 1:
+                yield from _change(ordinary, suppressed, run_dir, recipes_differ(*(one.get("recipe") or {}
+                                                                                  for one in pair)))
+
+
+def _change(ordinary: Record, suppressed: Record, run_dir: Path, differing: str) -> Iterator[str]:
+    """Say what suppression changed in the area under the curve; nothing where the samples are not the same."""
+    change = _paired_change(ordinary, suppressed, run_dir)
+    if change is None:
+        return
+    pair = f"Suppress training, {suppressed['subject']} against {ordinary['subject']}: membership AUC"
+    interval = known_interval(change.to_json())
+    if interval is None:
+        yield f"{pair} cannot be compared ({change.reason or 'no interval'})."
+        return
+    low, high = interval
+    amount = f"{change.value:+.3f} ({low:+.3f} to {high:+.3f}, {change.n} samples, one network of each kind)"
+    if low > 0:
+        yield f"{pair} rises by {amount}: its members are easier to tell by this attack.{differing}"
+    elif high < 0:
+        yield f"{pair} falls by {amount}: its members are harder to tell by this attack.{differing}"
+    else:
+        yield f"{pair}: no change was detected, {amount}.{differing}"
+
+
+def _paired_change(ordinary: Record, suppressed: Record, run_dir: Path) -> Optional[Metric]:
+    """Return the change of the area on the samples that both attacks scored; None if they attacked others."""
+    if not (ordinary.get("arrays") and suppressed.get("arrays")):
+        return None
+    with np.load(run_dir / ordinary["arrays"], allow_pickle=False) as before, \
+            np.load(run_dir / suppressed["arrays"], allow_pickle=False) as after:
+        if not all(np.array_equal(before[name], after[name]) for name in ("rows", "members")):
+            return None
+        first, second, members = before["scores"], after["scores"], before["members"]
+    both = np.isfinite(first) & np.isfinite(second)
+    return auc_difference(first[both], second[both], members[both])
+
+
+def _percent(value: float) -> str:
+    """Write a fraction as a percentage."""
+    return f"{100 * value:.2f} %"
+
+
+def _points(value: float) -> str:
+    """Write a difference of fractions in percentage points."""
+    return f"{100 * value:+.2f}"
