@@ -32,7 +32,7 @@ from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import Predictor
 from mindleak.training.recipe import Recipe
-from mindleak.training.suppress import SuppressSettings, check_compatible, mask_layers, train_suppress
+from mindleak.training.suppress import SuppressSettings, check_suppress, suppress_fingerprint, train_suppress
 from mindleak.training.trainer import TrainingData, TrainingResult, fingerprint, train_ordinary
 
 HEADLINE, MEMBERSHIP = "headline", "membership"
@@ -189,8 +189,7 @@ class TrainingTask:
 
     def owns(self, file: Path) -> bool:
         """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
-        extra = self._version() if self.suppress is None else self.suppress.as_dict()
-        return checkpoint.belongs_to(file, fingerprint(self.recipe, self._data(), self.seed, extra))
+        return checkpoint.belongs_to(file, self._fingerprint())
 
     def check(self) -> None:
         """Raise InputError for what can be known to fail before any work is done."""
@@ -198,8 +197,7 @@ class TrainingTask:
         self.recipe.steps_per_epoch(samples)
         network = self.plan.untrained
         if self.suppress is not None:
-            check_compatible(self.recipe, self.suppress, samples)
-            mask_layers(network, self.suppress.layers)
+            check_suppress(network, self.recipe, self.suppress, samples)
 
     def run(self, resume: bool = True) -> StageResult:
         """Train, or return what an earlier call has trained."""
@@ -279,26 +277,34 @@ class TrainingTask:
         watched = self.queries[1][:SHADOW_VALIDATION]
         return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
 
+    def _fingerprint(self) -> str:
+        """Return what this training's checkpoints carry."""
+        if self.suppress is None:
+            return fingerprint(self.recipe, self._data(), self.seed, self._version())
+        return suppress_fingerprint(self.recipe, self._data(), self.seed, self.suppress, self._version())
+
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
         return stable_hash([source_digest(["training"]), self._architecture()])
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
-        """Train by the recipe's method, continuing an interrupted ordinary training."""
+        """Train by the recipe's method, continuing an interrupted training."""
         network = self.plan.make_network(self.seed)
         printer = EpochPrinter(f"{self.plan.name} {self.role}", self.recipe.epochs, self.plan.session.device.is_main)
         last = checkpoints.latest()
         if last is not None and not self.owns(last):
             printer.note(f"'{last}' comes from another training or another version of mindleak and is replaced")
             checkpoints.clear()
-        if self.suppress is not None:
+        if self.suppress is not None and self.suppress.engine == "mindarmour":
             if checkpoints.latest() is not None:
-                printer.note("an interrupted suppress training starts again from its beginning: MindArmour's masks "
-                             "are in no checkpoint")
-            checkpoints.clear()
-            return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints)
+                printer.note("an interrupted training with suppress.engine 'mindarmour' starts again from its "
+                             "beginning: MindArmour's masks are in no checkpoint")
+            resume = False
         if not resume:
             checkpoints.clear()
+        if self.suppress is not None:
+            return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints, True,
+                                  self._version())
         return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, self._version())
 
 
