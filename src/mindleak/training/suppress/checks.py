@@ -87,7 +87,7 @@ def _check_layer(layer: MaskLayer, sparse_end: float, size: int) -> None:
     """Refuse a layer in which no weight would ever be zero."""
     if layer.zeros_at(sparse_end, size) > 0:
         return
-    reason = f"suppress.sparse_end {sparse_end:g} of them is less than one" if layer.min_num < size else \
-        f"min_num {layer.min_num} spares all of them; at most {size - 1} leaves something"
+    reason = f"min_num {layer.min_num} spares them" if layer.reachable(sparse_end, size) < sparse_end else \
+        f"suppress.sparse_end {sparse_end:g} of them is less than one"
     raise InputError(f"suppress.layers entry '{layer.name}' has nothing to suppress: it has {size} weights, and "
                      f"{reason}")
