@@ -139,6 +139,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     add("--run_dir", metavar="DIR", help="where results go (runs/<config>-<seed>)")
     add("--ckpt_dir", metavar="DIR", help="where checkpoints go (ckpt/<run name>)")
     add("--seed", type=int, metavar="N", help="seed of everything random")
+    add("--suppress_engine", metavar="ENGINE", help="graph (compiled) or mindarmour (its own classes, the reference)")
     add("--set", action="append", default=[], dest="assignments", metavar="KEY=VALUE",
         help="set any configuration key, e.g. training.epochs=3; may be repeated")
 
@@ -152,6 +153,7 @@ _OPTION_KEYS = {
     "device_target": "device.target",
     "device_id": "device.id",
     "seed": "seed",
+    "suppress_engine": "suppress.engine",
 }
 
 

@@ -50,6 +50,7 @@ DEFAULTS: dict[str, Any] = {
         "start_epoch": 3,
         "mask_times": 1000,
         "layers": "auto",
+        "engine": "graph",
     },
     "judge": {
         "model": "lenet5",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import Predictor
 from mindleak.training.recipe import Recipe
-from mindleak.training.suppress import SuppressSettings, check_compatible, mask_layers, train_suppress
+from mindleak.training.suppress import SuppressSettings, check_suppress, suppress_fingerprint, train_suppress
 from mindleak.training.trainer import TrainingData, TrainingResult, fingerprint, train_ordinary
 
 HEADLINE = "headline"
@@ -197,11 +197,7 @@ class TrainingTask:
 
     def owns(self, file: Path) -> bool:
         """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
-        if self.suppress is None:
-            expected = fingerprint(self.recipe, self._data(), self.seed, self._version())
-        else:
-            expected = fingerprint(self.recipe, self._suppress_data(self._data()), self.seed, self.suppress.as_dict())
-        return checkpoint.belongs_to(file, expected)
+        return checkpoint.belongs_to(file, self._fingerprint())
 
     def refuse_foreign_checkpoint(self) -> None:
         """Raise InputError if training would replace a checkpoint that another run has written.
@@ -226,8 +222,7 @@ class TrainingTask:
         self.recipe.steps_per_epoch(samples)
         network = self.plan.untrained
         if self.suppress is not None:
-            check_compatible(self.recipe, self.suppress, samples)
-            mask_layers(network, self.suppress.layers)
+            check_suppress(network, self.recipe, self.suppress, samples)
 
     def run(self, resume: bool = True) -> StageResult:
         """Train, or return what an earlier call has trained."""
@@ -312,31 +307,34 @@ class TrainingTask:
         watched = self.queries[1][:SHADOW_VALIDATION]
         return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
 
-    def _suppress_data(self, data: TrainingData) -> TrainingData:
-        """Return the data under a digest that covers the code too: all that a suppress checkpoint is known by."""
-        return replace(data, digest=stable_hash([data.digest, self._version()]))
+    def _fingerprint(self) -> str:
+        """Return what this training's checkpoints carry."""
+        if self.suppress is None:
+            return fingerprint(self.recipe, self._data(), self.seed, self._version())
+        return suppress_fingerprint(self.recipe, self._data(), self.seed, self.suppress, self._version())
 
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
         return stable_hash([source_digest(["training"]), training_code(), self._architecture()])
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
-        """Train by the recipe's method, continuing an interrupted ordinary training."""
+        """Train by the recipe's method, continuing an interrupted training."""
         network = self.plan.make_network(self.seed)
         printer = EpochPrinter(f"{self.plan.name} {self.role}", self.recipe.epochs, self.plan.session.device.is_main)
         last = checkpoints.latest()
         if last is not None and not self.owns(last):
             printer.note(f"'{last}' comes from another training or another version of mindleak and is replaced")
             checkpoints.clear()
-        if self.suppress is not None:
+        if self.suppress is not None and self.suppress.engine == "mindarmour":
             if checkpoints.latest() is not None:
-                printer.note("an interrupted suppress training starts again from its beginning: MindArmour's masks "
-                             "are in no checkpoint")
-            checkpoints.clear()
-            return train_suppress(network, self._suppress_data(data), self.recipe, self.suppress, self.seed, printer,
-                                  checkpoints)
+                printer.note("an interrupted training with suppress.engine 'mindarmour' starts again from its "
+                             "beginning: MindArmour's masks are in no checkpoint")
+            resume = False
         if not resume:
             checkpoints.clear()
+        if self.suppress is not None:
+            return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints, True,
+                                  self._version())
         return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, self._version())
 
 

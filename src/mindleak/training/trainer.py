@@ -78,29 +78,86 @@ def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: i
         InputError: the checkpoint to resume from belongs to another run, a batch is larger than the data,
             or the loss stops being finite.
     """
-    started = time.perf_counter()
-    optimizer = make_optimizer(network, recipe)
-    identity = fingerprint(recipe, data, seed, version)
-    history = _continue_from(checkpoints, network, optimizer, identity) if resume else []
-    steps = recipe.steps_per_epoch(len(data.x))
-    loop = TrainingLoop(network, optimizer, data.x, data.y)
-    watch = Validation(network, data.x_val, data.y_val)
-    with device.seeded(seed):
-        for epoch in range(len(history) + 1, recipe.epochs + 1):
-            begun = time.perf_counter()
-            rate = learning_rate_at(recipe, epoch, [record.train_loss for record in history])
-            _set_learning_rate(optimizer, rate)
-            totals = _run_epoch(loop, Tensor(epoch_order(len(data.x), recipe.batch_size, seed, epoch)), steps, printer)
-            val_loss, val_accuracy = watch()
-            record = EpochRecord(epoch, totals.loss / steps, totals.correct / (steps * recipe.batch_size),
-                                 val_loss, val_accuracy, rate, time.perf_counter() - begun)
-            require_finite(record)
-            history.append(record)
-            printer.epoch(record)
-            if checkpoints is not None:
-                _keep(checkpoints, network, optimizer, history, identity)
-    network.set_train(False)
-    return TrainingResult(network, history, *_files(checkpoints), seconds=time.perf_counter() - started)
+    training = Training(network, make_optimizer(network, recipe), data, recipe, seed,
+                        fingerprint(recipe, data, seed, version))
+    return training.run(printer, checkpoints, resume)
+
+
+class Training:
+    """A training by the compiled loop, epoch by epoch; suppress/graph.py changes how an epoch's steps are taken.
+
+    Args:
+        network: freshly initialised.
+        optimizer: over the network's parameters; its own ones are kept in checkpoints with them.
+        data: training and validation arrays.
+        recipe: ``method`` is not looked at here.
+        seed: of the shuffling.
+        identity: the fingerprint of its checkpoints.
+    """
+
+    kind = "training"
+
+    def __init__(self, network: nn.Cell, optimizer: nn.Cell, data: TrainingData, recipe: Recipe, seed: int,
+                 identity: str) -> None:
+        self.recipe = recipe
+        self.seed = seed
+        self.steps = recipe.steps_per_epoch(len(data.x))
+        self.loop = TrainingLoop(network, optimizer, data.x, data.y)
+        self._network = network
+        self._optimizer = optimizer
+        self._samples = len(data.x)
+        self._watch = Validation(network, data.x_val, data.y_val)
+        self._identity = identity
+        self._history: list[EpochRecord] = []
+
+    def run(self, printer: EpochPrinter, checkpoints: CheckpointFolder | None, resume: bool) -> TrainingResult:
+        """Train from the first epoch, or with ``resume`` from the last checkpoint where there is one."""
+        started = time.perf_counter()
+        if resume:
+            self._history = _continue_from(checkpoints, self._network, self._optimizer, self._identity)
+        with device.seeded(self.seed):
+            for epoch in range(len(self._history) + 1, self.recipe.epochs + 1):
+                self._history.append(self._epoch(epoch, printer))
+                printer.epoch(self._history[-1])
+                if checkpoints is not None:
+                    self._keep(checkpoints)
+        self._network.set_train(False)
+        return TrainingResult(self._network, self._history, *_files(checkpoints), time.perf_counter() - started)
+
+    def take_steps(self, epoch: int, order: Tensor, printer: EpochPrinter) -> LoopTotals:
+        """Take all steps of an epoch, a few hundred per compiled call."""
+        totals = LoopTotals()
+        starts = range(0, self.steps, STEPS_PER_CALL)
+        for start in tqdm(starts, leave=False, disable=not printer.wants_steps(), unit="×250 steps"):
+            self.loop.run(order, start, min(start + STEPS_PER_CALL, self.steps), totals)
+        return totals
+
+    def is_best(self, epoch: int) -> bool:
+        """Return whether ``epoch``, the last so far, is the best."""
+        return is_best(self._history)
+
+    def _epoch(self, epoch: int, printer: EpochPrinter) -> EpochRecord:
+        """Train for one epoch and measure it.
+
+        Raises:
+            InputError: the loss is not finite any more.
+        """
+        begun = time.perf_counter()
+        rate = learning_rate_at(self.recipe, epoch, [record.train_loss for record in self._history])
+        _set_learning_rate(self._optimizer, rate)
+        order = Tensor(epoch_order(self._samples, self.recipe.batch_size, self.seed, epoch))
+        totals = self.take_steps(epoch, order, printer)
+        val_loss, val_accuracy = self._watch()
+        record = EpochRecord(epoch, totals.loss / self.steps, totals.correct / (self.steps * self.recipe.batch_size),
+                             val_loss, val_accuracy, rate, time.perf_counter() - begun)
+        require_finite(record, self.kind)
+        return record
+
+    def _keep(self, checkpoints: CheckpointFolder) -> None:
+        """Write the last checkpoint, and the best if this epoch is it."""
+        epoch = self._history[-1].epoch
+        for best in (True, False) if self.is_best(epoch) else (False,):
+            checkpoints.keep(epoch, best, self._network, self._optimizer, self._history, self._identity)
 
 
 class Validation:
@@ -126,16 +183,7 @@ def is_best(history: list[EpochRecord]) -> bool:
     return not earlier or history[-1].val_accuracy > max(earlier)
 
 
-def _run_epoch(loop: TrainingLoop, order: Tensor, steps: int, printer: EpochPrinter) -> LoopTotals:
-    """Take all steps of an epoch, a few hundred per compiled call."""
-    totals = LoopTotals()
-    starts = range(0, steps, STEPS_PER_CALL)
-    for start in tqdm(starts, leave=False, disable=not printer.wants_steps(), unit="×250 steps"):
-        loop.run(order, start, min(start + STEPS_PER_CALL, steps), totals)
-    return totals
-
-
-def _set_learning_rate(optimizer: nn.Optimizer, rate: float) -> None:
+def _set_learning_rate(optimizer: nn.Cell, rate: float) -> None:
     """Change the optimiser's learning rate in place, so that nothing is compiled again."""
     ops.assign(optimizer.learning_rate, Tensor(rate, ms.float32))
 
@@ -152,20 +200,11 @@ def require_finite(record: EpochRecord, kind: str = "training") -> None:
                              f"lower training.learning_rate (now {record.learning_rate:g})")
 
 
-def _continue_from(checkpoints: CheckpointFolder | None, network: nn.Cell, optimizer: nn.Optimizer,
+def _continue_from(checkpoints: CheckpointFolder | None, network: nn.Cell, optimizer: nn.Cell,
                    identity: str) -> list[EpochRecord]:
     """Load the last checkpoint, if there is one, and return the epochs it has behind it."""
     last = checkpoints.latest() if checkpoints is not None else None
     return checkpoint.resume(last, network, optimizer, identity) if last is not None else []
-
-
-def _keep(checkpoints: CheckpointFolder, network: nn.Cell, optimizer: nn.Optimizer,
-          history: list[EpochRecord], identity: str) -> None:
-    """Write the last checkpoint, and the best if this epoch is it."""
-    epoch = history[-1].epoch
-    if is_best(history):
-        checkpoints.keep(epoch, True, network, optimizer, history, identity)
-    checkpoints.keep(epoch, False, network, optimizer, history, identity)
 
 
 def _files(checkpoints: CheckpointFolder | None) -> tuple[Path | None, Path | None]:

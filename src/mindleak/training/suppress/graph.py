@@ -1,0 +1,171 @@
+"""Suppress training in the compiled loop: masks and de-weight terms lie on the device, updated between its calls.
+
+Plain SGD without weight decay takes MindArmour's step, w − lr·(mask·gradient + term), and ends with MindArmour's
+weights. Any other optimiser would carry the term on in its state, and decay would disturb the cancelling; there an
+update writes the weights themselves, and sets the optimiser's state of dead weights to zero. From then on such a weight
+has gradient 0, state 0 and decay 0, so every optimiser that moves a weight by its own gradient and state alone (all
+that a recipe can name) leaves it at exactly 0, at any learning rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from mindleak.training.checkpoint import CheckpointFolder
+from mindleak.training.history import EpochPrinter
+from mindleak.training.loop import LoopTotals, make_optimizer
+from mindleak.training.recipe import Recipe
+from mindleak.training.suppress.masks import LayerUpdate, NoiseStream, Schedule, update_masks
+from mindleak.training.suppress.settings import MaskLayer, SuppressSettings
+from mindleak.training.trainer import STEPS_PER_CALL, Training, TrainingData, TrainingResult
+
+# What an optimiser's state per weight is called, before the weight's name.
+_STATE = {"sgd": (), "momentum": ("moments",), "nesterov": ("accum",), "adam": ("moment1", "moment2")}
+
+
+def train(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: SuppressSettings, layers: list[MaskLayer],
+          seed: int, identity: str, printer: EpochPrinter, checkpoints: CheckpointFolder | None,
+          resume: bool) -> tuple[TrainingResult, int]:
+    """Train; return the result and the number of mask updates."""
+    training = _SuppressTraining(network, data, recipe, settings, layers, seed, identity)
+    return training.run(printer, checkpoints, resume), len(training.schedule.updates)
+
+
+class MaskedOptimizer(nn.Cell):
+    """An optimiser that sees gradients through masks.
+
+    Its own parameters, beside those of ``optimizer``, are per layer a mask (1 alive, 0 dead), the term to be added to
+    the masked gradient of the next step (0 again after it), and how many noise numbers have been drawn.
+    """
+
+    def __init__(self, optimizer: nn.Optimizer, recipe: Recipe, layers: Sequence[MaskLayer]) -> None:
+        # Otherwise the optimiser's parameters, the network's among them, would be renamed.
+        super().__init__(auto_prefix=False)
+        self.optimizer = optimizer
+        self.by_term = recipe.optimizer == "sgd" and recipe.weight_decay == 0
+        names = [layer.name for layer in layers]
+        self.weights = {parameter.name: parameter for parameter in optimizer.parameters if parameter.name in names}
+        self.places = tuple(names.index(parameter.name) if parameter.name in names else -1
+                            for parameter in optimizer.parameters)
+        self.masks = ParameterTuple([_beside(self.weights[name], "mask", 1) for name in names])
+        terms = names if self.by_term else []
+        self.terms = ParameterTuple([_beside(self.weights[name], "term", 0) for name in terms])
+        self.drawn = Parameter(Tensor(0, ms.int64), name="drawn", requires_grad=False)
+        self._index = {name: index for index, name in enumerate(names)}
+        self._states = {name: _states(optimizer, recipe, name) for name in names}
+
+    @property
+    def parameters(self) -> ParameterTuple:
+        """The weights that the optimiser moves."""
+        return self.optimizer.parameters
+
+    @property
+    def learning_rate(self) -> Parameter:
+        """The optimiser's learning rate."""
+        return self.optimizer.learning_rate
+
+    def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Mask the gradients, add the terms, use the latter up, and take the optimiser's step."""
+        masked = [self._masked(gradients[index], self.places[index]) for index in range(len(self.places))]
+        done = self.optimizer(tuple(masked))
+        for term in self.terms:
+            done = ops.depend(done, ops.assign(term, ops.zeros_like(term)))
+        return done
+
+    def _masked(self, gradient: Tensor, place: int) -> Tensor:
+        """Return a parameter's gradient as the optimiser sees it; ``place`` −1 means that it is not masked."""
+        if place < 0:
+            return gradient
+        gradient = gradient * self.masks[place]
+        return gradient + self.terms[place] if self.by_term else gradient
+
+    def dead(self) -> dict[str, np.ndarray]:
+        """Return which weights are masked, bool by layer."""
+        return {name: self.masks[index].asnumpy() <= 0 for name, index in self._index.items()}
+
+    def apply(self, name: str, update: LayerUpdate) -> None:
+        """Take over the update of a layer, at the learning rate of the step to come."""
+        alive = (~update.dead).astype(np.float32)
+        _write(self.masks[self._index[name]], alive)
+        if self.by_term:
+            _write(self.terms[self._index[name]], update.term(float(self.learning_rate.asnumpy())))
+            return
+        weight = self.weights[name]
+        _write(weight, (weight.asnumpy() - update.removal).astype(np.float32))
+        for state in self._states[name]:
+            _write(state, state.asnumpy() * alive)
+
+
+class _SuppressTraining(Training):
+    """A training whose epochs are cut at the mask updates."""
+
+    kind = "suppress training"
+
+    def __init__(self, network: nn.Cell, data: TrainingData, recipe: Recipe, settings: SuppressSettings,
+                 layers: list[MaskLayer], seed: int, identity: str) -> None:
+        order = [parameter.name for parameter in network.get_parameters()]
+        self._layers = sorted(layers, key=lambda layer: order.index(layer.name))
+        self._first = order[0]
+        self._masked = MaskedOptimizer(make_optimizer(network, recipe), recipe, self._layers)
+        super().__init__(network, self._masked, data, recipe, seed, identity)
+        self.schedule = Schedule(settings, recipe.epochs, self.steps)
+        self._noise: NoiseStream | None = None
+        self._updates = frozenset(self.schedule.updates)
+
+    def take_steps(self, epoch: int, order: Tensor, printer: EpochPrinter) -> LoopTotals:
+        """Take all steps of an epoch, updating the masks before the step that follows an update's.
+
+        MindArmour updates after a step; nothing happens in between, but a checkpoint then needs no pending terms.
+        """
+        totals = LoopTotals()
+        before = (epoch - 1) * self.steps
+        for start, stop in self._pieces(before):
+            if before + start in self._updates:
+                self._update(before + start)
+            self.loop.run(order, start, stop, totals)
+        return totals
+
+    def is_best(self, epoch: int) -> bool:
+        """Only the last epoch can be the best: the ones before are of a network less suppressed than asked for."""
+        return epoch == self.recipe.epochs
+
+    def _pieces(self, before: int) -> Iterator[tuple[int, int]]:
+        """Yield the steps of an epoch in pieces that begin at a mask update or are as long as one call may be."""
+        start = 0
+        for stop in range(1, self.steps + 1):
+            if stop == self.steps or before + stop in self._updates or stop - start == STEPS_PER_CALL:
+                yield start, stop
+                start = stop
+
+    def _update(self, step: int) -> None:
+        """Update the masks from the weights as they are after ``step``."""
+        masked = self._masked
+        if self._noise is None:
+            self._noise = NoiseStream(self.seed, int(masked.drawn.asnumpy()))
+        weights = {name: weight.asnumpy() for name, weight in masked.weights.items()}
+        changed = update_masks(self._layers, self._first, weights, masked.dead(), self.schedule.sparsity(step),
+                               self._noise)
+        for name, update in changed.items():
+            masked.apply(name, update)
+        _write(masked.drawn, np.array(self._noise.drawn))
+
+
+def _beside(weight: Parameter, prefix: str, value: float) -> Parameter:
+    """Return a parameter of a weight's shape, filled with ``value``, that nothing trains."""
+    return Parameter(Tensor(np.full(weight.shape, value, np.float32)), name=f"{prefix}.{weight.name}",
+                     requires_grad=False)
+
+
+def _states(optimizer: nn.Optimizer, recipe: Recipe, name: str) -> list[Parameter]:
+    """Return the optimiser's state of one weight."""
+    wanted = {f"{prefix}.{name}" for prefix in _STATE[recipe.optimizer]}
+    return [parameter for parameter in optimizer.get_parameters() if parameter.name in wanted]
+
+
+def _write(parameter: Parameter, value: np.ndarray) -> None:
+    """Write a value where the parameter lies (see ``checkpoint._assign``)."""
+    ops.assign(parameter, Tensor(value, parameter.dtype))
