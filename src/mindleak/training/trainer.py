@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -47,6 +49,8 @@ class TrainingResult:
     best: Path | None = None
     seconds: float = 0.0
     suppress: dict[str, object] | None = field(default=None)
+    pruning: dict[str, Any] | None = None
+    privacy: dict[str, Any] | None = None
 
 
 def fingerprint(recipe: Recipe, data: TrainingData, seed: int, extra: object = None) -> str:
@@ -78,29 +82,84 @@ def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: i
         InputError: the checkpoint to resume from belongs to another run, a batch is larger than the data,
             or the loss stops being finite.
     """
-    started = time.perf_counter()
     optimizer = make_optimizer(network, recipe)
     identity = fingerprint(recipe, data, seed, version)
-    history = _continue_from(checkpoints, network, optimizer, identity) if resume else []
-    steps = recipe.steps_per_epoch(len(data.x))
+    course = Course(network, optimizer, data, recipe, seed, printer, checkpoints, identity, resume)
     loop = TrainingLoop(network, optimizer, data.x, data.y)
-    watch = Validation(network, data.x_val, data.y_val)
-    with device.seeded(seed):
-        for epoch in range(len(history) + 1, recipe.epochs + 1):
-            begun = time.perf_counter()
-            rate = learning_rate_at(recipe, epoch, [record.train_loss for record in history])
-            _set_learning_rate(optimizer, rate)
-            totals = _run_epoch(loop, Tensor(epoch_order(len(data.x), recipe.batch_size, seed, epoch)), steps, printer)
-            val_loss, val_accuracy = watch()
-            record = EpochRecord(epoch, totals.loss / steps, totals.correct / (steps * recipe.batch_size),
-                                 val_loss, val_accuracy, rate, time.perf_counter() - begun)
-            require_finite(record)
-            history.append(record)
-            printer.epoch(record)
-            if checkpoints is not None:
-                _keep(checkpoints, network, optimizer, history, identity)
-    network.set_train(False)
-    return TrainingResult(network, history, *_files(checkpoints), seconds=time.perf_counter() - started)
+    course.run(recipe.epochs, lambda epoch: ordinary_epoch(loop, data, recipe, seed, epoch, printer))
+    return course.result()
+
+
+def ordinary_epoch(loop: TrainingLoop, data: TrainingData, recipe: Recipe, seed: int, epoch: int,
+                   printer: EpochPrinter) -> tuple[float, float]:
+    """Take the steps of an epoch over the shuffled data; return mean loss and accuracy over them."""
+    steps = recipe.steps_per_epoch(len(data.x))
+    order = Tensor(epoch_order(len(data.x), recipe.batch_size, seed, epoch))
+    totals = LoopTotals()
+    for start, stop in calls(steps, printer):
+        loop.run(order, start, stop, totals)
+    return totals.loss / steps, totals.correct / (steps * recipe.batch_size)
+
+
+class Course:
+    """A training by epochs: learning rate before, validation, record and checkpoints after each of them.
+
+    Args:
+        network: trained in place.
+        optimizer: over the network's trainable parameters.
+        data, recipe, seed, printer, checkpoints: as for ``train_ordinary``.
+        identity: fingerprint of the training, for its checkpoints.
+        resume: continue from the last checkpoint where there is one.
+
+    Raises:
+        InputError: the checkpoint to resume from belongs to another run, or a batch is larger than the data.
+    """
+
+    def __init__(self, network: nn.Cell, optimizer: nn.Optimizer, data: TrainingData, recipe: Recipe, seed: int,
+                 printer: EpochPrinter, checkpoints: CheckpointFolder | None, identity: str, resume: bool) -> None:
+        self._started = time.perf_counter()
+        recipe.steps_per_epoch(len(data.x))
+        self._network, self._optimizer, self._recipe = network, optimizer, recipe
+        self._seed, self._printer, self._checkpoints, self._identity = seed, printer, checkpoints, identity
+        self.history = _continue_from(checkpoints, network, optimizer, identity) if resume else []
+        self._watch = Validation(network, data.x_val, data.y_val)
+
+    def run(self, last: int, take: Callable[[int], tuple[float, float]],
+            rate_at: Callable[[int], float] | None = None) -> None:
+        """Do the epochs that are missing up to and including ``last``.
+
+        Args:
+            last: number of the last epoch, 1-based.
+            take: does the steps of an epoch, returns training loss and accuracy.
+            rate_at: learning rate of an epoch; the recipe's schedule by default.
+
+        Raises:
+            InputError: the loss stops being finite.
+        """
+        with device.seeded(self._seed):
+            for epoch in range(len(self.history) + 1, last + 1):
+                begun = time.perf_counter()
+                rate = self._scheduled(epoch) if rate_at is None else rate_at(epoch)
+                _set_learning_rate(self._optimizer, rate)
+                train_loss, train_accuracy = take(epoch)
+                val_loss, val_accuracy = self._watch()
+                record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate,
+                                     time.perf_counter() - begun)
+                require_finite(record)
+                self.history.append(record)
+                self._printer.epoch(record)
+                if self._checkpoints is not None:
+                    _keep(self._checkpoints, self._network, self._optimizer, self.history, self._identity)
+
+    def result(self) -> TrainingResult:
+        """Return the trained network, in evaluation mode."""
+        self._network.set_train(False)
+        return TrainingResult(self._network, self.history, *_files(self._checkpoints),
+                              seconds=time.perf_counter() - self._started)
+
+    def _scheduled(self, epoch: int) -> float:
+        """Return the recipe's learning rate."""
+        return learning_rate_at(self._recipe, epoch, [record.train_loss for record in self.history])
 
 
 class Validation:
@@ -126,13 +185,11 @@ def is_best(history: list[EpochRecord]) -> bool:
     return not earlier or history[-1].val_accuracy > max(earlier)
 
 
-def _run_epoch(loop: TrainingLoop, order: Tensor, steps: int, printer: EpochPrinter) -> LoopTotals:
-    """Take all steps of an epoch, a few hundred per compiled call."""
-    totals = LoopTotals()
-    starts = range(0, steps, STEPS_PER_CALL)
-    for start in tqdm(starts, leave=False, disable=not printer.wants_steps(), unit="×250 steps"):
-        loop.run(order, start, min(start + STEPS_PER_CALL, steps), totals)
-    return totals
+def calls(steps: int, printer: EpochPrinter, steps_per_call: int = STEPS_PER_CALL) -> Iterator[tuple[int, int]]:
+    """Yield the first step of every compiled call of an epoch and the one behind its last, with a progress bar."""
+    starts = range(0, steps, steps_per_call)
+    for start in tqdm(starts, leave=False, disable=not printer.wants_steps(), unit=f"×{steps_per_call} steps"):
+        yield start, min(start + steps_per_call, steps)
 
 
 def _set_learning_rate(optimizer: nn.Optimizer, rate: float) -> None:
