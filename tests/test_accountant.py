@@ -18,7 +18,7 @@ DELTA = 1e-5
 
 
 def gaussian_epsilon(noise: float, steps: int, delta: float) -> float:
-    """ε of composed Gaussian mechanisms without sampling, in closed form (Balle and Wang, arXiv 1805.06530, theorem 8)."""
+    """ε of composed Gaussian mechanisms without sampling (Balle and Wang, arXiv 1805.06530, theorem 8)."""
     mu = math.sqrt(steps) / noise
 
     def surplus(eps: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,9 +31,9 @@ from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import Predictor
+from mindleak.training.methods import METHODS, SECTIONS, Method
 from mindleak.training.recipe import Recipe
-from mindleak.training.suppress import SuppressSettings, check_compatible, mask_layers, train_suppress
-from mindleak.training.trainer import TrainingData, TrainingResult, fingerprint, train_ordinary
+from mindleak.training.trainer import TrainingData, TrainingResult
 
 HEADLINE, MEMBERSHIP = "headline", "membership"
 SHADOW_VALIDATION = 1000
@@ -88,9 +88,12 @@ class SubjectPlan:
             merged["epochs"] = getattr(registry.CLASSIFIERS.get(self.config.model.name), "default_epochs", 10)
         return Recipe(**merged)
 
-    def suppress(self, overrides: dict[str, Any] | None = None) -> SuppressSettings:
-        """Return the suppress settings, with a membership section's overrides where given."""
-        return SuppressSettings(**{**self.config.suppress, **(overrides or {})})
+    def settings(self, recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Any:
+        """Return what the recipe's method is set by, with a membership section's overrides; None where by nothing."""
+        method = METHODS[recipe.method]
+        if method.settings is None:
+            return None
+        return method.settings(**{**self.config[method.section], **(overrides or {})})
 
 
 def model_options(model: EasyDict) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def model_options(model: EasyDict) -> dict[str, Any]:
     if model.name not in registry.CLASSIFIERS:
         return {}
     accepted = inspect.signature(registry.CLASSIFIERS[model.name].__init__).parameters
-    return {key: model[key] for key in ("hidden_size", "layers", "sequence") if key in accepted}
+    return {key: model[key] for key in ("width", "hidden_size", "layers", "sequence") if key in accepted}
 
 
 def subject_plans(session: Session, provided: Subject | None = None) -> list[SubjectPlan]:
@@ -151,14 +154,14 @@ def _read_members(path: str, available: int) -> np.ndarray:
 class TrainingTask:
     """One network to be trained as a stage: which subject, in which role, on which rows.
 
-    ``rows`` None means the whole training split. ``queries`` are rows whose logits the stage keeps: a shadow's
-    in and out. Shadows keep no checkpoint.
+    ``settings`` are those of the recipe's method (``training.methods``). ``rows`` None means the whole training split.
+    ``queries`` are rows whose logits the stage keeps: a shadow's in and out. Shadows keep no checkpoint.
     """
 
     plan: SubjectPlan
     role: str
     recipe: Recipe
-    suppress: SuppressSettings | None
+    settings: Any
     rows: np.ndarray | None = None
     queries: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -189,17 +192,29 @@ class TrainingTask:
 
     def owns(self, file: Path) -> bool:
         """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
-        extra = self._version() if self.suppress is None else self.suppress.as_dict()
-        return checkpoint.belongs_to(file, fingerprint(self.recipe, self._data(), self.seed, extra))
+        expected = self.method.fingerprint(self.recipe, self._data(), self.seed, self.settings, self._version())
+        return checkpoint.belongs_to(file, expected)
+
+    @property
+    def method(self) -> Method:
+        """How the network is trained."""
+        return METHODS[self.recipe.method]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the training has in all."""
+        return self.method.epochs(self.recipe, self.settings)
+
+    def method_settings(self) -> dict[str, Any]:
+        """Return the settings under the name of their section, and None under those of other methods."""
+        given = None if self.settings is None else self.settings.as_dict()
+        return {section: given if section == self.method.section else None for section in SECTIONS}
 
     def check(self) -> None:
         """Raise InputError for what can be known to fail before any work is done."""
         samples = len(self.plan.dataset.y_train) if self.rows is None else len(self.rows)
         self.recipe.steps_per_epoch(samples)
-        network = self.plan.untrained
-        if self.suppress is not None:
-            check_compatible(self.recipe, self.suppress, samples)
-            mask_layers(network, self.suppress.layers)
+        self.method.check(self.plan.untrained, self.plan.dataset.image_shape, self.recipe, self.settings, samples)
 
     def run(self, resume: bool = True) -> StageResult:
         """Train, or return what an earlier call has trained."""
@@ -216,7 +231,7 @@ class TrainingTask:
         """Everything of the configuration and the data that the stage depends on."""
         rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
         return {"model": self._architecture(), "training": self.recipe.as_dict(),
-                "suppress": self.suppress.as_dict() if self.suppress else None, "data": rows,
+                **self.method_settings(), "data": rows,
                 "queries": None if self.queries is None else [stable_hash(side) for side in self.queries]}
 
     def network(self, result: StageResult) -> nn.Cell:
@@ -249,7 +264,7 @@ class TrainingTask:
         trained = self._train(data, checkpoints, resume)
         result = {"history": [asdict(record) for record in trained.history],
                   "parameters": count_parameters(trained.network), "n_train": len(data.x),
-                  "suppress": trained.suppress}
+                  "suppress": trained.suppress, "pruning": trained.pruning, "privacy": trained.privacy}
         predict = Predictor(trained.network)
         if self.queries is not None:
             logits = [predict(self.plan.dataset.x_train[side]) for side in self.queries]
@@ -284,25 +299,23 @@ class TrainingTask:
         return stable_hash([source_digest(["training"]), self._architecture()])
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
-        """Train by the recipe's method, continuing an interrupted ordinary training."""
+        """Train by the recipe's method, continuing an interrupted training where the method can."""
         network = self.plan.make_network(self.seed)
-        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.recipe.epochs, self.plan.session.device.is_main)
+        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.epochs, self.plan.session.device.is_main)
         last = checkpoints.latest()
         if last is not None and not self.owns(last):
             printer.note(f"'{last}' comes from another training or another version of mindleak and is replaced")
             checkpoints.clear()
-        if self.suppress is not None:
-            if checkpoints.latest() is not None:
-                printer.note("an interrupted suppress training starts again from its beginning: MindArmour's masks "
-                             "are in no checkpoint")
+        if not self.method.resumes and checkpoints.latest() is not None:
+            printer.note("an interrupted suppress training starts again from its beginning: MindArmour's masks "
+                         "are in no checkpoint")
+        if not (resume and self.method.resumes):
             checkpoints.clear()
-            return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints)
-        if not resume:
-            checkpoints.clear()
-        return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, self._version())
+        return self.method.train(network, data, self.recipe, self.settings, self.seed, printer, checkpoints, True,
+                                 self._version())
 
 
 def headline_task(plan: SubjectPlan) -> TrainingTask:
     """Return the training of the subject on the whole training split."""
     recipe = plan.recipe()
-    return TrainingTask(plan, HEADLINE, recipe, plan.suppress() if recipe.method == "suppress" else None)
+    return TrainingTask(plan, HEADLINE, recipe, plan.settings(recipe))

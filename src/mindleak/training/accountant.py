@@ -54,7 +54,9 @@ def epsilon(accountant: str, sampling_rate: float, noise_multiplier: float, step
 
 @functools.lru_cache(maxsize=64)
 def noise_for(accountant: str, sampling_rate: float, steps: int, target_epsilon: float, delta: float) -> float:
-    """Return the smallest noise multiplier, to .001 and the search's grid, whose ε after ``steps`` is at most ``target_epsilon``.
+    """Return the smallest noise multiplier whose ε after ``steps`` is at most ``target_epsilon``.
+
+    To .001 and the search's grid, on the safe side.
 
     Raises:
         InputError: none between .2 and 1,000 does that.

@@ -32,7 +32,7 @@ _FINGERPRINT = "mindleak.fingerprint"
 _PARTIAL = ".partial"
 
 
-def save(path: Path, network: nn.Cell, optimizer: nn.Optimizer | None = None,
+def save(path: Path, network: nn.Cell, optimizer: nn.Cell | None = None,
          history: Sequence[EpochRecord] = (), fingerprint: str = "") -> None:
     """Write a checkpoint atomically.
 
@@ -83,7 +83,7 @@ def _write_atomically(path: Path, entries: list[dict[str, object]]) -> None:
         raise InputError(f"checkpoint '{path}' cannot be written: {first_line(error)}") from error
 
 
-def _optimizer_state(network: nn.Cell, optimizer: nn.Optimizer) -> list[tuple[str, Parameter]]:
+def _optimizer_state(network: nn.Cell, optimizer: nn.Cell) -> list[tuple[str, Parameter]]:
     """Return the optimiser's own parameters by a name that is unique and stable."""
     weights = {id(parameter) for parameter in network.get_parameters()}
     return [(parameter.name, parameter) for parameter in optimizer.get_parameters() if id(parameter) not in weights]
@@ -145,7 +145,7 @@ def _refuse_surplus(arrays: Mapping[str, np.ndarray], parameters: Mapping[str, P
             raise InputError(f"checkpoint '{path}' is of another architecture: the network has no '{name}'")
 
 
-def resume(path: str | Path, network: nn.Cell, optimizer: nn.Optimizer, fingerprint: str) -> list[EpochRecord]:
+def resume(path: str | Path, network: nn.Cell, optimizer: nn.Cell, fingerprint: str) -> list[EpochRecord]:
     """Bring network and optimiser to where the checkpoint's training was; return the epochs done.
 
     Raises:
@@ -205,7 +205,7 @@ class CheckpointFolder:
         kept = self._kept(best)
         return kept[-1] if kept else None
 
-    def keep(self, epoch: int, best: bool, network: nn.Cell, optimizer: nn.Optimizer | None,
+    def keep(self, epoch: int, best: bool, network: nn.Cell, optimizer: nn.Cell | None,
              history: Sequence[EpochRecord], fingerprint: str) -> Path:
         """Write the checkpoint after ``epoch``, then remove its predecessors of the same kind."""
         path = self.path(epoch, best)

@@ -26,7 +26,7 @@ from mindleak.training.loop import LoopTotals, interruptible, make_optimizer, on
 from mindleak.training.noise import GaussianNoise
 from mindleak.training.per_sample import PerSampleGradients, require_exact, require_separable
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import Course, TrainingData, TrainingResult, calls, fingerprint
+from mindleak.training.trainer import Training, TrainingData, TrainingResult, calls, fingerprint
 
 # A private step costs more than an ordinary one; so many keep Ctrl-C and the progress bar lively.
 STEPS_PER_CALL = 100
@@ -125,6 +125,11 @@ class Promise:
         """Return ε after so many epochs."""
         return accountant.epsilon(self.settings.accountant, self.sampling_rate, self.noise_multiplier,
                                   epochs * self.steps_per_epoch, self.settings.delta)
+
+    def line(self) -> str:
+        """Return what is printed before the first epoch."""
+        return (f"DP-SGD: noise multiplier {self.noise_multiplier:.4g}, clipping norm {self.settings.clip_norm:g}, "
+                f"sampling rate {self.sampling_rate:.4g}, {self.steps_per_epoch} steps an epoch")
 
     def record(self, epochs: int, largest_batch: int) -> dict[str, Any]:
         """Return what a report says: ε, δ and all they rest on."""
@@ -236,12 +241,12 @@ def _compile_steps(gradients: PerSampleGradients, noise: GaussianNoise, optimize
             sums, _ = clipped_sum(values, valid)
             if deviation > 0:
                 normal = noise(states[step]) * deviation
-                noisy = ()
+                noisy: tuple[Tensor, ...] = ()
                 for index in range(len(sums)):
                     begin = 0 if index == 0 else ends[index - 1]
                     noisy += (sums[index] + normal[begin:ends[index]].reshape(shapes[index]),)
                 sums = noisy
-            averages = ()
+            averages: tuple[Tensor, ...] = ()
             for index in range(len(sums)):
                 averages += (sums[index] / expected,)
             optimizer(averages)
@@ -278,38 +283,49 @@ def train_dp(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: DPS
     check_private(network, data.x.shape[1:], recipe, settings, len(data.x))
     if type(network) not in CLASSIFIERS.values():
         require_exact(network, data.x[:_TRIED], data.y[:_TRIED])
-    promise = Promise.of(recipe, settings, len(data.x))
-    optimizer = make_optimizer(network, recipe)
-    identity = fingerprint(recipe, data, seed, [settings.as_dict(), version])
-    course = Course(network, optimizer, data, recipe, seed, printer, checkpoints, identity, resume)
-    batches = PoissonBatches(len(data.x), promise.sampling_rate, promise.steps_per_epoch, recipe.epochs, seed)
-    loop = PrivateLoop(network, optimizer, data.x, data.y, batches.width, recipe.batch_size, settings.clip_norm,
-                       promise.noise_multiplier)
-    if not course.history:
-        printer.note(f"DP-SGD: noise multiplier {promise.noise_multiplier:.4g}, clipping norm {settings.clip_norm:g}, "
-                     f"sampling rate {promise.sampling_rate:.4g}, {promise.steps_per_epoch} steps an epoch")
-
-    def take(epoch: int) -> tuple[float, float]:
-        return _private_epoch(loop, batches, promise, seed, epoch, printer)
-
-    for epoch in range(len(course.history) + 1, recipe.epochs + 1):
-        course.run(epoch, take)
-        printer.note(f"after epoch {epoch}: epsilon {promise.epsilon(epoch):.3f} at delta {settings.delta:g} "
-                     f"({settings.accountant}, Poisson sampling, one sample added or removed)")
-    result = course.result()
-    result.privacy = promise.record(recipe.epochs, batches.width)
+    training = _PrivateTraining(network, data, recipe, settings, seed, version)
+    if checkpoints is None or not resume or checkpoints.latest() is None:
+        printer.note(training.promise.line())
+    result = training.run(printer, checkpoints, resume)
+    result.privacy = training.promise.record(recipe.epochs, training.batches.width)
     return result
 
 
-def _private_epoch(loop: PrivateLoop, batches: PoissonBatches, promise: Promise, seed: int, epoch: int,
-                   printer: EpochPrinter) -> tuple[float, float]:
-    """Take the steps of an epoch; return mean loss and accuracy over all samples drawn."""
-    steps = promise.steps_per_epoch
-    order, sizes = batches.epoch(epoch)
-    states = Tensor(loop.noise.states(seed, (epoch - 1) * steps, steps))
-    device_order, device_sizes = Tensor(order), Tensor(sizes)
-    totals = LoopTotals()
-    for start, stop in calls(steps, printer, STEPS_PER_CALL):
-        loop.run(device_order, device_sizes, states, start, stop, totals)
-    drawn = max(1, int(sizes.sum()))
-    return totals.loss / drawn, totals.correct / drawn
+def dp_fingerprint(recipe: Recipe, data: TrainingData, seed: int, settings: DPSettings, version: str = "") -> str:
+    """Return what must be equal for a checkpoint to be continued: see ``trainer.fingerprint``."""
+    return fingerprint(recipe, data, seed, {"dp": settings.as_dict(), "version": version})
+
+
+class _PrivateTraining(Training):
+    """A training whose epochs are made of Poisson batches and noisy sums."""
+
+    kind = "dp_sgd training"
+
+    def __init__(self, network: nn.Cell, data: TrainingData, recipe: Recipe, settings: DPSettings, seed: int,
+                 version: str) -> None:
+        self.promise = Promise.of(recipe, settings, len(data.x))
+        self.batches = PoissonBatches(len(data.x), self.promise.sampling_rate, self.promise.steps_per_epoch,
+                                      recipe.epochs, seed)
+        super().__init__(network, make_optimizer(network, recipe), data, recipe, seed,
+                         dp_fingerprint(recipe, data, seed, settings, version))
+
+    def make_loop(self, data: TrainingData) -> PrivateLoop:
+        """Return the compiled private loop."""
+        return PrivateLoop(self._network, self._optimizer, data.x, data.y, self.batches.width, self.recipe.batch_size,
+                           self.promise.settings.clip_norm, self.promise.noise_multiplier)
+
+    def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
+        """Take an epoch's steps; return mean loss and accuracy over all samples drawn."""
+        order, sizes = (Tensor(values) for values in self.batches.epoch(epoch))
+        states = Tensor(self.loop.noise.states(self.seed, (epoch - 1) * self.steps, self.steps))
+        totals = LoopTotals()
+        for start, stop in calls(self.steps, printer, STEPS_PER_CALL):
+            self.loop.run(order, sizes, states, start, stop, totals)
+        drawn = max(1, int(sizes.asnumpy().sum()))
+        return totals.loss / drawn, totals.correct / drawn
+
+    def announce(self, epoch: int, printer: EpochPrinter) -> None:
+        """Say what has been promised so far."""
+        settings = self.promise.settings
+        printer.note(f"after epoch {epoch}: epsilon {self.promise.epsilon(epoch):.3f} at delta {settings.delta:g} "
+                     f"({settings.accountant}, Poisson sampling, one sample added or removed)")

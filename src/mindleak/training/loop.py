@@ -64,7 +64,7 @@ class TrainingLoop:
         labels: int32 (N,).
     """
 
-    def __init__(self, network: nn.Cell, optimizer: nn.Optimizer, images: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(self, network: nn.Cell, optimizer: nn.Cell, images: np.ndarray, labels: np.ndarray) -> None:
         self._network = network
         self._images = on_device(images, "mindleak.images")
         self._labels = on_device(labels, "mindleak.labels")
@@ -91,7 +91,7 @@ def on_device(values: np.ndarray, name: str) -> Parameter:
     return Parameter(Tensor.from_numpy(np.ascontiguousarray(values)), name=name, requires_grad=False)
 
 
-def _compile_steps(network: nn.Cell, optimizer: nn.Optimizer) -> Any:
+def _compile_steps(network: nn.Cell, optimizer: nn.Cell) -> Any:
     """Return the compiled function (images, labels, order, start, stop) → (sum of losses, number correct)."""
     cross_entropy = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
 

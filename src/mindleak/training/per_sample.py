@@ -115,7 +115,7 @@ class _ClippedSum(nn.Cell):
         ``valid`` (N,) is 1 for a sample of the batch and 0 for padding.
         """
         squared = ops.zeros_like(valid)
-        kept = ()
+        kept: tuple[tuple[Tensor, ...], ...] = ()
         start = 0
         for index in range(len(self.layers)):
             own, needed = self.layers[index].measure(values[start:start + self.counts[index]])
@@ -125,10 +125,10 @@ class _ClippedSum(nn.Cell):
         norms = ops.sqrt(squared)
         # A gradient of zero is within any bound; the floor only keeps its quotient finite.
         factors = valid * ops.minimum(self.clip_norm / ops.maximum(norms, 1e-30), 1.0)
-        sums = ()
+        sums: tuple[Tensor, ...] = ()
         for index in range(len(self.layers)):
             sums += self.layers[index].collect(kept[index], factors)
-        ordered = ()
+        ordered: tuple[Tensor, ...] = ()
         for place in self.order:
             ordered += (sums[place],)
         return ordered, norms
@@ -299,7 +299,7 @@ def _plan_lstm(name: str, layer: nn.LSTM, taken: tuple[int, ...], given: tuple[i
         raise _refusal(f"'{name}' has batch_first={layer.batch_first}, bidirectional={layer.bidirectional}, "
                        f"dropout={layer.dropout}")
     steps, hidden = given
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
     for number in range(layer.num_layers):
         width = taken[-1] if number == 0 else hidden
         shapes += [(steps, batch, width), (steps, batch, 4 * hidden), (steps, batch, hidden)]

@@ -60,7 +60,8 @@ class TappedLSTM(nn.LSTM):
     def construct(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return what ``nn.LSTM`` returns."""
         sequence = x.swapaxes(0, 1)
-        hidden_states, cell_states = (), ()
+        hidden_states: tuple[Tensor, ...] = ()
+        cell_states: tuple[Tensor, ...] = ()
         for layer in range(self.num_layers):
             sequence, hidden, cell = self.run_layer(sequence, layer)
             hidden_states += (hidden,)
@@ -76,7 +77,7 @@ class TappedLSTM(nn.LSTM):
         recurrent = self.w_hh_list[layer].swapaxes(0, 1)
         hidden = ops.zeros((x.shape[1], self.hidden_size), x.dtype)
         cell = hidden
-        outputs = ()
+        outputs: tuple[Tensor, ...] = ()
         for gate in ops.unbind(gates):
             entry, forget, update, output = ops.split(gate + ops.matmul(hidden, recurrent), self.hidden_size, 1)
             cell = ops.sigmoid(forget) * cell + ops.sigmoid(entry) * ops.tanh(update)
@@ -160,7 +161,7 @@ class RecurrentGradients(nn.Cell):
         ‖Σ_t δ_t ⊗ a_t‖² = Σ_{t,s} (δ_t·δ_s)(a_t·a_s); both biases have the gradient Σ_t δ_t.
         """
         norms = ops.zeros((values[0].shape[1],), ms.float32)
-        kept = ()
+        kept: tuple[Tensor, ...] = ()
         for layer in range(self.layers):
             inputs, errors, hidden = values[3 * layer], values[3 * layer + 1], values[3 * layer + 2]
             before = ops.concat((ops.zeros_like(hidden[:1]), hidden[:-1]))
@@ -177,7 +178,9 @@ class RecurrentGradients(nn.Cell):
 
     def collect(self, kept: Sequence[Tensor], factors: Tensor) -> tuple[Tensor, ...]:
         """Return Σ factor · gradient over the samples, per parameter: all w_ih, all w_hh, all b_ih, all b_hh."""
-        inputs, recurrent, biases = (), (), ()
+        inputs: tuple[Tensor, ...] = ()
+        recurrent: tuple[Tensor, ...] = ()
+        biases: tuple[Tensor, ...] = ()
         for layer in range(self.layers):
             errors = kept[3 * layer + 1] * factors.expand_dims(1)
             errors = errors.reshape((-1, errors.shape[2])).swapaxes(0, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,84 +82,107 @@ def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: i
         InputError: the checkpoint to resume from belongs to another run, a batch is larger than the data,
             or the loss stops being finite.
     """
-    optimizer = make_optimizer(network, recipe)
-    identity = fingerprint(recipe, data, seed, version)
-    course = Course(network, optimizer, data, recipe, seed, printer, checkpoints, identity, resume)
-    loop = TrainingLoop(network, optimizer, data.x, data.y)
-    course.run(recipe.epochs, lambda epoch: ordinary_epoch(loop, data, recipe, seed, epoch, printer))
-    return course.result()
+    training = Training(network, make_optimizer(network, recipe), data, recipe, seed,
+                        fingerprint(recipe, data, seed, version))
+    return training.run(printer, checkpoints, resume)
 
 
-def ordinary_epoch(loop: TrainingLoop, data: TrainingData, recipe: Recipe, seed: int, epoch: int,
-                   printer: EpochPrinter) -> tuple[float, float]:
-    """Take the steps of an epoch over the shuffled data; return mean loss and accuracy over them."""
-    steps = recipe.steps_per_epoch(len(data.x))
-    order = Tensor(epoch_order(len(data.x), recipe.batch_size, seed, epoch))
-    totals = LoopTotals()
-    for start, stop in calls(steps, printer):
-        loop.run(order, start, stop, totals)
-    return totals.loss / steps, totals.correct / (steps * recipe.batch_size)
-
-
-class Course:
-    """A training by epochs: learning rate before, validation, record and checkpoints after each of them.
+class Training:
+    """A training by the compiled loop, epoch by epoch; other methods change how an epoch's steps are taken.
 
     Args:
-        network: trained in place.
-        optimizer: over the network's trainable parameters.
-        data, recipe, seed, printer, checkpoints: as for ``train_ordinary``.
-        identity: fingerprint of the training, for its checkpoints.
-        resume: continue from the last checkpoint where there is one.
-
-    Raises:
-        InputError: the checkpoint to resume from belongs to another run, or a batch is larger than the data.
+        network: freshly initialised.
+        optimizer: over the network's parameters; its own ones are kept in checkpoints with them.
+        data: training and validation arrays.
+        recipe: ``method`` is not looked at here.
+        seed: of the shuffling.
+        identity: the fingerprint of its checkpoints.
     """
 
-    def __init__(self, network: nn.Cell, optimizer: nn.Optimizer, data: TrainingData, recipe: Recipe, seed: int,
-                 printer: EpochPrinter, checkpoints: CheckpointFolder | None, identity: str, resume: bool) -> None:
-        self._started = time.perf_counter()
-        recipe.steps_per_epoch(len(data.x))
-        self._network, self._optimizer, self._recipe = network, optimizer, recipe
-        self._seed, self._printer, self._checkpoints, self._identity = seed, printer, checkpoints, identity
-        self.history = _continue_from(checkpoints, network, optimizer, identity) if resume else []
+    kind = "training"
+
+    def __init__(self, network: nn.Cell, optimizer: nn.Cell, data: TrainingData, recipe: Recipe, seed: int,
+                 identity: str) -> None:
+        self.recipe = recipe
+        self.seed = seed
+        self.steps = recipe.steps_per_epoch(len(data.x))
+        self._network = network
+        self._optimizer = optimizer
+        self.loop = self.make_loop(data)
+        self._samples = len(data.x)
         self._watch = Validation(network, data.x_val, data.y_val)
+        self._identity = identity
+        self._history: list[EpochRecord] = []
 
-    def run(self, last: int, take: Callable[[int], tuple[float, float]],
-            rate_at: Callable[[int], float] | None = None) -> None:
-        """Do the epochs that are missing up to and including ``last``.
+    def run(self, printer: EpochPrinter, checkpoints: CheckpointFolder | None, resume: bool) -> TrainingResult:
+        """Train from the first epoch, or with ``resume`` from the last checkpoint where there is one."""
+        started = time.perf_counter()
+        if resume:
+            self._history = _continue_from(checkpoints, self._network, self._optimizer, self._identity)
+        with device.seeded(self.seed):
+            for epoch in range(len(self._history) + 1, self.epochs + 1):
+                self._history.append(self._epoch(epoch, printer))
+                printer.epoch(self._history[-1])
+                self.announce(epoch, printer)
+                if checkpoints is not None:
+                    self._keep(checkpoints)
+        self._network.set_train(False)
+        return TrainingResult(self._network, self._history, *_files(checkpoints), time.perf_counter() - started)
 
-        Args:
-            last: number of the last epoch, 1-based.
-            take: does the steps of an epoch, returns training loss and accuracy.
-            rate_at: learning rate of an epoch; the recipe's schedule by default.
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are in all."""
+        return self.recipe.epochs
+
+    def make_loop(self, data: TrainingData) -> Any:
+        """Return the compiled loop over the data."""
+        return TrainingLoop(self._network, self._optimizer, data.x, data.y)
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch."""
+        return learning_rate_at(self.recipe, epoch, [record.train_loss for record in self._history])
+
+    def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
+        """Take an epoch's steps over the shuffled data; return mean loss and accuracy over them."""
+        order = Tensor(epoch_order(self._samples, self.recipe.batch_size, self.seed, epoch))
+        totals = self.take_steps(epoch, order, printer)
+        return totals.loss / self.steps, totals.correct / (self.steps * self.recipe.batch_size)
+
+    def announce(self, epoch: int, printer: EpochPrinter) -> None:
+        """Say what there is to say after an epoch beside its record: nothing here."""
+
+    def take_steps(self, epoch: int, order: Tensor, printer: EpochPrinter) -> LoopTotals:
+        """Take all steps of an epoch, a few hundred per compiled call."""
+        totals = LoopTotals()
+        for start, stop in calls(self.steps, printer):
+            self.loop.run(order, start, stop, totals)
+        return totals
+
+    def is_best(self, epoch: int) -> bool:
+        """Return whether ``epoch``, the last so far, is the best."""
+        return is_best(self._history)
+
+    def _epoch(self, epoch: int, printer: EpochPrinter) -> EpochRecord:
+        """Train for one epoch and measure it.
 
         Raises:
-            InputError: the loss stops being finite.
+            InputError: the loss is not finite any more.
         """
-        with device.seeded(self._seed):
-            for epoch in range(len(self.history) + 1, last + 1):
-                begun = time.perf_counter()
-                rate = self._scheduled(epoch) if rate_at is None else rate_at(epoch)
-                _set_learning_rate(self._optimizer, rate)
-                train_loss, train_accuracy = take(epoch)
-                val_loss, val_accuracy = self._watch()
-                record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate,
-                                     time.perf_counter() - begun)
-                require_finite(record)
-                self.history.append(record)
-                self._printer.epoch(record)
-                if self._checkpoints is not None:
-                    _keep(self._checkpoints, self._network, self._optimizer, self.history, self._identity)
+        begun = time.perf_counter()
+        rate = self.learning_rate(epoch)
+        _set_learning_rate(self._optimizer, rate)
+        train_loss, train_accuracy = self.train_epoch(epoch, printer)
+        val_loss, val_accuracy = self._watch()
+        record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate,
+                             time.perf_counter() - begun)
+        require_finite(record, self.kind)
+        return record
 
-    def result(self) -> TrainingResult:
-        """Return the trained network, in evaluation mode."""
-        self._network.set_train(False)
-        return TrainingResult(self._network, self.history, *_files(self._checkpoints),
-                              seconds=time.perf_counter() - self._started)
-
-    def _scheduled(self, epoch: int) -> float:
-        """Return the recipe's learning rate."""
-        return learning_rate_at(self._recipe, epoch, [record.train_loss for record in self.history])
+    def _keep(self, checkpoints: CheckpointFolder) -> None:
+        """Write the last checkpoint, and the best if this epoch is it."""
+        epoch = self._history[-1].epoch
+        for best in (True, False) if self.is_best(epoch) else (False,):
+            checkpoints.keep(epoch, best, self._network, self._optimizer, self._history, self._identity)
 
 
 class Validation:
@@ -192,7 +215,7 @@ def calls(steps: int, printer: EpochPrinter, steps_per_call: int = STEPS_PER_CAL
         yield start, min(start + steps_per_call, steps)
 
 
-def _set_learning_rate(optimizer: nn.Optimizer, rate: float) -> None:
+def _set_learning_rate(optimizer: nn.Cell, rate: float) -> None:
     """Change the optimiser's learning rate in place, so that nothing is compiled again."""
     ops.assign(optimizer.learning_rate, Tensor(rate, ms.float32))
 
@@ -209,20 +232,11 @@ def require_finite(record: EpochRecord, kind: str = "training") -> None:
                              f"lower training.learning_rate (now {record.learning_rate:g})")
 
 
-def _continue_from(checkpoints: CheckpointFolder | None, network: nn.Cell, optimizer: nn.Optimizer,
+def _continue_from(checkpoints: CheckpointFolder | None, network: nn.Cell, optimizer: nn.Cell,
                    identity: str) -> list[EpochRecord]:
     """Load the last checkpoint, if there is one, and return the epochs it has behind it."""
     last = checkpoints.latest() if checkpoints is not None else None
     return checkpoint.resume(last, network, optimizer, identity) if last is not None else []
-
-
-def _keep(checkpoints: CheckpointFolder, network: nn.Cell, optimizer: nn.Optimizer,
-          history: list[EpochRecord], identity: str) -> None:
-    """Write the last checkpoint, and the best if this epoch is it."""
-    epoch = history[-1].epoch
-    if is_best(history):
-        checkpoints.keep(epoch, True, network, optimizer, history, identity)
-    checkpoints.keep(epoch, False, network, optimizer, history, identity)
 
 
 def _files(checkpoints: CheckpointFolder | None) -> tuple[Path | None, Path | None]:
