@@ -105,7 +105,7 @@ def test_in_and_out_are_equal_class_by_class_and_shadows_are_as_large_as_the_sub
         assert task.queries is not None
         assert len(task.queries[0]) == len(task.queries[1]) == len(plan.subject.rows)
         assert class_counts(plan, task.queries[0]) == class_counts(plan, task.queries[1])
-        assert task.recipe == plan.subject.recipe and task.suppress == plan.subject.suppress
+        assert task.recipe == plan.subject.recipe and task.settings == plan.subject.settings
 
 
 def test_every_network_has_a_seed_of_its_own(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_twins_with_and_without_suppression_share_rows_and_seeds(tmp_path: Path)
         np.testing.assert_array_equal(one.rows, other.rows)
         assert one.seed == other.seed
     # 200 of 1,297 samples take 200/1,297 of the steps, and so of the mask updates.
-    assert sparse.shadows[0].suppress is not None
-    assert sparse.shadows[0].suppress.mask_times == round(600 * 200 / 1297)
+    assert sparse.shadows[0].settings is not None
+    assert sparse.shadows[0].settings.mask_times == round(600 * 200 / 1297)
 
 
 @pytest.mark.parametrize("settings, complaint", [

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "data": {"name": "digits", "dir": None, "image_size": None, "resize": "bilinear"},
     "model": {
         "name": "lenet5",
+        "width": 1.0,
         "hidden_size": 128,
         "layers": 1,
         "sequence": "rows",
@@ -52,6 +53,21 @@ DEFAULTS: dict[str, Any] = {
         "layers": "auto",
         "engine": "graph",
     },
+    "dp": {
+        "clip_norm": 1.0,
+        # One of these two; the other follows.
+        "noise_multiplier": None,
+        "target_epsilon": None,
+        "delta": 1e-5,
+        "accountant": "pld",
+    },
+    "prune": {
+        "sparsity": 0.95,
+        "layers": "auto",
+        "finetune_epochs": 0,
+        # None: a tenth of training.learning_rate.
+        "finetune_learning_rate": None,
+    },
     "judge": {
         "model": "lenet5",
         "epochs": 5,
@@ -76,6 +92,8 @@ DEFAULTS: dict[str, Any] = {
         "shadows": 4,
         "training": {},
         "suppress": {},
+        "dp": {},
+        "prune": {},
         "attack": {
             "dim_hidden": 20,
             "epochs": 50,
@@ -101,13 +119,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "membership.population": (int,),
     "membership.shadow_pool": (int,),
     "suppress.layers": (str, list),
+    "dp.noise_multiplier": (float,),
+    "dp.target_epsilon": (float,),
+    "prune.layers": (str, list),
+    "prune.finetune_learning_rate": (float,),
 }
 
 # Sections whose keys are those of another section, all optional.
-_PARTIAL = {"membership.training": "training", "membership.suppress": "suppress"}
+_PARTIAL = {f"membership.{section}": section for section in ("training", "suppress", "dp", "prune")}
 
 # What a subject of ``subjects`` may set for itself, over the sections of the same name.
-SUBJECT_SECTIONS = ("data", "model", "training", "suppress", "inversion", "membership")
+SUBJECT_SECTIONS = ("data", "model", "training", "suppress", "dp", "prune", "inversion", "membership")
 
 # What says which one network is meant, and so cannot be said to several subjects at once.
 _ONE_NETWORK = ("name", "checkpoint", "members")

@@ -28,6 +28,7 @@ from mindleak.models.registry import file_source
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor
+from mindleak.training.methods import METHODS
 from mindleak.training.recipe import Recipe
 
 ROLES = ("target_in", "target_out", "population", "shadow_pool")
@@ -163,17 +164,16 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     labels = plan.dataset.y_train
     require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
     recipe = plan.recipe(settings.training)
-    suppress = None
-    if recipe.method == "suppress":
-        suppress = plan.suppress(settings.suppress)
-        if "mask_times" not in settings.suppress:
-            suppress = suppress.scaled(size_in, len(labels))
-    shadows = [TrainingTask(plan, f"shadow{number}", recipe, suppress, rows_in, (rows_in, rows_out),
+    method = METHODS[recipe.method]
+    given = {} if method.section is None else settings[method.section]
+    method_settings = method.resized(plan.settings(recipe, given), given, size_in, len(labels))
+    shadows = [TrainingTask(plan, f"shadow{number}", recipe, method_settings, rows_in, (rows_in, rows_out),
                             MEMBERSHIP)
                for number, (rows_in, rows_out) in enumerate(pairs)]
     subject = None
     if plan.provided is None:
-        subject = TrainingTask(plan, MEMBERSHIP, recipe, suppress, split.indices["target_in"], section=MEMBERSHIP)
+        subject = TrainingTask(plan, MEMBERSHIP, recipe, method_settings, split.indices["target_in"],
+                               section=MEMBERSHIP)
     return MembershipPlan(plan, split, subject, shadows, attack)
 
 

@@ -64,9 +64,10 @@ def subject(identifier: str, plan: SubjectPlan, role: str, task: TrainingTask, r
     metrics = result.metrics
     return {"id": identifier, "name": plan.name, "model": plan.model_label, "training": task.recipe.method,
             "role": role, "n_train": metrics["n_train"], "test_accuracy": metrics["test_accuracy"],
-            "train_accuracy": metrics["train_accuracy"], "sparsity": metrics["suppress"],
+            "train_accuracy": metrics["train_accuracy"], "sparsity": metrics["suppress"] or metrics["pruning"],
+            "privacy": metrics["privacy"],
             "history": metrics["history"], "parameters": metrics["parameters"], "seconds": result.seconds,
-            "recipe": task.recipe.as_dict(), "suppress": task.suppress.as_dict() if task.suppress else None,
+            "recipe": task.recipe.as_dict(), **task.method_settings(),
             "data_digest": plan.dataset.digest, "image_shape": list(plan.dataset.image_shape),
             "checkpoint": str(result.external["checkpoint"])}
 
@@ -78,8 +79,9 @@ def provided_subject(plan: SubjectPlan, test_accuracy: dict[str, Any], train_acc
     members = plan.provided.members
     return {"id": plan.name, "name": plan.name, "model": plan.model_label, "training": "elsewhere", "role": "provided",
             "n_train": None if members is None else len(members), "test_accuracy": test_accuracy,
-            "train_accuracy": train_accuracy, "sparsity": None, "history": [], "parameters": parameters,
-            "seconds": 0.0, "data_digest": plan.dataset.digest, "image_shape": list(plan.dataset.image_shape),
+            "train_accuracy": train_accuracy, "sparsity": None, "privacy": None, "history": [],
+            "parameters": parameters, "seconds": 0.0, "data_digest": plan.dataset.digest,
+            "image_shape": list(plan.dataset.image_shape),
             "checkpoint": plan.config.model.checkpoint}
 
 
@@ -92,7 +94,7 @@ def inversion(identifier: str, result: StageResult, run_dir: Path, judge_accurac
 
 def membership(identifier: str, result: StageResult, run_dir: Path, shadow: TrainingTask) -> dict[str, Any]:
     """Return the record of a membership attack, with the recipe that its shadows were trained by."""
-    recipe = {"training": shadow.recipe.as_dict(), "suppress": shadow.suppress.as_dict() if shadow.suppress else None}
+    recipe = {"training": shadow.recipe.as_dict(), **shadow.method_settings()}
     arrays = result.path.relative_to(run_dir) / "arrays.npz"
     return {"subject": identifier, **result.metrics, "shadow_recipe": recipe, "arrays": arrays.as_posix(),
             "seconds": result.seconds}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -33,9 +33,9 @@ from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import Predictor
+from mindleak.training.methods import METHODS, SECTIONS, Method
 from mindleak.training.recipe import Recipe
-from mindleak.training.suppress import SuppressSettings, check_suppress, suppress_fingerprint, train_suppress
-from mindleak.training.trainer import TrainingData, TrainingResult, fingerprint, train_ordinary
+from mindleak.training.trainer import TrainingData, TrainingResult
 
 HEADLINE = "headline"
 SHADOW_VALIDATION = 1000
@@ -94,10 +94,13 @@ class SubjectPlan:
         with self.key_names(MEMBERSHIP if overrides else "").in_messages():
             return Recipe(**merged)
 
-    def suppress(self, overrides: dict[str, Any] | None = None) -> SuppressSettings:
-        """Return the suppress settings, with a membership section's overrides where given."""
+    def settings(self, recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Any:
+        """Return what the recipe's method is set by, with a membership section's overrides; None where by nothing."""
+        method = METHODS[recipe.method]
+        if method.settings is None:
+            return None
         with self.key_names(MEMBERSHIP if overrides else "").in_messages():
-            return SuppressSettings(**{**self.config.suppress, **(overrides or {})})
+            return method.settings(**{**self.config[method.section], **(overrides or {})})
 
 
 def model_options(model: EasyDict) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def model_options(model: EasyDict) -> dict[str, Any]:
     if model.name not in registry.CLASSIFIERS:
         return {}
     accepted = inspect.signature(registry.CLASSIFIERS[model.name].__init__).parameters
-    return {key: model[key] for key in ("hidden_size", "layers", "sequence") if key in accepted}
+    return {key: model[key] for key in ("width", "hidden_size", "layers", "sequence") if key in accepted}
 
 
 def subject_plans(session: Session, provided: Subject | None = None) -> list[SubjectPlan]:
@@ -158,14 +161,15 @@ def _read_members(path: str, available: int) -> np.ndarray:
 class TrainingTask:
     """One network to be trained as a stage: which subject, in which role, on which rows.
 
-    ``rows`` None means the whole training split. ``queries`` are rows whose logits the stage keeps: a shadow's
-    in and out. Shadows keep no checkpoint. ``section`` is the configuration's that has the recipe (``KeyNames``).
+    ``settings`` are those of the recipe's method (``training.methods``). ``rows`` None means the whole training split.
+    ``queries`` are rows whose logits the stage keeps: a shadow's in and out. Shadows keep no checkpoint. ``section``
+    is the configuration's that has the recipe (``KeyNames``).
     """
 
     plan: SubjectPlan
     role: str
     recipe: Recipe
-    suppress: SuppressSettings | None
+    settings: Any
     rows: np.ndarray | None = None
     queries: tuple[np.ndarray, np.ndarray] | None = None
     section: str = ""
@@ -197,7 +201,8 @@ class TrainingTask:
 
     def owns(self, file: Path) -> bool:
         """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
-        return checkpoint.belongs_to(file, self._fingerprint())
+        expected = self.method.fingerprint(self.recipe, self._data(), self.seed, self.settings, self._version())
+        return checkpoint.belongs_to(file, expected)
 
     def refuse_foreign_checkpoint(self) -> None:
         """Raise InputError if training would replace a checkpoint that another run has written.
@@ -211,6 +216,21 @@ class TrainingTask:
             raise InputError(f"'{last}' comes from another training or another version of mindleak, and no stage of "
                              f"{self.plan.session.run_dir} refers to it; give another --ckpt_dir, or remove it")
 
+    @property
+    def method(self) -> Method:
+        """How the network is trained."""
+        return METHODS[self.recipe.method]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the training has in all."""
+        return self.method.epochs(self.recipe, self.settings)
+
+    def method_settings(self) -> dict[str, Any]:
+        """Return the settings under the name of their section, and None under those of other methods."""
+        given = None if self.settings is None else self.settings.as_dict()
+        return {section: given if section == self.method.section else None for section in SECTIONS}
+
     def check(self) -> None:
         """Raise InputError for what can be known to fail before any work is done."""
         with self.plan.key_names(self.section).in_messages():
@@ -220,9 +240,7 @@ class TrainingTask:
         """Raise InputError under the keys that the rooms below know."""
         samples = len(self.plan.dataset.y_train) if self.rows is None else len(self.rows)
         self.recipe.steps_per_epoch(samples)
-        network = self.plan.untrained
-        if self.suppress is not None:
-            check_suppress(network, self.recipe, self.suppress, samples)
+        self.method.check(self.plan.untrained, self.plan.dataset.image_shape, self.recipe, self.settings, samples)
 
     def run(self, resume: bool = True) -> StageResult:
         """Train, or return what an earlier call has trained."""
@@ -239,7 +257,7 @@ class TrainingTask:
         """Everything of the configuration and the data that the stage depends on."""
         rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
         return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
-                "suppress": self.suppress.as_dict() if self.suppress else None, "data": rows,
+                **self.method_settings(), "data": rows,
                 "queries": None if self.queries is None else [stable_hash(side) for side in self.queries]}
 
     def network(self, result: StageResult) -> nn.Cell:
@@ -277,7 +295,7 @@ class TrainingTask:
         trained = self._train(data, checkpoints, resume)
         result = {"history": [asdict(record) for record in trained.history],
                   "parameters": count_parameters(trained.network), "n_train": len(data.x),
-                  "suppress": trained.suppress}
+                  "suppress": trained.suppress, "pruning": trained.pruning, "privacy": trained.privacy}
         predict = Predictor(trained.network)
         if self.queries is not None:
             logits = [predict(self.plan.dataset.x_train[side]) for side in self.queries]
@@ -307,35 +325,26 @@ class TrainingTask:
         watched = self.queries[1][:SHADOW_VALIDATION]
         return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
 
-    def _fingerprint(self) -> str:
-        """Return what this training's checkpoints carry."""
-        if self.suppress is None:
-            return fingerprint(self.recipe, self._data(), self.seed, self._version())
-        return suppress_fingerprint(self.recipe, self._data(), self.seed, self.suppress, self._version())
-
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
         return stable_hash([source_digest(["training"]), training_code(), self._architecture()])
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
-        """Train by the recipe's method, continuing an interrupted training."""
+        """Train by the recipe's method, continuing an interrupted training where the method can."""
         network = self.plan.make_network(self.seed)
-        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.recipe.epochs, self.plan.session.device.is_main)
+        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.epochs, self.plan.session.device.is_main)
         last = checkpoints.latest()
         if last is not None and not self.owns(last):
             printer.note(f"'{last}' comes from another training or another version of mindleak and is replaced")
             checkpoints.clear()
-        if self.suppress is not None and self.suppress.engine == "mindarmour":
-            if checkpoints.latest() is not None:
-                printer.note("an interrupted training with suppress.engine 'mindarmour' starts again from its "
-                             "beginning: MindArmour's masks are in no checkpoint")
-            resume = False
-        if not resume:
+        resumes = self.method.resumes(self.settings)
+        if not resumes and checkpoints.latest() is not None:
+            printer.note("an interrupted training with suppress.engine 'mindarmour' starts again from its "
+                         "beginning: MindArmour's masks are in no checkpoint")
+        if not (resume and resumes):
             checkpoints.clear()
-        if self.suppress is not None:
-            return train_suppress(network, data, self.recipe, self.suppress, self.seed, printer, checkpoints, True,
-                                  self._version())
-        return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, self._version())
+        return self.method.train(network, data, self.recipe, self.settings, self.seed, printer, checkpoints, True,
+                                 self._version())
 
 
 @cache
@@ -351,4 +360,4 @@ def training_code() -> tuple[str, ...]:
 def headline_task(plan: SubjectPlan) -> TrainingTask:
     """Return the training of the subject on the whole training split."""
     recipe = plan.recipe()
-    return TrainingTask(plan, HEADLINE, recipe, plan.suppress() if recipe.method == "suppress" else None)
+    return TrainingTask(plan, HEADLINE, recipe, plan.settings(recipe))

@@ -50,7 +50,7 @@ def _refuse_to_overwrite(task: TrainingTask, resume: bool, restart: bool) -> Non
     if not task.owns(last):
         raise InputError(f"'{last}' comes from another training or another version of mindleak; --restart replaces it, "
                          "another --ckpt_dir keeps it")
-    if f"-{task.recipe.epochs}_" not in last.name and not resume:
+    if f"-{task.epochs}_" not in last.name and not resume:
         raise InputError(f"'{last}' is an unfinished training; --resume continues it, --restart starts over")
 
 
@@ -79,6 +79,8 @@ def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: Sta
                 f"{accuracy['value']:.4f} ({accuracy['ci'][0]:.4f} to {accuracy['ci'][1]:.4f}, n {accuracy['n']})")
     if record["sparsity"] is not None:
         _say_sparsity(session, record["sparsity"])
+    if record["privacy"] is not None:
+        _say_privacy(session, record["privacy"])
     session.say(f"checkpoint: {record['checkpoint']}")
     session.say(f"history:    {history}")
     if figure is not None:
@@ -90,5 +92,20 @@ def _say_sparsity(session: Session, sparsity: dict[str, Any]) -> None:
     for layer in sparsity["layers"]:
         session.say(f"  {layer['name']:<24} {layer['zeros']:>7} of {layer['size']:>7} zero, {layer['fraction']:.4f} "
                     f"(target {layer['target']:.2f}, reachable {layer['reachable']:.4f})")
-    session.say(f"  {'all masked weights':<24} {sparsity['overall']:.4f} zero after {sparsity['mask_updates']} "
-                "mask updates")
+    session.say(f"  {'all masked weights':<24} {sparsity['overall']:.4f} zero{_how(sparsity)}")
+
+
+def _how(sparsity: dict[str, Any]) -> str:
+    """Say by how many mask updates, where there were any."""
+    return f" after {sparsity['mask_updates']} mask updates" if "mask_updates" in sparsity else ""
+
+
+def _say_privacy(session: Session, privacy: dict[str, Any]) -> None:
+    """Print what is promised and what that rests on."""
+    promised = "no epsilon: " + privacy["reason"] if privacy["epsilon"] is None else f"epsilon {privacy['epsilon']:.3f}"
+    session.say(f"  {promised} at delta {privacy['delta']:g} after {privacy['steps']:,} steps, by "
+                f"{privacy['accountant']}; noise multiplier {privacy['noise_multiplier']:.4g}, clipping norm "
+                f"{privacy['clip_norm']:g}, sampling rate {privacy['sampling_rate']:.4g}")
+    session.say("  it holds where:")
+    for assumption in privacy["assumptions"]:
+        session.say(f"  - {assumption}")

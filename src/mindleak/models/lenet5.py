@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mindspore import Tensor, nn
 from mindspore.common.initializer import TruncatedNormal
 
@@ -14,8 +16,12 @@ class _LeNet5Layers(Classifier):
 
     layer_names = ("conv1.pre", "conv1", "conv2.pre", "conv2", "fc1.pre", "fc1", "fc2.pre", "fc2", "logits")
 
-    def __init__(self, input_shape: tuple[int, int, int], num_classes: int) -> None:
+    def __init__(self, input_shape: tuple[int, int, int], num_classes: int, width: float) -> None:
         super().__init__()
+        if not (math.isfinite(width) and width > 0):
+            raise InputError(f"model.width is {width}; a finite number above 0 is needed")
+        self.channels = (_scaled(6, width), _scaled(16, width))
+        self.hidden = (_scaled(120, width), _scaled(84, width))
         self.input_shape = input_shape
         self.num_classes = num_classes
         self.relu = nn.ReLU()
@@ -55,42 +61,51 @@ class LeNet5(_LeNet5Layers):
     """MindArmour's LeNet5: valid 5x5 convolutions without bias, all weights TruncatedNormal(0.02).
 
     Shape: (N, channels, 32, 32) → (N, num_classes); 61,684 parameters for one channel and ten classes.
-    Other image sizes from 16 pixels on are possible; fc1 grows with them.
+    Other image sizes from 16 pixels on are possible; fc1 grows with them. ``width`` multiplies the numbers of channels
+    and hidden units.
     Source: the MindArmour example network that seed 002 trains.
     """
 
-    def __init__(self, input_shape: tuple[int, int, int] = (1, 32, 32), num_classes: int = 10) -> None:
-        super().__init__(input_shape, num_classes)
-        channels, height, width = input_shape
-        if min(height, width) < 16:
-            raise InputError(f"lenet5 needs images of at least 16x16 pixels, got {height}x{width}; "
+    def __init__(self, input_shape: tuple[int, int, int] = (1, 32, 32), num_classes: int = 10,
+                 width: float = 1.0) -> None:
+        super().__init__(input_shape, num_classes, width)
+        channels, height, breadth = input_shape
+        if min(height, breadth) < 16:
+            raise InputError(f"lenet5 needs images of at least 16x16 pixels, got {height}x{breadth}; "
                              "set data.image_size=32")
-        side = [((size - 4) // 2 - 4) // 2 for size in (height, width)]
-        self.conv1 = nn.Conv2d(channels, 6, 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
-        self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
-        self.fc1 = _dense(16 * side[0] * side[1], 120)
-        self.fc2 = _dense(120, 84)
-        self.fc3 = _dense(84, num_classes)
+        side = [((size - 4) // 2 - 4) // 2 for size in (height, breadth)]
+        self.conv1 = nn.Conv2d(channels, self.channels[0], 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
+        self.conv2 = nn.Conv2d(*self.channels, 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
+        self.fc1 = _dense(self.channels[1] * side[0] * side[1], self.hidden[0])
+        self.fc2 = _dense(*self.hidden)
+        self.fc3 = _dense(self.hidden[1], num_classes)
 
 
 class LeNet5Bias(_LeNet5Layers):
     """LeNet5 of seed 003: padding 2 at the first convolution, biases everywhere, MindSpore's default init.
 
-    Shape: (N, channels, 28, 28) → (N, num_classes); 61,706 parameters for one channel and ten classes.
+    Shape: (N, channels, 28, 28) → (N, num_classes); 61,706 parameters for one channel and ten classes. ``width``
+    multiplies the numbers of channels and hidden units.
     """
 
-    def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10) -> None:
-        super().__init__(input_shape, num_classes)
-        channels, height, width = input_shape
-        if min(height, width) < 12:
-            raise InputError(f"lenet5_bias needs images of at least 12x12 pixels, got {height}x{width}; "
+    def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10,
+                 width: float = 1.0) -> None:
+        super().__init__(input_shape, num_classes, width)
+        channels, height, breadth = input_shape
+        if min(height, breadth) < 12:
+            raise InputError(f"lenet5_bias needs images of at least 12x12 pixels, got {height}x{breadth}; "
                              "set data.image_size=28")
-        side = [(size // 2 - 4) // 2 for size in (height, width)]
-        self.conv1 = nn.Conv2d(channels, 6, 5, pad_mode="pad", padding=2, has_bias=True)
-        self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid", has_bias=True)
-        self.fc1 = nn.Dense(16 * side[0] * side[1], 120)
-        self.fc2 = nn.Dense(120, 84)
-        self.fc3 = nn.Dense(84, num_classes)
+        side = [(size // 2 - 4) // 2 for size in (height, breadth)]
+        self.conv1 = nn.Conv2d(channels, self.channels[0], 5, pad_mode="pad", padding=2, has_bias=True)
+        self.conv2 = nn.Conv2d(*self.channels, 5, pad_mode="valid", has_bias=True)
+        self.fc1 = nn.Dense(self.channels[1] * side[0] * side[1], self.hidden[0])
+        self.fc2 = nn.Dense(*self.hidden)
+        self.fc3 = nn.Dense(self.hidden[1], num_classes)
+
+
+def _scaled(units: int, width: float) -> int:
+    """Return how many units a layer has at a width, one at least."""
+    return max(1, round(units * width))
 
 
 def _dense(inputs: int, outputs: int) -> nn.Dense:

@@ -66,8 +66,8 @@ class TrainingLoop:
 
     def __init__(self, network: nn.Cell, optimizer: nn.Cell, images: np.ndarray, labels: np.ndarray) -> None:
         self._network = network
-        self._images = _on_device(images, "mindleak.images")
-        self._labels = _on_device(labels, "mindleak.labels")
+        self._images = on_device(images, "mindleak.images")
+        self._labels = on_device(labels, "mindleak.labels")
         self._steps = _compile_steps(network, optimizer)
 
     def run(self, order: Tensor, start: int, stop: int, totals: LoopTotals) -> None:
@@ -82,7 +82,7 @@ class TrainingLoop:
         self._network.set_train(False)
 
 
-def _on_device(values: np.ndarray, name: str) -> Parameter:
+def on_device(values: np.ndarray, name: str) -> Parameter:
     """Return an array that stays on the device.
 
     A tensor argument of a compiled function is copied there at every call (MNIST: 0.1 s and 240 MB), a parameter

@@ -11,7 +11,7 @@ from mindleak.errors import InputError
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 SCHEDULES = ("constant", "step", "cosine", "plateau")
-METHODS = ("ordinary", "suppress")
+METHODS = ("ordinary", "suppress", "dp_sgd", "prune")
 
 
 @dataclass(frozen=True)

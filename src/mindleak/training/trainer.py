@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -47,6 +49,8 @@ class TrainingResult:
     best: Path | None = None
     seconds: float = 0.0
     suppress: dict[str, object] | None = field(default=None)
+    pruning: dict[str, Any] | None = None
+    privacy: dict[str, Any] | None = None
 
 
 def fingerprint(recipe: Recipe, data: TrainingData, seed: int, extra: object = None) -> str:
@@ -84,7 +88,7 @@ def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: i
 
 
 class Training:
-    """A training by the compiled loop, epoch by epoch; suppress/graph.py changes how an epoch's steps are taken.
+    """A training by the compiled loop, epoch by epoch; other methods change how an epoch's steps are taken.
 
     Args:
         network: freshly initialised.
@@ -102,9 +106,9 @@ class Training:
         self.recipe = recipe
         self.seed = seed
         self.steps = recipe.steps_per_epoch(len(data.x))
-        self.loop = TrainingLoop(network, optimizer, data.x, data.y)
         self._network = network
         self._optimizer = optimizer
+        self.loop = self.make_loop(data)
         self._samples = len(data.x)
         self._watch = Validation(network, data.x_val, data.y_val)
         self._identity = identity
@@ -116,20 +120,42 @@ class Training:
         if resume:
             self._history = _continue_from(checkpoints, self._network, self._optimizer, self._identity)
         with device.seeded(self.seed):
-            for epoch in range(len(self._history) + 1, self.recipe.epochs + 1):
+            for epoch in range(len(self._history) + 1, self.epochs + 1):
                 self._history.append(self._epoch(epoch, printer))
                 printer.epoch(self._history[-1])
+                self.announce(epoch, printer)
                 if checkpoints is not None:
                     self._keep(checkpoints)
         self._network.set_train(False)
         return TrainingResult(self._network, self._history, *_files(checkpoints), time.perf_counter() - started)
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are in all."""
+        return self.recipe.epochs
+
+    def make_loop(self, data: TrainingData) -> Any:
+        """Return the compiled loop over the data."""
+        return TrainingLoop(self._network, self._optimizer, data.x, data.y)
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch."""
+        return learning_rate_at(self.recipe, epoch, [record.train_loss for record in self._history])
+
+    def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
+        """Take an epoch's steps over the shuffled data; return mean loss and accuracy over them."""
+        order = Tensor(epoch_order(self._samples, self.recipe.batch_size, self.seed, epoch))
+        totals = self.take_steps(epoch, order, printer)
+        return totals.loss / self.steps, totals.correct / (self.steps * self.recipe.batch_size)
+
+    def announce(self, epoch: int, printer: EpochPrinter) -> None:
+        """Say what there is to say after an epoch beside its record: nothing here."""
+
     def take_steps(self, epoch: int, order: Tensor, printer: EpochPrinter) -> LoopTotals:
         """Take all steps of an epoch, a few hundred per compiled call."""
         totals = LoopTotals()
-        starts = range(0, self.steps, STEPS_PER_CALL)
-        for start in tqdm(starts, leave=False, disable=not printer.wants_steps(), unit="×250 steps"):
-            self.loop.run(order, start, min(start + STEPS_PER_CALL, self.steps), totals)
+        for start, stop in calls(self.steps, printer):
+            self.loop.run(order, start, stop, totals)
         return totals
 
     def is_best(self, epoch: int) -> bool:
@@ -143,13 +169,12 @@ class Training:
             InputError: the loss is not finite any more.
         """
         begun = time.perf_counter()
-        rate = learning_rate_at(self.recipe, epoch, [record.train_loss for record in self._history])
+        rate = self.learning_rate(epoch)
         _set_learning_rate(self._optimizer, rate)
-        order = Tensor(epoch_order(self._samples, self.recipe.batch_size, self.seed, epoch))
-        totals = self.take_steps(epoch, order, printer)
+        train_loss, train_accuracy = self.train_epoch(epoch, printer)
         val_loss, val_accuracy = self._watch()
-        record = EpochRecord(epoch, totals.loss / self.steps, totals.correct / (self.steps * self.recipe.batch_size),
-                             val_loss, val_accuracy, rate, time.perf_counter() - begun)
+        record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate,
+                             time.perf_counter() - begun)
         require_finite(record, self.kind)
         return record
 
@@ -181,6 +206,13 @@ def is_best(history: list[EpochRecord]) -> bool:
     """True if the last epoch has the highest validation accuracy so far (the earliest wins a tie)."""
     earlier = [record.val_accuracy for record in history[:-1]]
     return not earlier or history[-1].val_accuracy > max(earlier)
+
+
+def calls(steps: int, printer: EpochPrinter, steps_per_call: int = STEPS_PER_CALL) -> Iterator[tuple[int, int]]:
+    """Yield the first step of every compiled call of an epoch and the one behind its last, with a progress bar."""
+    starts = range(0, steps, steps_per_call)
+    for start in tqdm(starts, leave=False, disable=not printer.wants_steps(), unit=f"×{steps_per_call} steps"):
+        yield start, min(start + steps_per_call, steps)
 
 
 def _set_learning_rate(optimizer: nn.Cell, rate: float) -> None:

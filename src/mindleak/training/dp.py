@@ -1,0 +1,331 @@
+"""DP-SGD (Abadi et al., arXiv 1607.00133), native: every sample's gradient clipped, Gaussian noise on their sum.
+
+Batches are Poisson samples, as the accountant assumes: how many samples a step has is drawn from the binomial
+distribution, then which ones. A compiled step has one shape, so it is as wide as the largest batch that the seed draws
+in the whole training; nothing is cut off, and the rest of a narrower batch is masked. The noisy sum is divided by the
+expected batch size, which is no secret; the drawn one is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from mindleak.errors import InputError
+from mindleak.models.registry import CLASSIFIERS
+from mindleak.training import accountant
+from mindleak.training.checkpoint import CheckpointFolder
+from mindleak.training.history import EpochPrinter
+from mindleak.training.loop import LoopTotals, interruptible, make_optimizer, on_device
+from mindleak.training.noise import GaussianNoise
+from mindleak.training.per_sample import PerSampleGradients, require_exact, require_separable
+from mindleak.training.recipe import Recipe
+from mindleak.training.trainer import Training, TrainingData, TrainingResult, calls, fingerprint
+
+# A private step costs more than an ordinary one; so many keep Ctrl-C and the progress bar lively.
+STEPS_PER_CALL = 100
+# Samples on which a user's network is tried.
+_TRIED = 4
+# Keeps the sampling apart from what else is drawn by the same seed.
+_STREAM = int.from_bytes(b"poisson", "big")
+
+ASSUMPTIONS = (
+    "neighbouring data sets differ by one training sample added or removed",
+    "Poisson sampling: every sample is in every batch with the same probability, independently",
+    "the weights after all epochs are released, and those after each epoch may be",
+    "recipe and architecture were chosen without looking at the training data; tuning on it is not accounted for",
+    "training loss and accuracy in the history are not private and are not to be released",
+    "sampling and noise come from seeded generators that are not cryptographic, in float32: whoever knows the seed can "
+    "undo the noise, so keep it to yourself",
+)
+
+
+@dataclass(frozen=True)
+class DPSettings:
+    """How private; field names are the keys of ``dp`` in a configuration.
+
+    Of ``noise_multiplier`` (σ: the noise's standard deviation divided by ``clip_norm``) and ``target_epsilon`` one is
+    given; the other follows by the accountant. ``training.batch_size`` is the expected batch size.
+    """
+
+    clip_norm: float = 1.0
+    noise_multiplier: float | None = None
+    target_epsilon: float | None = None
+    delta: float = 1e-5
+    accountant: str = "pld"
+
+    def __post_init__(self) -> None:
+        for name in ("clip_norm", "target_epsilon"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(f"dp.{name} is {value}; a finite number above 0 is needed")
+        if (self.noise_multiplier is None) == (self.target_epsilon is None):
+            raise InputError("training.method dp_sgd needs either dp.noise_multiplier or dp.target_epsilon, got "
+                             f"noise_multiplier {self.noise_multiplier}, target_epsilon {self.target_epsilon}")
+        noise = self.noise_multiplier
+        if noise is not None and not (math.isfinite(noise) and noise >= 0):
+            raise InputError(f"dp.noise_multiplier is {noise}; a finite number ≥ 0 is needed")
+        if not 0 < self.delta < 1:
+            raise InputError(f"dp.delta is {self.delta}; right is 0 < delta < 1, well below 1/(training samples)")
+        if self.accountant not in accountant.ACCOUNTANTS:
+            raise InputError(f"dp.accountant '{self.accountant}' is unknown; one of "
+                             f"{', '.join(accountant.ACCOUNTANTS)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain dict."""
+        return dataclasses.asdict(self)
+
+
+def check_private(network: nn.Cell, sample_shape: tuple[int, ...], recipe: Recipe, settings: DPSettings,
+                  samples: int) -> None:
+    """Refuse what would fail or break the promise, before anything is trained.
+
+    Raises:
+        InputError: δ that allows publishing a sample, a schedule that looks at the data, a target that no noise
+            reaches, or a network whose per-sample gradients are not to be had.
+    """
+    recipe.steps_per_epoch(samples)
+    if settings.delta >= 1 / samples:
+        raise InputError(f"dp.delta {settings.delta:g} is no promise for {samples} training samples: a method that "
+                         f"publishes one of them at random has delta {1 / samples:.2g}; take a smaller one")
+    if recipe.schedule == "plateau":
+        raise InputError("dp_sgd cannot use training.schedule 'plateau', which follows the training loss, and that is "
+                         "not private; right are constant, step, cosine")
+    require_separable(network, sample_shape)
+    Promise.of(recipe, settings, samples)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The private part of a training, worked out: noise and ε."""
+
+    settings: DPSettings
+    sampling_rate: float
+    steps_per_epoch: int
+    noise_multiplier: float
+
+    @classmethod
+    def of(cls, recipe: Recipe, settings: DPSettings, samples: int) -> Promise:
+        """Work out the noise, by the accountant where a target ε is given."""
+        rate, steps = recipe.batch_size / samples, recipe.steps_per_epoch(samples)
+        noise = settings.noise_multiplier
+        if noise is None:
+            assert settings.target_epsilon is not None
+            noise = accountant.noise_for(settings.accountant, rate, steps * recipe.epochs, settings.target_epsilon,
+                                         settings.delta)
+        return cls(settings, rate, steps, noise)
+
+    def epsilon(self, epochs: int) -> float:
+        """Return ε after so many epochs."""
+        return accountant.epsilon(self.settings.accountant, self.sampling_rate, self.noise_multiplier,
+                                  epochs * self.steps_per_epoch, self.settings.delta)
+
+    def line(self) -> str:
+        """Return what is printed before the first epoch."""
+        return (f"DP-SGD: noise multiplier {self.noise_multiplier:.4g}, clipping norm {self.settings.clip_norm:g}, "
+                f"sampling rate {self.sampling_rate:.4g}, {self.steps_per_epoch} steps an epoch")
+
+    def record(self, epochs: int, largest_batch: int) -> dict[str, Any]:
+        """Return what a report says: ε, δ and all they rest on."""
+        epsilon = self.epsilon(epochs)
+        finite = math.isfinite(epsilon)
+        return {"epsilon": epsilon if finite else None, "reason": None if finite else "no noise was added",
+                "delta": self.settings.delta, "noise_multiplier": self.noise_multiplier,
+                "clip_norm": self.settings.clip_norm, "sampling": "poisson", "sampling_rate": self.sampling_rate,
+                "steps": epochs * self.steps_per_epoch, "largest_batch": largest_batch,
+                "accountant": f"{self.settings.accountant} of {accountant.version()}",
+                "assumptions": list(ASSUMPTIONS)}
+
+
+class PoissonBatches:
+    """The batches of a training: every sample in each of them with probability ``rate``, independently.
+
+    A function of (seed, epoch), so an interrupted training continues with the batches it would have had.
+
+    Attributes:
+        width: size of the largest batch in all epochs.
+    """
+
+    def __init__(self, samples: int, rate: float, steps: int, epochs: int, seed: int) -> None:
+        self._samples, self._rate, self._steps, self._seed = samples, rate, steps, seed
+        self.width = max(1, *(int(self._sizes(epoch)[0].max()) for epoch in range(1, epochs + 1)))
+
+    def epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the batches of an epoch, int32 (steps, width), and their sizes, int32 (steps,).
+
+        A row's entries behind its size are no part of the batch.
+        """
+        sizes, generator = self._sizes(epoch)
+        order = np.zeros((self._steps, self.width), np.int32)
+        for row, size in zip(order, sizes):
+            row[:size] = generator.choice(self._samples, size, replace=False, shuffle=False)
+        return order, sizes.astype(np.int32)
+
+    def _sizes(self, epoch: int) -> tuple[np.ndarray, np.random.Generator]:
+        """Return how many samples each batch has, and the generator that goes on to draw which."""
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, epoch, _STREAM])))
+        return generator.binomial(self._samples, self._rate, self._steps), generator
+
+
+class PrivateLoop:
+    """DP-SGD steps on device-resident data, compiled once for all epochs.
+
+    Args:
+        network: see ``PerSampleGradients``.
+        optimizer: updates the network's parameters in place; what it does with a noisy gradient costs no privacy.
+        images: float32 (N, ...).
+        labels: int32 (N,).
+        width: columns of ``order``, the size of the largest batch.
+        expected: expected batch size, the divisor of the noisy sum.
+        clip_norm: C.
+        noise_multiplier: σ; the noise on every coordinate of the sum has standard deviation σC.
+    """
+
+    def __init__(self, network: nn.Cell, optimizer: nn.Optimizer, images: np.ndarray, labels: np.ndarray,
+                 width: int, expected: int, clip_norm: float, noise_multiplier: float) -> None:
+        self._network = network
+        self._images = on_device(images, "mindleak.images")
+        self._labels = on_device(labels, "mindleak.labels")
+        self._gradients = PerSampleGradients(network, images.shape[1:], width, clip_norm)
+        self.noise = GaussianNoise(sum(int(parameter.size) for parameter in optimizer.parameters))
+        self._steps = _compile_steps(self._gradients, self.noise, optimizer, width, expected,
+                                     clip_norm * noise_multiplier)
+
+    def run(self, order: Tensor, sizes: Tensor, states: Tensor, start: int, stop: int, totals: LoopTotals) -> None:
+        """Take the steps ``start`` to ``stop``; add losses and hits of their samples to ``totals``.
+
+        Args:
+            order: int32 (steps, width).
+            sizes: int32 (steps,).
+            states: of the noise, int64 (steps,).
+            start: first step.
+            stop: the one behind the last.
+            totals: sums over samples, not over batches.
+        """
+        self._network.set_train(True)
+        with self._gradients.tapped(), interruptible():
+            sums = self._steps(self._images, self._labels, order, sizes, states, Tensor(start, ms.int32),
+                               Tensor(stop, ms.int32))
+            loss, correct = (float(value.asnumpy()) for value in sums)
+        totals.loss += loss
+        totals.correct += correct
+        totals.steps += stop - start
+        self._network.set_train(False)
+
+
+def _compile_steps(gradients: PerSampleGradients, noise: GaussianNoise, optimizer: nn.Optimizer, width: int,
+                   expected: int, deviation: float) -> Any:
+    """Return the compiled steps of ``PrivateLoop.run``."""
+    places = Tensor(np.arange(width, dtype=np.int32))
+    shapes = tuple(tuple(parameter.shape) for parameter in optimizer.parameters)
+    ends = tuple(int(end) for end in np.cumsum([parameter.size for parameter in optimizer.parameters]))
+    backward, clipped_sum = gradients.backward, gradients.clipped_sum
+
+    @ms.jit
+    def steps(images: Parameter, labels: Parameter, order: Tensor, sizes: Tensor, states: Tensor, start: Tensor,
+              stop: Tensor) -> tuple[Tensor, Tensor]:
+        step = start
+        loss_sum = ops.zeros((), ms.float32)
+        correct = ops.zeros((), ms.float32)
+        while step < stop:
+            batch = order[step]
+            valid = ops.less(places, sizes[step]).astype(ms.float32)
+            truth = ops.gather(labels, batch, 0)
+            (_, losses, logits), values = backward(ops.gather(images, batch, 0), truth)
+            sums, _ = clipped_sum(values, valid)
+            if deviation > 0:
+                normal = noise(states[step]) * deviation
+                noisy: tuple[Tensor, ...] = ()
+                for index in range(len(sums)):
+                    begin = 0 if index == 0 else ends[index - 1]
+                    noisy += (sums[index] + normal[begin:ends[index]].reshape(shapes[index]),)
+                sums = noisy
+            averages: tuple[Tensor, ...] = ()
+            for index in range(len(sums)):
+                averages += (sums[index] / expected,)
+            optimizer(averages)
+            loss_sum = loss_sum + (losses * valid).sum()
+            hits = ops.equal(ops.argmax(logits, 1).astype(ms.int32), truth).astype(ms.float32)
+            correct = correct + (hits * valid).sum()
+            step = step + 1
+        return loss_sum, correct
+
+    return steps
+
+
+def train_dp(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: DPSettings, seed: int,
+             printer: EpochPrinter, checkpoints: CheckpointFolder | None = None, resume: bool = False,
+             version: str = "") -> TrainingResult:
+    """Train ``network`` in place by DP-SGD; bit-identical and resumable as ``train_ordinary`` is.
+
+    An epoch is ⌊samples / batch size⌋ Poisson batches. ``TrainingResult.privacy`` says what was promised.
+
+    Args:
+        network: freshly initialised; left in evaluation mode.
+        data: training and validation arrays.
+        recipe: ``batch_size`` is the expected one; schedule, optimiser and weight decay are post-processing.
+        settings: clipping, noise, δ.
+        seed: of sampling and noise, in streams of their own.
+        printer: told about every epoch, and its ε.
+        checkpoints: where to keep best (by validation accuracy) and last; None keeps nothing.
+        resume: continue from the last checkpoint where there is one.
+        version: of the code; a checkpoint of another version is not continued.
+
+    Raises:
+        InputError: see ``check_private`` and ``train_ordinary``.
+    """
+    check_private(network, data.x.shape[1:], recipe, settings, len(data.x))
+    if type(network) not in CLASSIFIERS.values():
+        require_exact(network, data.x[:_TRIED], data.y[:_TRIED])
+    training = _PrivateTraining(network, data, recipe, settings, seed, version)
+    if checkpoints is None or not resume or checkpoints.latest() is None:
+        printer.note(training.promise.line())
+    result = training.run(printer, checkpoints, resume)
+    result.privacy = training.promise.record(recipe.epochs, training.batches.width)
+    return result
+
+
+def dp_fingerprint(recipe: Recipe, data: TrainingData, seed: int, settings: DPSettings, version: str = "") -> str:
+    """Return what must be equal for a checkpoint to be continued: see ``trainer.fingerprint``."""
+    return fingerprint(recipe, data, seed, {"dp": settings.as_dict(), "version": version})
+
+
+class _PrivateTraining(Training):
+    """A training whose epochs are made of Poisson batches and noisy sums."""
+
+    kind = "dp_sgd training"
+
+    def __init__(self, network: nn.Cell, data: TrainingData, recipe: Recipe, settings: DPSettings, seed: int,
+                 version: str) -> None:
+        self.promise = Promise.of(recipe, settings, len(data.x))
+        self.batches = PoissonBatches(len(data.x), self.promise.sampling_rate, self.promise.steps_per_epoch,
+                                      recipe.epochs, seed)
+        super().__init__(network, make_optimizer(network, recipe), data, recipe, seed,
+                         dp_fingerprint(recipe, data, seed, settings, version))
+
+    def make_loop(self, data: TrainingData) -> PrivateLoop:
+        """Return the compiled private loop."""
+        return PrivateLoop(self._network, self._optimizer, data.x, data.y, self.batches.width, self.recipe.batch_size,
+                           self.promise.settings.clip_norm, self.promise.noise_multiplier)
+
+    def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
+        """Take an epoch's steps; return mean loss and accuracy over all samples drawn."""
+        order, sizes = (Tensor(values) for values in self.batches.epoch(epoch))
+        states = Tensor(self.loop.noise.states(self.seed, (epoch - 1) * self.steps, self.steps))
+        totals = LoopTotals()
+        for start, stop in calls(self.steps, printer, STEPS_PER_CALL):
+            self.loop.run(order, sizes, states, start, stop, totals)
+        drawn = max(1, int(sizes.asnumpy().sum()))
+        return totals.loss / drawn, totals.correct / drawn
+
+    def announce(self, epoch: int, printer: EpochPrinter) -> None:
+        """Say what has been promised so far."""
+        settings = self.promise.settings
+        printer.note(f"after epoch {epoch}: epsilon {self.promise.epsilon(epoch):.3f} at delta {settings.delta:g} "
+                     f"({settings.accountant}, Poisson sampling, one sample added or removed)")

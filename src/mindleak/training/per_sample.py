@@ -1,0 +1,307 @@
+"""Per-sample gradients without a loop over samples: their norms, and the sum of the clipped ones.
+
+One backward pass of the summed loss gives every layer's output gradient per sample, and the layer's input is known:
+together they are the sample's gradient, Σ_t δ_t ⊗ a_t, which need not be formed for its norm (Goodfellow, arXiv
+1510.01799; over time or places the Gram form of Li et al., arXiv 2110.05679, section 4) nor for the weighted sum, which
+is one matrix product (Bu et al., arXiv 2210.00038, "book-keeping"). Convolutions do form it: with few channels and many
+places that is cheaper (Bu et al., arXiv 2205.10683, section 4).
+
+``PerSampleGradients.tapped`` makes a network's own layers those of ``training.tapped_layers`` for as long as a graph is
+compiled and run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from mindleak.errors import InputError
+from mindleak.models.registry import first_line
+from mindleak.training.tapped_layers import (
+    ConvolutionGradients,
+    DenseGradients,
+    RecurrentGradients,
+    Reveal,
+    TappedConv2d,
+    TappedDense,
+    TappedLSTM,
+)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One layer with probes: what it becomes while tapped, its probes' shapes, its gradients, its parameters."""
+
+    name: str
+    layer: nn.Cell
+    tapped: type[nn.Cell]
+    shapes: list[tuple[int, ...]]
+    gradients: nn.Cell
+    parameters: list[Parameter]
+
+
+class PerSampleGradients:
+    """Clipped sums of per-sample gradients of the cross-entropy, for batches of one size.
+
+    Args:
+        network: maps images to logits; its trainable parameters belong to ``nn.Dense``, ``nn.Conv2d`` (one group) and
+            ``nn.LSTM`` (batch first, one direction, no dropout) only, each used once.
+        sample_shape: shape of one input.
+        batch_size: samples per call.
+        clip_norm: C of Abadi et al.
+
+    Raises:
+        InputError: a network whose per-sample gradients are not to be had this way.
+    """
+
+    def __init__(self, network: nn.Cell, sample_shape: tuple[int, ...], batch_size: int, clip_norm: float) -> None:
+        self._plans = plans = _plan(network, sample_shape, batch_size)
+        self._probes = [[Parameter(Tensor(np.zeros(shape, np.float32)), name=f"mindleak.probe.{plan.name}.{place}")
+                         for place, shape in enumerate(plan.shapes)] for plan in plans]
+        owned = [id(parameter) for plan in plans for parameter in plan.parameters]
+        order = [owned.index(id(parameter)) for parameter in network.trainable_params()]
+        counts = [len(plan.shapes) for plan in plans]
+        self.clipped_sum = _ClippedSum([plan.gradients for plan in plans], counts, order, clip_norm)
+        self.backward = self._backward(network)
+
+    def _backward(self, network: nn.Cell) -> Any:
+        """Return the function (images, labels) → ((losses (N,), logits), values of the probes)."""
+        cross_entropy = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="none")
+
+        def forward(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            logits = network(images)
+            losses = cross_entropy(logits, labels)
+            return losses.sum(), losses, logits
+
+        probes = ParameterTuple([probe for own in self._probes for probe in own])
+        return ms.value_and_grad(forward, None, probes, has_aux=True)
+
+    @contextlib.contextmanager
+    def tapped(self) -> Iterator[None]:
+        """Let the network's layers be the tapped ones inside the block; their parameters stay what they are."""
+        kinds = [type(plan.layer) for plan in self._plans]
+        try:
+            for plan, probes in zip(self._plans, self._probes):
+                plan.layer.__class__ = plan.tapped
+                # Not by setattr, which would make parameters and a cell of the network of them.
+                plan.layer.__dict__.update(reveal=Reveal(), probes=tuple(probes))
+            yield
+        finally:
+            for plan, kind in zip(self._plans, kinds):
+                plan.layer.__class__ = kind
+                for attribute in ("reveal", "probes"):
+                    plan.layer.__dict__.pop(attribute, None)
+
+
+class _ClippedSum(nn.Cell):
+    """Σ min(1, C/‖g_i‖) · g_i over the samples of a batch (Abadi et al., algorithm 1), from the probes' values."""
+
+    def __init__(self, layers: list[nn.Cell], counts: list[int], order: list[int], clip_norm: float) -> None:
+        super().__init__(auto_prefix=False)
+        self.layers = nn.CellList(layers)
+        self.counts = tuple(counts)
+        self.order = tuple(order)
+        self.clip_norm = clip_norm
+
+    def construct(self, values: tuple[Tensor, ...], valid: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the sum per trainable parameter, in the network's order, and the norms (N,).
+
+        ``valid`` (N,) is 1 for a sample of the batch and 0 for padding.
+        """
+        squared = ops.zeros_like(valid)
+        kept: tuple[tuple[Tensor, ...], ...] = ()
+        start = 0
+        for index in range(len(self.layers)):
+            own, needed = self.layers[index].measure(values[start:start + self.counts[index]])
+            squared = squared + own
+            kept += (needed,)
+            start += self.counts[index]
+        norms = ops.sqrt(squared)
+        # A gradient of zero is within any bound; the floor only keeps its quotient finite.
+        factors = valid * ops.minimum(self.clip_norm / ops.maximum(norms, 1e-30), 1.0)
+        sums: tuple[Tensor, ...] = ()
+        for index in range(len(self.layers)):
+            sums += self.layers[index].collect(kept[index], factors)
+        ordered: tuple[Tensor, ...] = ()
+        for place in self.order:
+            ordered += (sums[place],)
+        return ordered, norms
+
+
+def require_separable(network: nn.Cell, sample_shape: tuple[int, ...]) -> None:
+    """Refuse a network whose per-sample gradients are not to be had from its layers.
+
+    Raises:
+        InputError: see ``PerSampleGradients``.
+    """
+    _plan(network, sample_shape, 2)
+
+
+def require_exact(network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> None:
+    """Hold clipped sums against the gradients of one sample at a time, for a network that nobody has tested here.
+
+    Args:
+        network: left in evaluation mode.
+        images: a few samples (n, ...).
+        labels: int32 (n,).
+
+    Raises:
+        InputError: they differ: samples see each other (batch statistics), or weights are used outside their layers.
+    """
+    network.set_train(True)
+    # Dropout draws anew for every call; it touches every sample by itself, and so may be left out of the comparison.
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, nn.Dropout):
+            cell.set_train(False)
+    alone = _alone(network, images, labels)
+    norms = np.sqrt(sum(np.square(gradient, dtype=np.float64).reshape(len(images), -1).sum(axis=1)
+                        for gradient in alone))
+    clip_norm = float(max(np.median(norms), 1e-6))
+    factors = np.minimum(1.0, clip_norm / np.maximum(norms, 1e-30))
+    expected = [np.tensordot(factors, gradient, 1) for gradient in alone]
+    together = _together(network, images, labels, clip_norm)
+    network.set_train(False)
+    for found, wanted in zip(together, expected):
+        if not np.allclose(found, wanted, rtol=1e-2, atol=1e-3 * clip_norm):
+            raise _refusal("its gradients in a batch are not those of its samples alone")
+
+
+def _alone(network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    """Return the gradient of every sample in a batch of its own, (n, ...) per trainable parameter."""
+    cross_entropy = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="sum")
+
+    def forward(image: Tensor, label: Tensor) -> Tensor:
+        return cross_entropy(network(image), label)
+
+    gradient = ms.grad(forward, None, network.trainable_params())
+    rows = [[part.asnumpy() for part in gradient(Tensor(images[place:place + 1]), Tensor(labels[place:place + 1]))]
+            for place in range(len(images))]
+    return [np.stack(parts) for parts in zip(*rows)]
+
+
+def _together(network: nn.Cell, images: np.ndarray, labels: np.ndarray, clip_norm: float) -> list[np.ndarray]:
+    """Return the clipped sum per trainable parameter, by ``PerSampleGradients``."""
+    gradients = PerSampleGradients(network, images.shape[1:], len(images), clip_norm)
+    backward, clipped_sum = gradients.backward, gradients.clipped_sum
+
+    @ms.jit
+    def summed(batch: Tensor, truth: Tensor, valid: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        _, values = backward(batch, truth)
+        return clipped_sum(values, valid)
+
+    with gradients.tapped():
+        sums, _ = summed(Tensor(images), Tensor(labels), Tensor(np.ones(len(images), np.float32)))
+        return [part.asnumpy() for part in sums]
+
+
+def _plan(network: nn.Cell, sample_shape: tuple[int, ...], batch_size: int) -> list[_Plan]:
+    """Return a plan for every layer with trainable parameters.
+
+    Raises:
+        InputError: see ``PerSampleGradients``.
+    """
+    layers = _layers(network)
+    shapes = _observed_shapes(network, layers, sample_shape)
+    makers = {nn.Dense: _plan_dense, nn.Conv2d: _plan_convolution, nn.LSTM: _plan_lstm}
+    return [makers[type(layer)](name, layer, *shapes[name], batch_size) for name, layer in layers.items()]
+
+
+def _layers(network: nn.Cell) -> dict[str, nn.Cell]:
+    """Return the layers that own the trainable parameters, by name."""
+    owners: dict[str, nn.Cell] = {}
+    seen: set[int] = set()
+    for name, cell in network.cells_and_names():
+        own = {id(parameter): parameter for _, parameter in cell.parameters_and_names(expand=False)
+               if parameter.requires_grad}
+        if type(cell) is nn.LSTM:
+            own = {id(parameter): parameter for parameter in cell.trainable_params()}
+        if not own.keys() - seen:
+            continue
+        if type(cell) not in (nn.Dense, nn.Conv2d, nn.LSTM):
+            raise _refusal(f"'{name or type(network).__name__}' is a {type(cell).__name__} with trainable parameters")
+        if own.keys() & seen:
+            raise _refusal(f"'{name}' shares a parameter with another layer")
+        if len(own) != len(list(cell.get_parameters())):
+            raise _refusal(f"some parameters of '{name}' are frozen")
+        seen |= own.keys()
+        owners[name] = cell
+    return owners
+
+
+def _refusal(reason: str) -> InputError:
+    """Say why a network's per-sample gradients are not to be had."""
+    return InputError(f"dp_sgd cannot take this network's gradients per sample: {reason}; right are Dense, Conv2d "
+                      "(group 1) and LSTM (batch_first, one direction, no dropout), each used once per image")
+
+
+def _observed_shapes(network: nn.Cell, layers: dict[str, nn.Cell],
+                     sample_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return the shapes, without the samples' axis, of every layer's input and output, from a try with 2 samples."""
+    shapes: dict[str, list[Any]] = {name: [] for name in layers}
+
+    def watch(name: str) -> Any:
+        def hook(_cell: nn.Cell, inputs: tuple[Any, ...], output: Any) -> None:
+            shapes[name].append((inputs, output[0] if isinstance(output, tuple) else output))
+        return hook
+
+    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    try:
+        network(Tensor(np.zeros((2, *sample_shape), np.float32)))
+    except Exception as error:
+        raise _refusal(first_line(error)) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: _single_call(name, calls) for name, calls in shapes.items()}
+
+
+def _single_call(name: str, calls: list[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return input and output shape of a layer that was called once, with one tensor of 2 samples."""
+    if len(calls) != 1:
+        raise _refusal(f"'{name}' is used {len(calls)} times")
+    inputs, output = calls[0]
+    if len(inputs) != 1 or not isinstance(inputs[0], Tensor):
+        raise _refusal(f"'{name}' is given more than one tensor")
+    if inputs[0].shape[0] != 2 or output.shape[0] != 2:
+        raise _refusal(f"the first axis of what '{name}' takes is not that of the images")
+    return tuple(inputs[0].shape[1:]), tuple(output.shape[1:])
+
+
+def _plan_dense(name: str, layer: nn.Dense, taken: tuple[int, ...], given: tuple[int, ...], batch: int) -> _Plan:
+    """Plan a dense layer on vectors."""
+    if len(taken) != 1:
+        raise _refusal(f"'{name}' is a Dense on arrays of {len(taken)} axes per image")
+    parameters = [layer.weight, layer.bias] if layer.has_bias else [layer.weight]
+    return _Plan(name, layer, TappedDense, [(batch, *taken), (batch, *given)], DenseGradients(layer), parameters)
+
+
+def _plan_convolution(name: str, layer: nn.Conv2d, taken: tuple[int, ...], given: tuple[int, ...],
+                      batch: int) -> _Plan:
+    """Plan a convolution."""
+    if layer.group != 1 or layer.data_format != "NCHW":
+        raise _refusal(f"'{name}' has group {layer.group}, format {layer.data_format}")
+    if layer.pad_mode not in ("valid", "same", "pad"):
+        raise _refusal(f"'{name}' has pad_mode {layer.pad_mode}")
+    parameters = [layer.weight, layer.bias] if layer.has_bias else [layer.weight]
+    return _Plan(name, layer, TappedConv2d, [(batch, *taken), (batch, *given)], ConvolutionGradients(layer, taken),
+                 parameters)
+
+
+def _plan_lstm(name: str, layer: nn.LSTM, taken: tuple[int, ...], given: tuple[int, ...], batch: int) -> _Plan:
+    """Plan an LSTM; its probes have time first."""
+    if not layer.batch_first or layer.bidirectional or layer.dropout:
+        raise _refusal(f"'{name}' has batch_first={layer.batch_first}, bidirectional={layer.bidirectional}, "
+                       f"dropout={layer.dropout}")
+    steps, hidden = given
+    shapes: list[tuple[int, ...]] = []
+    for number in range(layer.num_layers):
+        width = taken[-1] if number == 0 else hidden
+        shapes += [(steps, batch, width), (steps, batch, 4 * hidden), (steps, batch, hidden)]
+    parameters = [*layer.w_ih_list, *layer.w_hh_list, *layer.b_ih_list, *layer.b_hh_list]
+    return _Plan(name, layer, TappedLSTM, shapes, RecurrentGradients(layer), parameters)

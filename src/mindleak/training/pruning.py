@@ -1,0 +1,200 @@
+"""Magnitude pruning after training (Han et al., arXiv 1506.02626): the plain way to a sparse network.
+
+Trained the ordinary way first; then the smallest weights of every layer are set to zero at once, and held there while
+the rest may be fine-tuned. The layers, and the floors on how many weights they keep, are those of suppress training, so
+that both can be compared at equal sparsity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from mindleak.errors import InputError
+from mindleak.training.checkpoint import CheckpointFolder
+from mindleak.training.history import EpochPrinter
+from mindleak.training.loop import make_optimizer
+from mindleak.training.recipe import Recipe
+from mindleak.training.suppress import MaskLayer, mask_layers, sparsity
+from mindleak.training.trainer import Training, TrainingData, TrainingResult, fingerprint, is_best
+
+# Han et al. retrain LeNet at a tenth of its learning rate (section 4.1).
+FINETUNE_FACTOR = 0.1
+
+
+@dataclass(frozen=True)
+class PruneSettings:
+    """How much to prune; field names are the keys of ``prune`` in a configuration.
+
+    ``sparsity`` is the fraction of every pruned layer that becomes zero, ``layers`` is as in ``suppress``: ``"auto"``
+    or a list of parameter names or of fields, of which ``min_num`` counts here. ``finetune_epochs`` come after the
+    recipe's, at ``finetune_learning_rate`` (None: a tenth of ``training.learning_rate``).
+    """
+
+    sparsity: float = 0.95
+    layers: Any = "auto"
+    finetune_epochs: int = 0
+    finetune_learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sparsity < 1:
+            raise InputError(f"prune.sparsity is {self.sparsity}; right is 0 < sparsity < 1")
+        if self.finetune_epochs < 0:
+            raise InputError(f"prune.finetune_epochs is {self.finetune_epochs}; right is 0 or more")
+        rate = self.finetune_learning_rate
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise InputError(f"prune.finetune_learning_rate is {rate}; a finite number above 0 is needed")
+        if rate is not None and self.finetune_epochs == 0:
+            raise InputError("prune.finetune_learning_rate has no effect without prune.finetune_epochs")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain dict."""
+        return dataclasses.asdict(self)
+
+
+def prune_layers(network: nn.Cell, layers: Any) -> list[MaskLayer]:
+    """Return the layers to prune: those that suppress training would take.
+
+    Raises:
+        InputError: a name that is no trainable parameter, named twice, or nothing to prune.
+    """
+    try:
+        return mask_layers(network, layers)
+    except InputError as error:
+        # The rules are suppress training's; the key that the user has to correct is not.
+        text = str(error).replace("suppress.layers", "prune.layers").replace("suppress training", "pruning")
+        raise InputError(text) from error
+
+
+def smallest(weights: np.ndarray, layer: MaskLayer, fraction: float) -> np.ndarray:
+    """Return which weights are kept, float32 of their shape: 0 for the smallest by magnitude, 1 for the rest.
+
+    ⌊fraction · size⌋ weights go, fewer where ``min_num`` must stay; among equals the first in order.
+    """
+    count = min(int(fraction * weights.size), weights.size - min(max(layer.min_num, 0), weights.size))
+    kept = np.ones(weights.size, np.float32)
+    kept[np.argsort(np.abs(weights), axis=None, kind="stable")[:count]] = 0
+    return kept.reshape(weights.shape)
+
+
+class HeldZeros(nn.Cell):
+    """An optimiser that sets masked weights to zero after each of its steps; a mask of ones changes nothing.
+
+    The masks are parameters of its own, so a checkpoint has them.
+    """
+
+    def __init__(self, optimizer: nn.Optimizer, names: list[str]) -> None:
+        # Otherwise the optimiser's parameters, the network's among them, would be renamed.
+        super().__init__(auto_prefix=False)
+        self.optimizer = optimizer
+        by_name = {parameter.name: parameter for parameter in optimizer.parameters}
+        self.held = tuple(by_name[name] for name in names)
+        self.masks = ParameterTuple([Parameter(Tensor(np.ones(by_name[name].shape, np.float32)),
+                                               name=f"mask.{name}", requires_grad=False) for name in names])
+
+    @property
+    def parameters(self) -> ParameterTuple:
+        """The weights that the optimiser moves."""
+        return self.optimizer.parameters
+
+    @property
+    def learning_rate(self) -> Parameter:
+        """The optimiser's learning rate."""
+        return self.optimizer.learning_rate
+
+    def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Take the optimiser's step, then apply the masks."""
+        done = self.optimizer(gradients)
+        for index in range(len(self.held)):
+            weight = ops.depend(self.held[index], done)
+            done = ops.depend(done, ops.assign(self.held[index], weight * self.masks[index]))
+        return done
+
+    def prune(self, layers: list[MaskLayer], fraction: float) -> None:
+        """Set the smallest weights of every layer to zero, and hold them from now on."""
+        for layer, weight, mask in zip(layers, self.held, self.masks):
+            kept = smallest(weight.asnumpy(), layer, fraction)
+            # In place: a compiled loop goes on with the memory that it knows.
+            ops.assign(mask, Tensor(kept))
+            ops.assign(weight, Tensor(weight.asnumpy() * kept))
+
+
+class _PruneTraining(Training):
+    """The recipe's epochs, the last of them ending in the pruning, and those of fine-tuning."""
+
+    kind = "prune training"
+
+    def __init__(self, network: nn.Cell, data: TrainingData, recipe: Recipe, settings: PruneSettings,
+                 layers: list[MaskLayer], seed: int, version: str) -> None:
+        self._settings = settings
+        self._layers = layers
+        self._held = HeldZeros(make_optimizer(network, recipe), [layer.name for layer in layers])
+        super().__init__(network, self._held, data, recipe, seed,
+                         prune_fingerprint(recipe, data, seed, settings, version))
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are in all."""
+        return total_epochs(self.recipe, self._settings)
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the recipe's rate, or that of fine-tuning."""
+        if epoch <= self.recipe.epochs:
+            return super().learning_rate(epoch)
+        rate = self._settings.finetune_learning_rate
+        return FINETUNE_FACTOR * self.recipe.learning_rate if rate is None else rate
+
+    def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
+        """Take an epoch's steps, and prune after the recipe's last one."""
+        figures = super().train_epoch(epoch, printer)
+        if epoch == self.recipe.epochs:
+            self._held.prune(self._layers, self._settings.sparsity)
+            printer.note(f"pruned after epoch {epoch}: its validation figures are those of the pruned network")
+        return figures
+
+    def is_best(self, epoch: int) -> bool:
+        """Return whether the last epoch is the best of those of the pruned network; no other was asked for."""
+        return epoch >= self.recipe.epochs and is_best(self._history[self.recipe.epochs - 1:])
+
+
+def total_epochs(recipe: Recipe, settings: PruneSettings) -> int:
+    """Return how many epochs a training has with its fine-tuning."""
+    return recipe.epochs + settings.finetune_epochs
+
+
+def prune_fingerprint(recipe: Recipe, data: TrainingData, seed: int, settings: PruneSettings, version: str = "") -> str:
+    """Return what must be equal for a checkpoint to be continued: see ``trainer.fingerprint``."""
+    return fingerprint(recipe, data, seed, {"prune": settings.as_dict(), "version": version})
+
+
+def train_prune(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: PruneSettings, seed: int,
+                printer: EpochPrinter, checkpoints: CheckpointFolder | None = None, resume: bool = False,
+                version: str = "") -> TrainingResult:
+    """Train ``network`` in place the ordinary way, prune it, fine-tune it; bit-identical and resumable.
+
+    Up to the pruning the weights are those of ``train_ordinary``. ``TrainingResult.pruning`` counts the zeros, as
+    ``suppress.sparsity`` does.
+
+    Args:
+        network: freshly initialised; left in evaluation mode.
+        data: training and validation arrays.
+        recipe: of the training before; fine-tuning shares its optimiser, state included, and batch size.
+        settings: how much, where, and how to go on.
+        seed: of the shuffling.
+        printer: told about every epoch.
+        checkpoints: where to keep the last, and the best of the pruned network's epochs; None keeps nothing.
+        resume: continue from the last checkpoint where there is one.
+        version: of the code; a checkpoint of another version is not continued.
+
+    Raises:
+        InputError: see ``prune_layers`` and ``train_ordinary``.
+    """
+    layers = prune_layers(network, settings.layers)
+    result = _PruneTraining(network, data, recipe, settings, layers, seed, version).run(printer, checkpoints, resume)
+    result.pruning = {**sparsity(network, layers, settings.sparsity), "finetune_epochs": settings.finetune_epochs}
+    return result

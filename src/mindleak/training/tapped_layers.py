@@ -1,0 +1,213 @@
+"""Layers that show what passes through them, and the per-sample gradients that follow from it.
+
+A compiled graph gives out nothing but its results and gradients. A *probe* is a parameter of zeros whose "gradient" is
+the value wanted: a layer's input, or the gradient of its output. ``training.per_sample`` uses both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+
+class Reveal(nn.Cell):
+    """Identity whose gradient with respect to ``probe`` is the value that went through."""
+
+    def construct(self, value: Tensor, probe: Tensor) -> Tensor:
+        """Return ``value``."""
+        return value
+
+    def bprop(self, value: Tensor, probe: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of ``construct``'s arguments; the second one is no gradient but the message."""
+        return dout, value
+
+
+class TappedDense(nn.Dense):
+    """``nn.Dense`` with probes on its input and on its output before the activation."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return what ``nn.Dense`` returns."""
+        x = self.reveal(x, self.probes[0])
+        x = ops.matmul(x, self.weight.swapaxes(0, 1))
+        if self.has_bias:
+            x = x + self.bias
+        x = x + self.probes[1]
+        if self.activation_flag:
+            x = self.activation(x)
+        return x
+
+
+class TappedConv2d(nn.Conv2d):
+    """``nn.Conv2d`` with probes on its input and output."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return what ``nn.Conv2d`` returns."""
+        x = self.conv2d(self.reveal(x, self.probes[0]), self.weight)
+        if self.has_bias:
+            x = self.bias_add(x, self.bias)
+        return x + self.probes[1]
+
+
+class TappedLSTM(nn.LSTM):
+    """``nn.LSTM`` step by step, with probes on inputs, gates and hidden states of every layer, time first.
+
+    The fused operator keeps its gates to itself. ``batch_first``, one direction, no initial state.
+    """
+
+    def construct(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return what ``nn.LSTM`` returns."""
+        sequence = x.swapaxes(0, 1)
+        hidden_states: tuple[Tensor, ...] = ()
+        cell_states: tuple[Tensor, ...] = ()
+        for layer in range(self.num_layers):
+            sequence, hidden, cell = self.run_layer(sequence, layer)
+            hidden_states += (hidden,)
+            cell_states += (cell,)
+        return sequence.swapaxes(0, 1), (ops.stack(hidden_states), ops.stack(cell_states))
+
+    def run_layer(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return outputs (T, N, H), last hidden and last cell state of one layer for inputs (T, N, I)."""
+        x = self.reveal(x, self.probes[3 * layer])
+        gates = ops.matmul(x, self.w_ih_list[layer].swapaxes(0, 1)) + self.probes[3 * layer + 1]
+        if self.has_bias:
+            gates = gates + self.b_ih_list[layer] + self.b_hh_list[layer]
+        recurrent = self.w_hh_list[layer].swapaxes(0, 1)
+        hidden = ops.zeros((x.shape[1], self.hidden_size), x.dtype)
+        cell = hidden
+        outputs: tuple[Tensor, ...] = ()
+        for gate in ops.unbind(gates):
+            entry, forget, update, output = ops.split(gate + ops.matmul(hidden, recurrent), self.hidden_size, 1)
+            cell = ops.sigmoid(forget) * cell + ops.sigmoid(entry) * ops.tanh(update)
+            hidden = ops.sigmoid(output) * ops.tanh(cell)
+            outputs += (hidden,)
+        # The last state is taken from what is revealed: a network may use nothing else of the sequence.
+        sequence = self.reveal(ops.stack(outputs), self.probes[3 * layer + 2])
+        return sequence, sequence[-1], cell
+
+
+class DenseGradients(nn.Cell):
+    """Per-sample gradients of a dense layer, from inputs (N, I) and output gradients (N, O): δ ⊗ a, and δ."""
+
+    def __init__(self, layer: nn.Dense) -> None:
+        super().__init__(auto_prefix=False)
+        self.has_bias = bool(layer.has_bias)
+
+    def measure(self, values: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return squared norms (N,) and what ``collect`` needs."""
+        inputs, errors = values
+        size = ops.square(inputs).sum(axis=1)
+        if self.has_bias:
+            size = size + 1.0
+        return ops.square(errors).sum(axis=1) * size, (inputs, errors)
+
+    def collect(self, kept: Sequence[Tensor], factors: Tensor) -> tuple[Tensor, ...]:
+        """Return Σ factor · gradient over the samples, per parameter."""
+        inputs, errors = kept
+        weighted = errors * factors.expand_dims(1)
+        weight = ops.matmul(weighted.swapaxes(0, 1), inputs)
+        return (weight, weighted.sum(axis=0)) if self.has_bias else (weight,)
+
+
+class ConvolutionGradients(nn.Cell):
+    """Per-sample gradients of a convolution: output gradients (N, O, places) times patches (N, C·k·k, places)."""
+
+    def __init__(self, layer: nn.Conv2d, input_shape: tuple[int, ...]) -> None:
+        super().__init__(auto_prefix=False)
+        self.has_bias = bool(layer.has_bias)
+        self.kernel = tuple(layer.kernel_size)
+        self.stride = _two(layer.stride)
+        self.dilation = _two(layer.dilation)
+        self.border = border(layer, input_shape)
+        self.padded = any(self.border)
+        self.weight_shape = tuple(layer.weight.shape)
+        self.product = ops.BatchMatMul(transpose_b=True)
+
+    def measure(self, values: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return squared norms (N,) and what ``collect`` needs: the gradients themselves, flat."""
+        inputs, errors = values
+        if self.padded:
+            inputs = ops.pad(inputs, self.border)
+        patches = ops.unfold(inputs, self.kernel, self.dilation, 0, self.stride)
+        errors = errors.reshape((errors.shape[0], errors.shape[1], -1))
+        weight = self.product(errors, patches).reshape((errors.shape[0], -1))
+        norms = ops.square(weight).sum(axis=1)
+        if not self.has_bias:
+            return norms, (weight,)
+        bias = errors.sum(axis=2)
+        return norms + ops.square(bias).sum(axis=1), (weight, bias)
+
+    def collect(self, kept: Sequence[Tensor], factors: Tensor) -> tuple[Tensor, ...]:
+        """Return Σ factor · gradient over the samples, per parameter."""
+        row = factors.expand_dims(0)
+        weight = ops.matmul(row, kept[0]).reshape(self.weight_shape)
+        return (weight, ops.matmul(row, kept[1]).reshape((-1,))) if self.has_bias else (weight,)
+
+
+class RecurrentGradients(nn.Cell):
+    """Per-sample gradients of the LSTM's layers, from inputs, gate gradients and hidden states (T, N, ·)."""
+
+    def __init__(self, layer: nn.LSTM) -> None:
+        super().__init__(auto_prefix=False)
+        self.has_bias = bool(layer.has_bias)
+        self.layers = int(layer.num_layers)
+        self.product = ops.BatchMatMul(transpose_b=True)
+
+    def measure(self, values: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return squared norms (N,) and what ``collect`` needs.
+
+        ‖Σ_t δ_t ⊗ a_t‖² = Σ_{t,s} (δ_t·δ_s)(a_t·a_s); both biases have the gradient Σ_t δ_t.
+        """
+        norms = ops.zeros((values[0].shape[1],), ms.float32)
+        kept: tuple[Tensor, ...] = ()
+        for layer in range(self.layers):
+            inputs, errors, hidden = values[3 * layer], values[3 * layer + 1], values[3 * layer + 2]
+            before = ops.concat((ops.zeros_like(hidden[:1]), hidden[:-1]))
+            norms = norms + (self.gram(errors) * (self.gram(inputs) + self.gram(before))).sum(axis=(1, 2))
+            if self.has_bias:
+                norms = norms + 2.0 * ops.square(errors.sum(axis=0)).sum(axis=1)
+            kept += (inputs, errors, before)
+        return norms, kept
+
+    def gram(self, sequence: Tensor) -> Tensor:
+        """Return the products of all pairs of steps, (N, T, T)."""
+        by_sample = sequence.swapaxes(0, 1)
+        return self.product(by_sample, by_sample)
+
+    def collect(self, kept: Sequence[Tensor], factors: Tensor) -> tuple[Tensor, ...]:
+        """Return Σ factor · gradient over the samples, per parameter: all w_ih, all w_hh, all b_ih, all b_hh."""
+        inputs: tuple[Tensor, ...] = ()
+        recurrent: tuple[Tensor, ...] = ()
+        biases: tuple[Tensor, ...] = ()
+        for layer in range(self.layers):
+            errors = kept[3 * layer + 1] * factors.expand_dims(1)
+            errors = errors.reshape((-1, errors.shape[2])).swapaxes(0, 1)
+            inputs += (ops.matmul(errors, kept[3 * layer].reshape((errors.shape[1], -1))),)
+            recurrent += (ops.matmul(errors, kept[3 * layer + 2].reshape((errors.shape[1], -1))),)
+            biases += (errors.sum(axis=1),)
+        return inputs + recurrent + biases + biases if self.has_bias else inputs + recurrent
+
+
+def _two(value: Any) -> tuple[int, int]:
+    """Return stride or dilation as (vertical, horizontal)."""
+    return (value, value) if isinstance(value, int) else tuple(value)[-2:]
+
+
+def border(layer: nn.Conv2d, input_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Return how many zeros a convolution puts around an image: left, right, top, bottom."""
+    if layer.pad_mode == "valid":
+        return (0, 0, 0, 0)
+    if layer.pad_mode == "pad":
+        padding = layer.padding
+        top, bottom, left, right = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+        return (left, right, top, bottom)
+    ends = []
+    for size, kernel, stride, dilation in zip(input_shape[-2:], layer.kernel_size, _two(layer.stride),
+                                              _two(layer.dilation)):
+        reach = (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1
+        missing = max(reach - size, 0)
+        ends.append((missing // 2, missing - missing // 2))
+    (top, bottom), (left, right) = ends
+    return (left, right, top, bottom)
