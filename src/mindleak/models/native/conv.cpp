@@ -100,53 +100,50 @@ struct Pairs {
   }
 };
 
-// Calls part(first, count) for up to kLanes consecutive pooled outputs of a line at a time.
-template <class Part>
-inline void in_lines(const Sizes& sizes, Part part) {
-  for (int64_t line = 0; line < sizes.pooled_height; ++line)
-    for (int64_t column = 0; column < sizes.pooled_width; column += kLanes)
-      part(line, column, std::min<int64_t>(kLanes, sizes.pooled_width - column));
-}
-
 // ReLU and 2x2 maximum of one channel; of equal inputs the first counts.
 void pool(const Sizes& sizes, const float* values, float* pooled, uint8_t* choices) {
   const Pairs pairs;
-  in_lines(sizes, [&](int64_t line, int64_t column, int64_t count) {
-    const float* from = values + 2 * (line * sizes.pitch + column);
-    const Vector upper[] = {load(from), load(from + kLanes)};
-    const Vector lower[] = {load(from + sizes.pitch), load(from + sizes.pitch + kLanes)};
-    const Vector a = __builtin_shuffle(upper[0], upper[1], pairs.even), c = __builtin_shuffle(lower[0], lower[1], pairs.even);
-    const Vector b = __builtin_shuffle(upper[0], upper[1], pairs.odd), d = __builtin_shuffle(lower[0], lower[1], pairs.odd);
-    const Vector top = b > a ? b : a, bottom = d > c ? d : c;
-    Vector most = bottom > top ? bottom : top;
-    const Integers none = most <= 0.0f;
-    const Integers in_top = -(b > a), in_bottom = 2 - (d > c);
-    Integers choice = bottom > top ? in_bottom : in_top;
-    most = none ? Vector{} : most;  // not-a-number stays what it is
-    choice = none ? Integers{} + kNone : choice;
-    const Bytes bytes = __builtin_convertvector(choice, Bytes);
-    std::memcpy(pooled + line * sizes.pooled_width + column, &most, count * sizeof(float));
-    std::memcpy(choices + line * sizes.pooled_width + column, &bytes, count);
-  });
+  const int64_t width = sizes.pooled_width;
+  for (int64_t line = 0; line < sizes.pooled_height; ++line) {
+    for (int64_t column = 0; column < width; column += kLanes) {
+      const float *from = values + 2 * (line * sizes.pitch + column), *below = from + sizes.pitch;
+      const Vector upper[] = {load(from), load(from + kLanes)}, lower[] = {load(below), load(below + kLanes)};
+      const Vector a = __builtin_shuffle(upper[0], upper[1], pairs.even);
+      const Vector b = __builtin_shuffle(upper[0], upper[1], pairs.odd);
+      const Vector c = __builtin_shuffle(lower[0], lower[1], pairs.even);
+      const Vector d = __builtin_shuffle(lower[0], lower[1], pairs.odd);
+      const Vector top = b > a ? b : a, bottom = d > c ? d : c, greatest = bottom > top ? bottom : top;
+      const Integers in_top = -(b > a), in_bottom = 2 - (d > c), none = greatest <= 0.0f;
+      const Vector most = none ? Vector{} : greatest;  // not-a-number stays what it is
+      const Integers which = bottom > top ? in_bottom : in_top, choice = none ? Integers{} + kNone : which;
+      const Bytes bytes = __builtin_convertvector(choice, Bytes);
+      const int64_t count = std::min<int64_t>(kLanes, width - column);
+      std::memcpy(pooled + line * width + column, &most, count * sizeof(float));
+      std::memcpy(choices + line * width + column, &bytes, count);
+    }
+  }
 }
 
-// Puts one channel's gradient (H', W') where pooling took its inputs, and zeros where it did not; the vectors' ends
-// write zeros beyond a line, which come before what belongs there.
+// Puts one channel's gradient (H', W') where pooling took its inputs, and zeros where it did not. The vectors at a
+// line's end write zeros beyond it, so the order counts: whatever belongs there must come later.
 void unpool(const Sizes& sizes, const float* gradients, const uint8_t* choices, float* plane) {
   const Pairs pairs;
-  in_lines(sizes, [&](int64_t line, int64_t column, int64_t count) {
-    Vector gradient = {};
-    Bytes bytes = {};
-    std::memcpy(&gradient, gradients + line * sizes.pooled_width + column, count * sizeof(float));
-    std::memcpy(&bytes, choices + line * sizes.pooled_width + column, count);
-    const Integers choice = __builtin_convertvector(bytes, Integers);
-    float* to = plane + 2 * (line * sizes.pitch + column);
-    for (int row = 0; row < 2; ++row, to += sizes.pitch) {
-      const Vector even = choice == 2 * row ? gradient : Vector{}, odd = choice == 2 * row + 1 ? gradient : Vector{};
+  const int64_t width = sizes.pooled_width;
+  for (int64_t line = 0; line < 2 * sizes.pooled_height; ++line) {
+    const int first = line % 2 * 2;
+    for (int64_t column = 0; column < width; column += kLanes) {
+      const int64_t from = line / 2 * width + column, count = std::min<int64_t>(kLanes, width - column);
+      Vector gradient = {};
+      Bytes bytes = {};
+      std::memcpy(&gradient, gradients + from, count * sizeof(float));
+      std::memcpy(&bytes, choices + from, count);
+      const Integers choice = __builtin_convertvector(bytes, Integers);
+      const Vector even = choice == first ? gradient : Vector{}, odd = choice == first + 1 ? gradient : Vector{};
+      float* to = plane + line * sizes.pitch + 2 * column;
       store(to, __builtin_shuffle(even, odd, pairs.front));
       store(to + kLanes, __builtin_shuffle(even, odd, pairs.back));
     }
-  });
+  }
 }
 
 // x (N, C, H, W), weights (outputs, C, 5, 5), bias (outputs) -> pooled (N, outputs, H', W'), choice (same, bytes).
@@ -182,7 +179,7 @@ void weight_sums(const Sizes& sizes, const float* sources, const float* gradient
         for (int64_t p = 0; p < row; p += kLanes) {
           Vector input[kSide];
 #pragma GCC unroll 5
-          for (int tap = 0; tap < kSide; ++tap) input[tap] = load(right + p + tap);
+          for (int tap = 0; tap < kSide; ++tap) input[tap] = in_register(load(right + p + tap));
 #pragma GCC unroll 4
           for (int m = 0; m < M; ++m) {
             const Vector factor = load(left + m * row + p);

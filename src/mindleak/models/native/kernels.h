@@ -42,6 +42,18 @@ inline Vector load(const float* from) {
 
 inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
 
+// The same value, in a register for good: GCC may read unaligned memory anew at every use instead.
+inline Vector in_register(Vector value) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(value));
+#elif defined(__x86_64__)
+  asm("" : "+x"(value));
+#elif defined(__aarch64__)
+  asm("" : "+w"(value));
+#endif
+  return value;
+}
+
 inline float total(Vector value) {
   float lanes[kLanes];
   store(lanes, value);
