@@ -20,7 +20,8 @@ from mindleak.errors import InputError, nearest
 DEFAULTS: dict[str, Any] = {
     "name": None,
     "seed": 0,
-    "device": {"target": "CPU", "id": 0, "threads": 0},
+    # kernels: auto, mindspore or native (device.configure).
+    "device": {"target": "CPU", "id": 0, "threads": 0, "kernels": "auto"},
     "data": {"name": "digits", "dir": None, "image_size": None, "resize": "bilinear"},
     "model": {
         "name": "lenet5",
@@ -175,7 +176,7 @@ def for_subject(config: Mapping[str, Any], name: str) -> EasyDict:
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the configuration that says what a run is, without where and how fast it is computed."""
     plain = to_plain(config)
-    del plain["name"], plain["device"]["threads"], plain["device"]["id"]
+    del plain["name"], plain["device"]["threads"], plain["device"]["id"], plain["device"]["kernels"]
     del plain["data"]["dir"]
     for name, sections in plain["subjects"].items():
         sections.get("data", {}).pop("dir", None)

@@ -10,12 +10,13 @@ import contextlib
 import ctypes.util
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, nearest
 from mindleak.quiet import numpy_state, quiet_stderr, uninterrupted
 
 TARGETS = ("CPU", "GPU", "Ascend", "auto")
+KERNELS = ("auto", "mindspore", "native")
 
 # What a target needs, and the shared libraries by which that is told.
 _NEEDS = {
@@ -26,12 +27,16 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Device:
-    """Where this process runs: ``target`` without 'auto', and its place among the processes of the job."""
+    """Where this process runs: ``target`` without 'auto', and its place among the processes of the job.
+
+    ``kernels`` says what networks made from now on compute with (``mindleak.models.native``).
+    """
 
     target: str
     device_id: int
     rank: int
     world_size: int
+    kernels: str = "auto"
 
     @property
     def is_main(self) -> bool:
@@ -50,16 +55,20 @@ def available_targets() -> list[str]:
         return [name for name in ("Ascend", "GPU", "CPU") if ms.hal.is_available(name)]
 
 
-def configure(target: str = "CPU", device_id: int = 0, threads: int = 0) -> Device:
+def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels: str = "auto") -> Device:
     """Select the device for this process; call once, before any network is made.
+
+    A later call changes nothing but ``kernels``.
 
     Args:
         target: CPU, GPU, Ascend, or auto (the first of Ascend, GPU, CPU that works).
         device_id: number of the card; ignored on CPU and under ``msrun``.
         threads: CPU threads for operators; 0 leaves MindSpore's choice.
+        kernels: ``mindspore``: MindSpore's operators only; ``native``: this project's kernels for CPU; ``auto``:
+            these where they can be had.
 
     Raises:
-        InputError: the target is unknown, or this build or machine lacks it or the card, another target is in
+        InputError: target or kernels are unknown, or this build or machine lacks it or the card, another target is in
             use, or ``threads`` is negative.
     """
     global _current
@@ -67,6 +76,8 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0) -> Devi
         raise InputError(f"device_target '{target}' is unknown; one of {', '.join(TARGETS)}")
     if threads < 0:
         raise InputError(f"device.threads is {threads}; right is 0 (MindSpore's choice) or more")
+    if kernels not in KERNELS:
+        raise InputError(f"device.kernels '{kernels}' is unknown{nearest(kernels, KERNELS)}; one of {', '.join(KERNELS)}")
     usable = available_targets()
     chosen = usable[0] if target == "auto" else target
     if chosen not in usable:
@@ -78,6 +89,8 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0) -> Devi
         raise InputError(f"this process already runs on {_current.target}; start another for {chosen}")
     _check_device_id(chosen, device_id)
     if _current is not None:
+        if _current.kernels != kernels:
+            _current = replace(_current, kernels=kernels)
         return _current
     import mindspore as ms
 
@@ -89,13 +102,21 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0) -> Devi
         # Asynchronous dispatch costs PyNative on CPU a factor of 5 to 25 (docs/architecture.md).
         ms.runtime.launch_blocking()
     rank, world = _join_job(chosen)
-    _current = Device(chosen, device_id, rank, world)
+    _current = Device(chosen, device_id, rank, world, kernels)
     return _current
 
 
 def current() -> Device:
     """Return the configured device; the CPU where nobody has chosen yet."""
     return _current if _current is not None else configure("CPU")
+
+
+def cpu_threads() -> int:
+    """Return how many threads MindSpore's operators use at most: no more than the process has cores."""
+    import mindspore as ms
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(int(ms.get_context("runtime_num_threads")), cores))
 
 
 def missing_for(target: str) -> str:

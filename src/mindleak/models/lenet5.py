@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from mindspore import Tensor, nn
 from mindspore.common.initializer import TruncatedNormal
 
 from mindleak.errors import InputError
+from mindleak.models import native
 from mindleak.models.base import Classifier
 
 
@@ -16,7 +18,7 @@ class _LeNet5Layers(Classifier):
 
     layer_names = ("conv1.pre", "conv1", "conv2.pre", "conv2", "fc1.pre", "fc1", "fc2.pre", "fc2", "logits")
 
-    def __init__(self, input_shape: tuple[int, int, int], num_classes: int, width: float) -> None:
+    def __init__(self, input_shape: tuple[int, int, int], num_classes: int, width: float, padding: int) -> None:
         super().__init__()
         if not (math.isfinite(width) and width > 0):
             raise InputError(f"model.width is {width}; a finite number above 0 is needed")
@@ -27,22 +29,30 @@ class _LeNet5Layers(Classifier):
         self.relu = nn.ReLU()
         self.max_pool2d = nn.MaxPool2d(kernel_size=2, stride=2)
         self.flatten = nn.Flatten()
+        library = native.for_device()
+        self.blocks = None if library is None else (native.conv_block(library, padding), native.conv_block(library, 0))
+        self.no_bias = tuple(Tensor(np.zeros(count, np.float32)) for count in self.channels)
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
-        x = self.conv1(x)
-        if layer == "conv1.pre":
-            return x
-        x = self.relu(x)
-        if layer == "conv1":
-            return x
-        x = self.conv2(self.max_pool2d(x))
-        if layer == "conv2.pre":
-            return x
-        x = self.relu(x)
-        if layer == "conv2":
-            return x
-        x = self.fc1(self.flatten(self.max_pool2d(x)))
+        if self.blocks is not None and not layer.startswith("conv"):
+            x = self.blocks[0](x, self.conv1.weight, self.conv1.bias if self.conv1.has_bias else self.no_bias[0])[0]
+            x = self.blocks[1](x, self.conv2.weight, self.conv2.bias if self.conv2.has_bias else self.no_bias[1])[0]
+        else:
+            x = self.conv1(x)
+            if layer == "conv1.pre":
+                return x
+            x = self.relu(x)
+            if layer == "conv1":
+                return x
+            x = self.conv2(self.max_pool2d(x))
+            if layer == "conv2.pre":
+                return x
+            x = self.relu(x)
+            if layer == "conv2":
+                return x
+            x = self.max_pool2d(x)
+        x = self.fc1(self.flatten(x))
         if layer == "fc1.pre":
             return x
         x = self.relu(x)
@@ -68,7 +78,7 @@ class LeNet5(_LeNet5Layers):
 
     def __init__(self, input_shape: tuple[int, int, int] = (1, 32, 32), num_classes: int = 10,
                  width: float = 1.0) -> None:
-        super().__init__(input_shape, num_classes, width)
+        super().__init__(input_shape, num_classes, width, padding=0)
         channels, height, breadth = input_shape
         if min(height, breadth) < 16:
             raise InputError(f"lenet5 needs images of at least 16x16 pixels, got {height}x{breadth}; "
@@ -90,7 +100,7 @@ class LeNet5Bias(_LeNet5Layers):
 
     def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10,
                  width: float = 1.0) -> None:
-        super().__init__(input_shape, num_classes, width)
+        super().__init__(input_shape, num_classes, width, padding=2)
         channels, height, breadth = input_shape
         if min(height, breadth) < 12:
             raise InputError(f"lenet5_bias needs images of at least 12x12 pixels, got {height}x{breadth}; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn
 
 from mindleak.errors import InputError
+from mindleak.models import native
 from mindleak.models.base import Classifier
 
 SEQUENCES = ("rows", "channels")
@@ -39,17 +40,33 @@ class LSTMRNN(Classifier):
         self.step_size = channels * width if self.by_rows else height * width
         self.lstm = nn.LSTM(self.step_size, hidden_size, layers, batch_first=True)
         self.fc = nn.Dense(hidden_size, num_classes)
+        self.below_top = layers - 1
+        library = native.for_device()
+        self.native_layer = None if library is None else native.lstm_layer(library)
+        self.native_last = None if library is None else native.lstm_last(library)
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
         if self.by_rows:
             x = x.transpose((0, 2, 1, 3))
         x = x.reshape((x.shape[0], self.steps, self.step_size))
-        outputs, (hidden, _) = self.lstm(x)
-        if layer == "lstm":
-            return outputs
-        # Equal to outputs[:, -1], whose gradient would be as large as all outputs.
-        last = hidden[-1]
+        if self.native_layer is not None:
+            for index in range(self.below_top):
+                x = self.native_layer(x, *self._weights(index))[0]
+            if layer == "lstm":
+                return self.native_layer(x, *self._weights(self.below_top))[0]
+            last = self.native_last(x, *self._weights(self.below_top))[3]
+        else:
+            outputs, (hidden, _) = self.lstm(x)
+            if layer == "lstm":
+                return outputs
+            # Equal to outputs[:, -1], whose gradient would be as large as all outputs.
+            last = hidden[-1]
         if layer == "last":
             return last
         return self.fc(last)
+
+    def _weights(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the weights of one layer as the kernels take them: the two biases are only ever used as a sum."""
+        lstm = self.lstm
+        return lstm.w_ih_list[index], lstm.w_hh_list[index], lstm.b_ih_list[index] + lstm.b_hh_list[index]

@@ -33,6 +33,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 )
 
 _CHUNK = 1 << 20
+_SOURCES = (".py", ".cpp", ".h")
 
 
 def stable_hash(value: Any) -> str:
@@ -105,7 +106,7 @@ def rooms_below(rooms: Sequence[str]) -> tuple[str, ...]:
 
 
 def source_digest(rooms: Sequence[str], root: Path = PACKAGE_ROOT) -> str:
-    """Return the SHA-256 over the ``.py`` files of ``rooms`` and of the rooms below them.
+    """Return the SHA-256 over the source files (Python, C++) of ``rooms`` and of the rooms below them.
 
     Names and contents count, dates do not; computed once per process, so a file edited under a running job
     does not split the job's stages over two keys. ``root`` is the package's folder.
@@ -118,5 +119,6 @@ def _source_digest(rooms: tuple[str, ...], root: Path) -> str:
     files: list[Path] = []
     for room in rooms_below(rooms):
         files.extend(root.glob(f"{room}.py"))
-        files.extend((root / room).rglob("*.py"))
+        for suffix in _SOURCES:
+            files.extend((root / room).rglob(f"*{suffix}"))
     return stable_hash({path.relative_to(root).as_posix(): file_digest(path) for path in files})
