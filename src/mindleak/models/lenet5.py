@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn
@@ -30,12 +31,13 @@ class _LeNet5Layers(Classifier):
         self.max_pool2d = nn.MaxPool2d(kernel_size=2, stride=2)
         self.flatten = nn.Flatten()
         library = native.for_device()
-        self.blocks = None if library is None else (native.conv_block(library, padding), native.conv_block(library, 0))
+        self.uses_kernels = library is not None
+        self.blocks: Any = None if library is None else (native.conv_block(library, padding), native.conv_block(library, 0))
         self.no_bias = tuple(Tensor(np.zeros(count, np.float32)) for count in self.channels)
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
-        if self.blocks is not None and not layer.startswith("conv"):
+        if self.uses_kernels and not layer.startswith("conv"):
             x = self.blocks[0](x, self.conv1.weight, self.conv1.bias if self.conv1.has_bias else self.no_bias[0])[0]
             x = self.blocks[1](x, self.conv2.weight, self.conv2.bias if self.conv2.has_bias else self.no_bias[1])[0]
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mindspore import Tensor, nn
 
 from mindleak.errors import InputError
@@ -42,15 +44,16 @@ class LSTMRNN(Classifier):
         self.fc = nn.Dense(hidden_size, num_classes)
         self.below_top = layers - 1
         library = native.for_device()
-        self.native_layer = None if library is None else native.lstm_layer(library)
-        self.native_last = None if library is None else native.lstm_last(library)
+        self.uses_kernels = library is not None
+        self.native_layer: Any = None if library is None else native.lstm_layer(library)
+        self.native_last: Any = None if library is None else native.lstm_last(library)
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
         if self.by_rows:
             x = x.transpose((0, 2, 1, 3))
         x = x.reshape((x.shape[0], self.steps, self.step_size))
-        if self.native_layer is not None:
+        if self.uses_kernels:
             for index in range(self.below_top):
                 x = self.native_layer(x, *self._weights(index))[0]
             if layer == "lstm":

@@ -22,6 +22,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindleak.errors import InputError
+from mindleak.models.base import cells_only
 from mindleak.models.registry import first_line
 from mindleak.training.tapped_layers import (
     ConvolutionGradients,
@@ -61,6 +62,7 @@ class PerSampleGradients:
     """
 
     def __init__(self, network: nn.Cell, sample_shape: tuple[int, ...], batch_size: int, clip_norm: float) -> None:
+        self._network = network
         self._plans = plans = _plan(network, sample_shape, batch_size)
         self._probes = [[Parameter(Tensor(np.zeros(shape, np.float32)), name=f"mindleak.probe.{plan.name}.{place}")
                          for place, shape in enumerate(plan.shapes)] for plan in plans]
@@ -91,7 +93,8 @@ class PerSampleGradients:
                 plan.layer.__class__ = plan.tapped
                 # Not by setattr, which would make parameters and a cell of the network of them.
                 plan.layer.__dict__.update(reveal=Reveal(), probes=tuple(probes))
-            yield
+            with cells_only(self._network):
+                yield
         finally:
             for plan, kind in zip(self._plans, kinds):
                 plan.layer.__class__ = kind
@@ -252,7 +255,8 @@ def _observed_shapes(network: nn.Cell, layers: dict[str, nn.Cell],
 
     handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
     try:
-        network(Tensor(np.zeros((2, *sample_shape), np.float32)))
+        with cells_only(network):
+            network(Tensor(np.zeros((2, *sample_shape), np.float32)))
     except Exception as error:
         raise _refusal(first_line(error)) from error
     finally:
