@@ -21,9 +21,11 @@ DEFAULTS: dict[str, Any] = {
     "name": None,
     "seed": 0,
     "device": {"target": "CPU", "id": 0, "threads": 0},
+    # image_size None: the images' own, or what the network was made for where they are too small for it.
     "data": {"name": "digits", "dir": None, "image_size": None, "resize": "bilinear"},
     "model": {
-        "name": "lenet5",
+        # lenet5, the tutorial's, starts too flat to learn from data as small as the digits.
+        "name": "lenet5_bias",
         "hidden_size": 128,
         "layers": 1,
         "sequence": "rows",
@@ -52,7 +54,7 @@ DEFAULTS: dict[str, Any] = {
         "layers": "auto",
     },
     "judge": {
-        "model": "lenet5",
+        "model": "lenet5_bias",
         "epochs": 5,
         "batch_size": 32,
         "optimizer": "momentum",

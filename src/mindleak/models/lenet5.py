@@ -12,6 +12,8 @@ from mindleak.models.base import Classifier
 class _LeNet5Layers(Classifier):
     """The order of computation that both readings share; subclasses make the layers."""
 
+    smallest: int
+    made_for: int
     layer_names = ("conv1.pre", "conv1", "conv2.pre", "conv2", "fc1.pre", "fc1", "fc2.pre", "fc2", "logits")
 
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int) -> None:
@@ -21,6 +23,13 @@ class _LeNet5Layers(Classifier):
         self.relu = nn.ReLU()
         self.max_pool2d = nn.MaxPool2d(kernel_size=2, stride=2)
         self.flatten = nn.Flatten()
+
+    @classmethod
+    def require_size(cls, name: str, height: int, width: int) -> None:
+        """Raise InputError for images from which two convolutions and poolings would leave nothing."""
+        if min(height, width) < cls.smallest:
+            raise InputError(f"{name} needs images of at least {cls.smallest}x{cls.smallest} pixels, got "
+                             f"{height}x{width}; set data.image_size={cls.made_for}")
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
@@ -59,12 +68,12 @@ class LeNet5(_LeNet5Layers):
     Source: the MindArmour example network that seed 002 trains.
     """
 
+    smallest, made_for = 16, 32
+
     def __init__(self, input_shape: tuple[int, int, int] = (1, 32, 32), num_classes: int = 10) -> None:
         super().__init__(input_shape, num_classes)
         channels, height, width = input_shape
-        if min(height, width) < 16:
-            raise InputError(f"lenet5 needs images of at least 16x16 pixels, got {height}x{width}; "
-                             "set data.image_size=32")
+        self.require_size("lenet5", height, width)
         side = [((size - 4) // 2 - 4) // 2 for size in (height, width)]
         self.conv1 = nn.Conv2d(channels, 6, 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
         self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
@@ -79,12 +88,12 @@ class LeNet5Bias(_LeNet5Layers):
     Shape: (N, channels, 28, 28) → (N, num_classes); 61,706 parameters for one channel and ten classes.
     """
 
+    smallest, made_for = 12, 28
+
     def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10) -> None:
         super().__init__(input_shape, num_classes)
         channels, height, width = input_shape
-        if min(height, width) < 12:
-            raise InputError(f"lenet5_bias needs images of at least 12x12 pixels, got {height}x{width}; "
-                             "set data.image_size=28")
+        self.require_size("lenet5_bias", height, width)
         side = [(size // 2 - 4) // 2 for size in (height, width)]
         self.conv1 = nn.Conv2d(channels, 6, 5, pad_mode="pad", padding=2, has_bias=True)
         self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid", has_bias=True)
