@@ -21,9 +21,11 @@ import pytest
 
 from mindleak import config
 from mindleak.cli import main
+from mindleak.data.splits import Split
 from mindleak.errors import InputError
 from mindleak.jobs.attacks import judge_task
 from mindleak.jobs.audit import AuditReport, run_audit
+from mindleak.jobs.document import describe_data, describe_splits
 from mindleak.jobs.session import open_session
 from mindleak.jobs.subjects import subject_plans
 from mindleak.training.checkpoint import read
@@ -166,6 +168,29 @@ def test_the_provenance_says_where_it_all_comes_from(document: dict[str, Any]) -
     assert provenance["data"]["n_train"] == 1297 and len(provenance["data"]["digest"]) == 64
     assert provenance["split"]["sizes"] == {"target_in": 200, "target_out": 200, "population": 50, "shadow_pool": 600}
     assert len(provenance["stages"]) == 3 * 6 + 1 and {stage["cached"] for stage in provenance["stages"]} == {False}
+
+
+def test_subjects_on_other_data_are_described_as_such(case: Case) -> None:
+    merged = config.load(str(case.file), ["subjects.lenet5-ordinary.data.image_size=32"])
+    session = open_session(merged, str(case.folder / "described"), str(case.ckpt_dir), "test")
+    data = {plan.name: plan.dataset for plan in subject_plans(session)}
+    described = describe_data(data)
+    assert described["name"] == "digits" and described["n_train"] == 1297
+    assert not {"digest", "image_shape", "preparation"} & set(described)
+    assert {name: own["image_shape"] for name, own in described["subjects"].items()} == {
+        "lenet5-ordinary": [1, 32, 32], "lstm_rnn-ordinary": [1, 12, 12], "lstm_rnn-suppress": [1, 12, 12]}
+    assert all(own["digest"] == data[name].digest for name, own in described["subjects"].items())
+    assert set(describe_data({"one": data["lenet5-ordinary"]})) >= {"digest", "image_shape", "preparation"}
+
+
+def test_splits_of_unequal_subjects_keep_their_own_sizes() -> None:
+    one, two = (Split({"target_in": np.arange(size)}, np.zeros(4, np.int32), 0, "data") for size in (3, 4))
+    assert describe_splits({"a": one, "b": one}) == {
+        "digest": one.digest, "sizes": {"target_in": 3}, "digests": {"a": one.digest, "b": one.digest}}
+    assert describe_splits({"a": one, "b": two}) == {
+        "digest": None, "sizes": {"a": {"target_in": 3}, "b": {"target_in": 4}},
+        "digests": {"a": one.digest, "b": two.digest}}
+    assert describe_splits({}) == {"digest": None, "sizes": {}, "digests": {}}
 
 
 def test_the_page_is_one_file_with_every_subject(case: Case, report: AuditReport, document: dict[str, Any]) -> None:

@@ -138,7 +138,7 @@ def test_configuration_files(work, refuse, text, parts):
     ("data.name=mnist_digits", ["'mnist_digits'"]),
     ("data.image_size=0", ["image_size 0"]),
     ("data.image_size=100000", ["image_size 100000"]),
-    ("data.image_size=8", ["lenet5", "16x16"]),
+    ("data.image_size=8", ["lenet5_bias", "12x12"]),
     ("data.resize=stretch", ["resize 'stretch'", "bilinear"]),
 ])
 def test_values_out_of_range(refuse, assignment, parts):

@@ -169,6 +169,15 @@ def test_a_subject_among_its_shadows_gets_none(shadows: list[tuple[int, int]]) -
     assert with_accuracies(990, 800, *shadows) == []
 
 
+@pytest.mark.parametrize("right, said", [(60, True), (75, True), (200, False)])
+def test_a_subject_that_has_learnt_nothing_gets_a_caveat(right: int, said: bool) -> None:
+    found = generalisation(proportion(right, 500), proportion(right, 500))
+    result = membership(metric(0.5, 0.45, 0.55), subject_accuracy=found,
+                        per_class=[{"support_in": 70}, {"support_in": 430 // 9}, *[{"support_in": 48}] * 8])
+    sentences = [sentence for sentence in findings(body(membership=[result]), NOWHERE) if "learnt nothing" in sentence]
+    assert bool(sentences) == said
+
+
 def attacked(folder: Path, name: str, scores: np.ndarray, members: np.ndarray, *, first_row: int = 0) -> dict[str, Any]:
     np.savez(folder / f"{name}.npz", rows=np.arange(len(scores)) + first_row, scores=scores, members=members)
     return {**membership(metric(0.5, 0.45, 0.55)), "subject": name, "arrays": f"{name}.npz"}

@@ -250,3 +250,15 @@ def test_a_missing_or_damaged_picture_file_is_one_line_and_keeps_the_old_page(
         render_report(small, tmp_path / "run", arrays_root=tmp_path)
     assert file.name in str(raised.value) and "\n" not in str(raised.value)
     assert old.read_bytes() == before
+
+
+def test_data_that_differ_from_subject_to_subject_are_told_apart(tmp_path: Path) -> None:
+    document = build_document(tmp_path)
+    data = document["provenance"]["data"]
+    shape = data.pop("image_shape")
+    data["subjects"] = {"one": {"image_shape": shape, "preparation": {"resize": "none"}},
+                        "two": {"image_shape": [1, 8, 8], "preparation": {"resize": "none"}}}
+    path = render_report(document, tmp_path / "run", arrays_root=tmp_path)
+    page = path.read_text()
+    assert "of 1×8×8, 10 classes (two)" in page and "classes (one); " in page
+    assert "image shape: 1, 8, 8; preparation: resize: none" in page

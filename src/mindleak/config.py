@@ -22,9 +22,11 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     # kernels: auto, mindspore or native (device.configure).
     "device": {"target": "CPU", "id": 0, "threads": 0, "kernels": "auto"},
+    # image_size None: the images' own, or what the network was made for where they are too small for it.
     "data": {"name": "digits", "dir": None, "image_size": None, "resize": "bilinear"},
     "model": {
-        "name": "lenet5",
+        # lenet5, the tutorial's, starts too flat to learn from data as small as the digits.
+        "name": "lenet5_bias",
         "width": 1.0,
         "hidden_size": 128,
         "layers": 1,
@@ -70,7 +72,7 @@ DEFAULTS: dict[str, Any] = {
         "finetune_learning_rate": None,
     },
     "judge": {
-        "model": "lenet5",
+        "model": "lenet5_bias",
         "epochs": 5,
         "batch_size": 32,
         "optimizer": "momentum",

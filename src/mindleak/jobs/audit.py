@@ -77,7 +77,7 @@ class Audit:
         body: dict[str, Any] = {"subjects": self._subjects, "inversion": self._inversions,
                                 "membership": self._membership_results, "skipped": self._skipped}
         body["findings"] = findings(body, self._session.run.run_dir)
-        head = document.head(self._session, self._plans[0].dataset,
+        head = document.head(self._session, {plan.name: plan.dataset for plan in self._plans},
                              {name: planned.split for name, planned in self._memberships.items()},
                              time.perf_counter() - started)
         return {**head, **body}

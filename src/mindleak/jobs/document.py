@@ -18,8 +18,8 @@ from mindleak.runs.stages import StageResult, installed_versions
 SCHEMA = 1
 
 
-def head(session: Session, data: Dataset, splits: Mapping[str, Split], seconds: float) -> dict[str, Any]:
-    """Return title, configuration and provenance."""
+def head(session: Session, data: Mapping[str, Dataset], splits: Mapping[str, Split], seconds: float) -> dict[str, Any]:
+    """Return title, configuration and provenance; ``data`` and ``splits`` by subject."""
     import mindspore as ms
 
     versions = installed_versions()
@@ -38,12 +38,24 @@ def head(session: Session, data: Dataset, splits: Mapping[str, Split], seconds: 
         "stages": [{"name": event.name, "key": event.key, "seconds": event.seconds, "cached": event.how == "cached"}
                    for event in session.run.log],
     }
-    return {"schema": SCHEMA, "title": f"Privacy audit: {session.config.name or data.name}",
+    return {"schema": SCHEMA, "title": f"Privacy audit: {session.config.name or next(iter(data.values())).name}",
             "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "config": configuration.to_plain(session.config), "provenance": provenance}
 
 
-def describe_data(data: Dataset) -> dict[str, Any]:
+def describe_data(data: Mapping[str, Dataset]) -> dict[str, Any]:
+    """Return what identifies the data: what all subjects share, and under ``subjects`` what is each one's own.
+
+    Subjects may differ in image size, and so in digest and preparation, or in the data set altogether.
+    """
+    described = {name: _describe(each) for name, each in data.items()}
+    first = next(iter(described.values()))
+    shared = {key: value for key, value in first.items() if all(each[key] == value for each in described.values())}
+    own = {name: {key: value for key, value in each.items() if key not in shared} for name, each in described.items()}
+    return {**shared, **({"subjects": own} if len(shared) < len(first) else {})}
+
+
+def _describe(data: Dataset) -> dict[str, Any]:
     """Return what identifies a data set."""
     return {"name": data.name, "digest": data.digest, "n_train": len(data.y_train), "n_test": len(data.y_test),
             "image_shape": list(data.image_shape), "num_classes": data.num_classes,
@@ -51,12 +63,16 @@ def describe_data(data: Dataset) -> dict[str, Any]:
 
 
 def describe_splits(splits: Mapping[str, Split]) -> dict[str, Any]:
-    """Return the roles' sizes, and one digest per subject (it covers the subject's own image size)."""
-    if not splits:
-        return {"digest": None, "sizes": {}, "digests": {}}
-    first = next(iter(splits.values()))
-    return {"digest": first.digest, "sizes": {role: len(rows) for role, rows in first.indices.items()},
-            "digests": {name: split.digest for name, split in splits.items()}}
+    """Return the roles' sizes, by subject where these differ, and every subject's digest.
+
+    A digest covers the subject's own image size; ``digest`` is that of all where they share one, otherwise None.
+    """
+    digests = {name: split.digest for name, split in splits.items()}
+    sizes = {name: {role: len(rows) for role, rows in split.indices.items()} for name, split in splits.items()}
+    first = next(iter(sizes.values()), {})
+    alike = all(each == first for each in sizes.values())
+    return {"digest": next(iter(digests.values())) if len(set(digests.values())) == 1 else None,
+            "sizes": first if alike else sizes, "digests": digests}
 
 
 def subject(identifier: str, plan: SubjectPlan, role: str, task: TrainingTask, result: StageResult) -> dict[str, Any]:

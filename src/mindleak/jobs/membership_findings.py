@@ -30,6 +30,7 @@ def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record
     for result in results:
         yield from _area(result)
         yield from _rates(result)
+        yield from _untrained(result)
         yield from _unlike_shadows(result)
         if result.get("skipped_classes"):
             yield (f"Membership of {result['subject']}: not attacked: "
@@ -120,6 +121,21 @@ def _on_own_roc(rate: Optional[Record], target: float, n_in: int, n_out: int) ->
     verdict = "more than" if rate["value"] > limit else "within"
     yield (f"the subject's own ROC, which no attacker has, gives {_percent(rate['value'])}, {verdict} the "
            f"{_percent(limit)} that guessing may show")
+
+
+def _untrained(result: Record) -> Iterator[str]:
+    """Warn where the subject does no better on its members than naming the commonest class: nothing could leak."""
+    seen, classes = (result.get("subject_accuracy") or {}).get("seen"), result.get("per_class")
+    if not seen or not classes:
+        return
+    interval = known_interval(seen)
+    supports = [row["support_in"] for row in classes]
+    commonest = max(supports) / sum(supports)
+    if interval is not None and interval[0] <= commonest:
+        yield (f"Membership of {result['subject']}: it classifies {_percent(seen['value'])} "
+               f"({_percent(interval[0])} to {_percent(interval[1])}) of its own members rightly, which naming the "
+               f"commonest class would do too ({_percent(commonest)}): it has learnt nothing that could leak; train "
+               "it longer.")
 
 
 def _unlike_shadows(result: Record) -> Iterator[str]:

@@ -122,13 +122,23 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
         if config.subjects:
             raise InputError("the configuration describes subjects of its own; give a subject of yours a configuration "
                              "without 'subjects'")
+        config = _sized(session, config, type(provided.network))
         checked = check_subject(provided, session.dataset(config.data))
         return [SubjectPlan(session, checked.name, config, checked, checked.make or type(checked.network))]
     if config.subjects:
         plans = [(name, configuration.for_subject(config, name)) for name in config.subjects]
     else:
         plans = [(_default_name(config), config)]
+    plans = [(name, _sized(session, own, registry.CLASSIFIERS.get(own.model.name))) for name, own in plans]
     return [SubjectPlan(session, name, own, _from_checkpoint(session, name, own)) for name, own in plans]
+
+
+def _sized(session: Session, config: EasyDict, kind: type[nn.Cell] | None) -> EasyDict:
+    """Return the configuration with the image size that null stands for: the data's own, or what the network needs."""
+    if config.data.image_size is not None:
+        return config
+    size = registry.size_instead(kind, session.dataset(config.data).image_shape)
+    return config if size is None else EasyDict({**config, "data": {**config.data, "image_size": size}})
 
 
 def _default_name(config: EasyDict) -> str:

@@ -17,6 +17,8 @@ from mindleak.models.base import Classifier
 class _LeNet5Layers(Classifier):
     """The order of computation that both readings share; subclasses make the layers."""
 
+    smallest: int
+    made_for: int
     layer_names = ("conv1.pre", "conv1", "conv2.pre", "conv2", "fc1.pre", "fc1", "fc2.pre", "fc2", "logits")
 
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int, width: float, padding: int) -> None:
@@ -32,8 +34,17 @@ class _LeNet5Layers(Classifier):
         self.flatten = nn.Flatten()
         library = native.for_device()
         self.uses_kernels = library is not None
-        self.blocks: Any = None if library is None else (native.conv_block(library, padding), native.conv_block(library, 0))
+        self.blocks: Any = None
+        if library is not None:
+            self.blocks = (native.conv_block(library, padding), native.conv_block(library, 0))
         self.no_bias = tuple(Tensor(np.zeros(count, np.float32)) for count in self.channels)
+
+    @classmethod
+    def require_size(cls, name: str, height: int, width: int) -> None:
+        """Raise InputError for images from which two convolutions and poolings would leave nothing."""
+        if min(height, width) < cls.smallest:
+            raise InputError(f"{name} needs images of at least {cls.smallest}x{cls.smallest} pixels, got "
+                             f"{height}x{width}; set data.image_size={cls.made_for}")
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
@@ -78,13 +89,13 @@ class LeNet5(_LeNet5Layers):
     Source: the MindArmour example network that seed 002 trains.
     """
 
+    smallest, made_for = 16, 32
+
     def __init__(self, input_shape: tuple[int, int, int] = (1, 32, 32), num_classes: int = 10,
                  width: float = 1.0) -> None:
         super().__init__(input_shape, num_classes, width, padding=0)
         channels, height, breadth = input_shape
-        if min(height, breadth) < 16:
-            raise InputError(f"lenet5 needs images of at least 16x16 pixels, got {height}x{breadth}; "
-                             "set data.image_size=32")
+        self.require_size("lenet5", height, breadth)
         side = [((size - 4) // 2 - 4) // 2 for size in (height, breadth)]
         self.conv1 = nn.Conv2d(channels, self.channels[0], 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
         self.conv2 = nn.Conv2d(*self.channels, 5, pad_mode="valid", weight_init=TruncatedNormal(0.02))
@@ -100,13 +111,13 @@ class LeNet5Bias(_LeNet5Layers):
     multiplies the numbers of channels and hidden units.
     """
 
+    smallest, made_for = 12, 28
+
     def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10,
                  width: float = 1.0) -> None:
         super().__init__(input_shape, num_classes, width, padding=2)
         channels, height, breadth = input_shape
-        if min(height, breadth) < 12:
-            raise InputError(f"lenet5_bias needs images of at least 12x12 pixels, got {height}x{breadth}; "
-                             "set data.image_size=28")
+        self.require_size("lenet5_bias", height, breadth)
         side = [(size // 2 - 4) // 2 for size in (height, breadth)]
         self.conv1 = nn.Conv2d(channels, self.channels[0], 5, pad_mode="pad", padding=2, has_bias=True)
         self.conv2 = nn.Conv2d(*self.channels, 5, pad_mode="valid", has_bias=True)

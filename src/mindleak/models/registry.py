@@ -57,6 +57,12 @@ def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: 
     return network
 
 
+def size_instead(kind: type[nn.Cell] | None, image_shape: tuple[int, int, int]) -> int | None:
+    """Return the side of the images that a network was made for, if those of ``image_shape`` are too small for it."""
+    smallest = getattr(kind, "smallest", 0) if kind in CLASSIFIERS.values() else 0
+    return int(getattr(kind, "made_for")) if min(image_shape[1:]) < smallest else None  # noqa: B009
+
+
 def check_output(network: nn.Cell, input_shape: tuple[int, int, int], num_classes: int, name: str) -> None:
     """Refuse a network that does not map (2, C, H, W) to (2, num_classes) logits; leave it in evaluation mode.
 

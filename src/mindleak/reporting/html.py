@@ -116,22 +116,30 @@ def _tables(document: Mapping[str, Any], subjects: Subjects) -> dict[str, Option
 def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Say in a few pairs what was audited, on which data, how long it took."""
     provenance = document["provenance"]
-    data = provenance.get("data") or {}
-    shape = "×".join(str(side) for side in data.get("image_shape", []))
     facts = [
-        (
-            "Data",
-            f"{data['name']}, {count(data['n_train'])} training and {count(data['n_test'])} test images"
-            f" of {shape}, {data['num_classes']} classes",
-        )
-        if data
-        else None,
+        ("Data", _data_in_words(provenance.get("data") or {})),
         ("Subjects", _subject_names(document)),
         ("Attacks", ", ".join(_attack_names(document))),
         ("Run", _time_taken(provenance)) if "seconds_total" in provenance else None,
         ("Made", f"{document['created']} by mindleak {provenance.get('mindleak', '')}".strip()),
     ]
     return [fact for fact in facts if fact and fact[1]]
+
+
+def _data_in_words(data: Mapping[str, Any]) -> str:
+    """Name the data set and the sizes; subjects that see them otherwise than the others stand with their own."""
+    if not data:
+        return ""
+    seen: dict[str, list[str]] = {}
+    for name, own in (data.get("subjects") or {"": {}}).items():
+        each = {**data, **own}
+        shape = "×".join(str(side) for side in each["image_shape"])
+        words = (f"{each['name']}, {count(each['n_train'])} training and {count(each['n_test'])} test images of "
+                 f"{shape}, {each['num_classes']} classes")
+        seen.setdefault(words, []).append(name)
+    if len(seen) == 1:
+        return next(iter(seen))
+    return "; ".join(f"{words} ({', '.join(names)})" for words, names in seen.items())
 
 
 def _time_taken(provenance: Mapping[str, Any]) -> str:
@@ -177,4 +185,6 @@ def _written(value: Any) -> str:
         return {True: "yes", False: "no", None: "not recorded"}[value]
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key.replace('_', ' ')}: {_written(item)}" for key, item in value.items())
     return str(value)

@@ -102,9 +102,15 @@ def metrics_of(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def class_names(document: Mapping[str, Any]) -> dict[int, str]:
-    """Return class number → name, from the data's own list where it is given, else from the per-class rows."""
+    """Return class number → name, from the data's own list where it is given, else from the per-class rows.
+
+    Nothing where subjects see data of other classes: a number is better than another subject's name.
+    """
+    data = document["provenance"].get("data", {})
+    if any("class_names" in own for own in data.get("subjects", {}).values()):
+        return {}
     named = {row["class"]: row["name"] for result in document["membership"] for row in result["per_class"]}
-    listed = document["provenance"].get("data", {}).get("class_names") or []
+    listed = data.get("class_names") or []
     return {**named, **dict(enumerate(listed))}
 
 

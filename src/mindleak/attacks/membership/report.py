@@ -111,7 +111,8 @@ def per_class(scores: np.ndarray, members: np.ndarray, predicted: np.ndarray, la
 def generalisation(seen: Metric, unseen: Metric) -> dict[str, Any]:
     """Return a model's accuracy on members and on non-members, and the gap between them, as JSON values."""
     gap = difference_of_independent(seen, unseen)
-    return {"train": seen.value, "test": unseen.value, "gap": gap.to_json(), "unseen": unseen.to_json()}
+    return {"train": seen.value, "test": unseen.value, "gap": gap.to_json(), "seen": seen.to_json(),
+            "unseen": unseen.to_json()}
 
 
 def roc(scores: np.ndarray, members: np.ndarray) -> dict[str, list[float]]:
