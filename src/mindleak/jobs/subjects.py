@@ -104,10 +104,16 @@ class SubjectPlan:
 
 
 def model_options(model: EasyDict) -> dict[str, Any]:
-    """Return the constructor arguments that a registered network takes from its ``model`` section."""
-    if model.name not in registry.CLASSIFIERS:
-        return {}
-    accepted = inspect.signature(registry.CLASSIFIERS[model.name].__init__).parameters
+    """Return the constructor arguments that a registered network takes from its ``model`` section.
+
+    Raises:
+        InputError: a width for a network that has none, where it would do nothing.
+    """
+    known = registry.CLASSIFIERS.get(model.name)
+    accepted = {} if known is None else inspect.signature(known.__init__).parameters
+    if model.width != 1 and known is not None and "width" not in accepted:
+        raise InputError(f"model.width is {model.width:g}, and {model.name} has no width; right is 1"
+                         + (" (model.hidden_size sets its size)" if "hidden_size" in accepted else ""))
     return {key: model[key] for key in ("width", "hidden_size", "layers", "sequence") if key in accepted}
 
 

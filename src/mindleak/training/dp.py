@@ -23,7 +23,7 @@ from mindleak.training import accountant
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import LoopTotals, interruptible, make_optimizer, on_device
-from mindleak.training.noise import GaussianNoise
+from mindleak.training.noise import noise_blocks, steps_per_block
 from mindleak.training.per_sample import PerSampleGradients, require_exact, require_separable
 from mindleak.training.recipe import Recipe
 from mindleak.training.trainer import Training, TrainingData, TrainingResult, calls, fingerprint
@@ -193,24 +193,23 @@ class PrivateLoop:
         self._images = on_device(images, "mindleak.images")
         self._labels = on_device(labels, "mindleak.labels")
         self._gradients = PerSampleGradients(network, images.shape[1:], width, clip_norm)
-        self.noise = GaussianNoise(sum(int(parameter.size) for parameter in optimizer.parameters))
-        self._steps = _compile_steps(self._gradients, self.noise, optimizer, width, expected,
-                                     clip_norm * noise_multiplier)
+        self.coordinates = sum(int(parameter.size) for parameter in optimizer.parameters)
+        self._steps = _compile_steps(self._gradients, optimizer, width, expected, clip_norm * noise_multiplier)
 
-    def run(self, order: Tensor, sizes: Tensor, states: Tensor, start: int, stop: int, totals: LoopTotals) -> None:
+    def run(self, order: Tensor, sizes: Tensor, noise: Tensor, start: int, stop: int, totals: LoopTotals) -> None:
         """Take the steps ``start`` to ``stop``; add losses and hits of their samples to ``totals``.
 
         Args:
             order: int32 (steps, width).
             sizes: int32 (steps,).
-            states: of the noise, int64 (steps,).
+            noise: standard normal, float32 (stop − start or more, coordinates).
             start: first step.
             stop: the one behind the last.
             totals: sums over samples, not over batches.
         """
         self._network.set_train(True)
         with self._gradients.tapped(), interruptible():
-            sums = self._steps(self._images, self._labels, order, sizes, states, Tensor(start, ms.int32),
+            sums = self._steps(self._images, self._labels, order, sizes, noise, Tensor(start, ms.int32),
                                Tensor(stop, ms.int32))
             loss, correct = (float(value.asnumpy()) for value in sums)
         totals.loss += loss
@@ -219,8 +218,8 @@ class PrivateLoop:
         self._network.set_train(False)
 
 
-def _compile_steps(gradients: PerSampleGradients, noise: GaussianNoise, optimizer: nn.Optimizer, width: int,
-                   expected: int, deviation: float) -> Any:
+def _compile_steps(gradients: PerSampleGradients, optimizer: nn.Optimizer, width: int, expected: int,
+                   deviation: float) -> Any:
     """Return the compiled steps of ``PrivateLoop.run``."""
     places = Tensor(np.arange(width, dtype=np.int32))
     shapes = tuple(tuple(parameter.shape) for parameter in optimizer.parameters)
@@ -228,7 +227,7 @@ def _compile_steps(gradients: PerSampleGradients, noise: GaussianNoise, optimize
     backward, clipped_sum = gradients.backward, gradients.clipped_sum
 
     @ms.jit
-    def steps(images: Parameter, labels: Parameter, order: Tensor, sizes: Tensor, states: Tensor, start: Tensor,
+    def steps(images: Parameter, labels: Parameter, order: Tensor, sizes: Tensor, noise: Tensor, start: Tensor,
               stop: Tensor) -> tuple[Tensor, Tensor]:
         step = start
         loss_sum = ops.zeros((), ms.float32)
@@ -240,7 +239,7 @@ def _compile_steps(gradients: PerSampleGradients, noise: GaussianNoise, optimize
             (_, losses, logits), values = backward(ops.gather(images, batch, 0), truth)
             sums, _ = clipped_sum(values, valid)
             if deviation > 0:
-                normal = noise(states[step]) * deviation
+                normal = noise[step - start] * deviation
                 noisy: tuple[Tensor, ...] = ()
                 for index in range(len(sums)):
                     begin = 0 if index == 0 else ends[index - 1]
@@ -317,10 +316,11 @@ class _PrivateTraining(Training):
     def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
         """Take an epoch's steps; return mean loss and accuracy over all samples drawn."""
         order, sizes = (Tensor(values) for values in self.batches.epoch(epoch))
-        states = Tensor(self.loop.noise.states(self.seed, (epoch - 1) * self.steps, self.steps))
+        block = steps_per_block(self.loop.coordinates, STEPS_PER_CALL)
+        noise = noise_blocks(self.seed, epoch, self.loop.coordinates, self.steps, block)
         totals = LoopTotals()
-        for start, stop in calls(self.steps, printer, STEPS_PER_CALL):
-            self.loop.run(order, sizes, states, start, stop, totals)
+        for (start, stop), normals in zip(calls(self.steps, printer, block), noise):
+            self.loop.run(order, sizes, Tensor.from_numpy(_whole(normals, block)), start, stop, totals)
         drawn = max(1, int(sizes.asnumpy().sum()))
         return totals.loss / drawn, totals.correct / drawn
 
@@ -329,3 +329,9 @@ class _PrivateTraining(Training):
         settings = self.promise.settings
         printer.note(f"after epoch {epoch}: epsilon {self.promise.epsilon(epoch):.3f} at delta {settings.delta:g} "
                      f"({settings.accountant}, Poisson sampling, one sample added or removed)")
+
+
+def _whole(normals: np.ndarray, block: int) -> np.ndarray:
+    """Fill a block up with zeros that no step uses: one shape means one compilation."""
+    missing = block - len(normals)
+    return normals if missing == 0 else np.concatenate([normals, np.zeros((missing, normals.shape[1]), np.float32)])
