@@ -23,9 +23,9 @@ from mindleak import config
 from mindleak.cli import main
 from mindleak.data.splits import Split
 from mindleak.errors import InputError
-from mindleak.jobs.attacks import judge_task
 from mindleak.jobs.audit import AuditReport, run_audit
 from mindleak.jobs.document import describe_data, describe_splits
+from mindleak.jobs.inversion import inverted_rows, judge_task
 from mindleak.jobs.session import open_session
 from mindleak.jobs.subjects import subject_plans
 from mindleak.training.checkpoint import read
@@ -155,7 +155,14 @@ def test_every_metric_keeps_the_contract(document: dict[str, Any]) -> None:
     for result in document["inversion"]:
         assert set(result["metrics"]) == {"l2_relative", "l2", "ssim", "ssim_mindarmour", "psnr", "confidence",
                                           "feature_mse", "judge_accuracy"}
-        assert set(result["controls"]) == {"mean_image", "random_start", "original"}
+        assert set(result["controls"]) == {"mean_image", "random_start", "original", "identity",
+                                           "identity_regularised"}
+        assert result["controls"]["identity"]["psnr"]["value"] > 40, "the optimiser works, two iterations or not"
+        assert result["judge_n_train"] == 1297 - 4 and result["engine"] == "batched"
+        assert result["non_members"]["source"] == "test split" and result["non_members"]["n"] == 4
+        assert set(result["differences"]["non_members"]) == set(result["metrics"]) - {"judge_accuracy"}
+        assert set(result["differences"]["mean_image"]) == set(result["metrics"]) - {"judge_accuracy", "feature_mse"}
+        assert result["nearest"]["candidates"] == 1297 and result["nearest"]["top1"]["n"] == 4
         assert result["controls"]["original"]["ssim"]["value"] == pytest.approx(1)
         assert result["controls"]["original"]["psnr"]["value"] is None
         assert result["controls"]["original"]["psnr"]["reason"]
@@ -263,12 +270,16 @@ def test_judges_are_shared_by_data_and_by_nothing_else(case: Case, report: Audit
     merged = config.load(str(case.file), ["subjects.lenet5-ordinary.data.image_size=32",
                                           "subjects.lstm_rnn-ordinary.data.resize=pad"])
     session = open_session(merged, str(case.folder / "other"), str(case.ckpt_dir), "test")
-    tasks = [judge_task(plan) for plan in subject_plans(session)]
+    tasks = [judge_task(plan, inverted_rows(plan)) for plan in subject_plans(session)]
     assert len({task.stage_name for task in tasks}) == len({task.checkpoint_dir for task in tasks}) == 3
     (plan,) = [plan for plan in subject_plans(session) if plan.name == "lstm_rnn-suppress"]
-    assert judge_task(plan).stage_name in keys(report)
+    judge = judge_task(plan, inverted_rows(plan))
+    assert judge.stage_name in keys(report)
     # The judge takes its own size from the defaults, not the 8 of the subject it judges.
-    assert judge_task(plan).plan.config.model.hidden_size == 128
+    assert judge.plan.config.model.hidden_size == 128
+    # It has not seen the four images that it is to recognise, and everything else.
+    assert judge.rows is not None and judge.rows.tolist() == list(range(4, 1297))
+    assert judge_task(plan, np.array([7])).stage_name != judge.stage_name
 
 
 KILLED = """

@@ -417,7 +417,21 @@ def test_models_of_ones_own_that_cannot_be(work, refuse, kind):
     ("inversion.images=1298", ["inversion.images is 1298"]),
     ("inversion.iterations=0", ["inversion.iterations is 0"]),
     ("inversion.loss_weights=[1, 2]", ["three"]),
-    ("inversion.loss_weights=[1, 0, 1]", ["above 0"]),
+    ("inversion.loss_weights=[0, 1, 1]", ["above 0"]),
+    ("inversion.loss_weights=[1, -1, 1]", ["above 0"]),
+    ("inversion.layer=softmax", ["'softmax' would come after the logits", "known: conv1.pre, conv1", "fc2, logits"]),
+    ("inversion.layer=nothing_like_it", ["'nothing_like_it' does not exist", "known: conv1"]),
+    ("inversion.layer=[fc1, fc1]", ["inversion.layer is ['fc1', 'fc1']", "different ones"]),
+    ("inversion.layer=[]", ["inversion.layer is []"]),
+    ("inversion.layer=[3]", ["inversion.layer is [3]"]),
+    ("inversion.engine=batch", ["inversion.engine 'batch' is unknown", "'batched'"]),
+    ("inversion.tv=mindarmour_gpu", ["inversion.tv 'mindarmour_gpu' is unknown", "did you mean 'mindarmour_cpu'"]),
+    ("inversion.tv=total", ["inversion.tv 'total' is unknown", "isotropic, mindarmour_ascend, mindarmour_cpu"]),
+    ("inversion.optimizer=sgd", ["inversion.optimizer 'sgd' is unknown", "adam, sign"]),
+    ("inversion.restarts=0", ["inversion.restarts is 0", "at least 1"]),
+    ("inversion.patience=-1", ["inversion.patience is -1"]),
+    ("inversion.batch_size=0", ["inversion.batch_size is 0"]),
+    ("inversion.images=1290", ["leaves the judge 7 to learn from", "inversion.images"]),
     ("inversion.loss_weights=[]", ["three"]),
     ("judge.model=lenet", ["judge.model: model 'lenet'"]),
     ("judge.epochs=0", ["mindleak: judge.epochs is 0"]),
@@ -427,6 +441,17 @@ def test_models_of_ones_own_that_cannot_be(work, refuse, kind):
 ])
 def test_inversion(refuse, assignment, parts):
     refuse(("attack", "inversion", *LENET, "--set", assignment), *parts)
+
+
+@pytest.mark.parametrize(("assignment", "parts"), [
+    ("inversion.tv=isotropic", ["inversion.tv is 'isotropic'", "its own is 'mindarmour_cpu'", "engine 'batched'"]),
+    ("inversion.optimizer=adam", ["inversion.optimizer is 'adam'"]),
+    ("inversion.restarts=2", ["inversion.restarts is 2"]),
+    ("inversion.batch_size=4", ["inversion.batch_size is 4", "one image at a time"]),
+    ("inversion.loss_weights=[1, 0, 1]", ["above 0"]),
+])
+def test_what_mindarmours_engine_does_not_offer(refuse, assignment, parts):
+    refuse(("attack", "inversion", *LENET, "--set", "inversion.engine=mindarmour", "--set", assignment), *parts)
 
 
 @pytest.mark.parametrize(("assignment", "parts"), [

@@ -232,12 +232,12 @@ def subject(name: str, training: str, **more: Any) -> dict[str, Any]:
 
 
 def inversion(folder: Path, name: str, confidences: np.ndarray, *, rows: np.ndarray | None = None, layer: str = "fc1",
-              control: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+              difference: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     np.savez(folder / f"{name}.npz", rows=np.arange(len(confidences)) if rows is None else rows,
              confidence=confidences, ssim=np.full(len(confidences), 0.3))
-    found, baseline = metric(0.5, 0.45, 0.55), control or metric(0.1, 0, 0.2)
+    against = {"mean_image": {"confidence": difference or metric(0.4, 0.3, 0.5)}}
     return {"subject": name, "layer": layer, "n": len(confidences), "dead": 0, "arrays": f"{name}.npz",
-            "metrics": {"confidence": found}, "controls": {"mean_image": {"confidence": baseline}}, **more}
+            "metrics": {"confidence": metric(0.5, 0.45, 0.55)}, "differences": against, **more}
 
 
 def compared(folder: Path, before: np.ndarray, after: np.ndarray, **second: Any) -> list[str]:
@@ -299,26 +299,71 @@ def test_one_image_or_undefined_measures_are_not_judged(tmp_path: Path) -> None:
     assert "cannot be compared" in compared(tmp_path, CALM, np.full(30, np.nan))[0]
 
 
-@pytest.mark.parametrize("control, verdict", [
+@pytest.mark.parametrize("difference, verdict", [
     (metric(0.1, 0.05, 0.2), "above the mean image's"),
-    (metric(0.5, 0.4, 0.6), "not distinguishable from the mean image's"),
-    (metric(0.8, 0.7, 0.9), "below the mean image's"),
-    (metric(0.4, 0.35, 0.45), "not distinguishable from the mean image's"),
+    (metric(0.0, -0.1, 0.1), "not distinguishable from the mean image's"),
+    (metric(0.1, 0.0, 0.2), "not distinguishable from the mean image's"),
+    (metric(-0.3, -0.4, -0.2), "below the mean image's"),
 ])
-def test_an_inversion_is_held_against_the_mean_image(
-        tmp_path: Path, control: dict[str, Any], verdict: str) -> None:
-    found = findings(body(inversion=[inversion(tmp_path, "plain", CALM, control=control)]), tmp_path)
-    assert len(found) == 1 and verdict in found[0] and "0.500 (0.450 to 0.550)" in found[0]
+def test_an_inversion_is_held_against_the_mean_image_by_paired_differences(
+        tmp_path: Path, difference: dict[str, Any], verdict: str) -> None:
+    found = findings(body(inversion=[inversion(tmp_path, "plain", CALM, difference=difference)]), tmp_path)
+    assert len(found) == 1 and verdict in found[0] and "is 0.500" in found[0] and "30 images, paired" in found[0]
 
 
-def test_a_control_without_interval_is_left_out(tmp_path: Path) -> None:
-    for control in (metric(None, reason="x"), metric(0.4), metric(float("inf"), None, None)):
-        assert findings(body(inversion=[inversion(tmp_path, "plain", CALM, control=control)]), tmp_path) == []
+def test_a_difference_without_interval_is_left_out(tmp_path: Path) -> None:
+    for difference in (metric(None, reason="x"), metric(0.4), metric(float("inf"), None, None)):
+        assert findings(body(inversion=[inversion(tmp_path, "plain", CALM, difference=difference)]), tmp_path) == []
+
+
+def with_strangers(folder: Path, source: str, ssim: dict[str, Any]) -> str:
+    differences = {"non_members": {"confidence": metric(0.01, -0.1, 0.1), "ssim": ssim}}
+    results = inversion(folder, "plain", CALM, non_members={"source": source, "n": 28}, differences=differences)
+    (sentence,) = findings(body(inversion=[results]), folder)
+    assert "28 pairs" in sentence and source in sentence
+    return sentence
+
+
+def test_members_and_non_members_differ_only_where_an_interval_excludes_zero(tmp_path: Path) -> None:
+    assert "no difference was detected" in with_strangers(tmp_path, "test split", metric(0.1, 0.0, 0.2))
+    differing = with_strangers(tmp_path, "test split", metric(0.1, 0.05, 0.2))
+    assert "they differ in SSIM, though training and test split may differ" in differing
+    assert "though" not in with_strangers(tmp_path, "training split", metric(0.1, 0.05, 0.2))
+
+
+@pytest.mark.parametrize("low, verdict", [(0.01, "above chance"), (0.0001, "not distinguishable from chance")])
+def test_finding_the_very_original_is_held_against_chance(tmp_path: Path, low: float, verdict: str) -> None:
+    nearest = {"candidates": 1000, "top1": metric(0.05, low, 0.1), "median_rank": 17.0, "chance": {"top1": 0.001}}
+    results = inversion(tmp_path, "plain", CALM, differences={}, nearest=nearest)
+    (sentence,) = findings(body(inversion=[results]), tmp_path)
+    assert verdict in sentence and "of 1,000 training images" in sentence and "median rank is 17" in sentence
+
+
+def test_an_optimiser_that_cannot_copy_an_image_is_told(tmp_path: Path) -> None:
+    for psnr, told in ((43.0, False), (31.0, True)):
+        controls = {"identity": {"psnr": metric(psnr, 30, 45)}}
+        results = inversion(tmp_path, "plain", CALM, differences={}, controls=controls)
+        found = findings(body(inversion=[results]), tmp_path)
+        assert any("Control failed" in sentence and "31.0 dB" in sentence for sentence in found) == told
+
+
+def test_each_layer_is_compared_with_its_like(tmp_path: Path) -> None:
+    results = [inversion(tmp_path, name, CALM + shift, layer=layer) for name, shift in (("plain", 0.0), ("sparse", 0.2))
+               for layer in ("conv1", "fc1")]
+    subjects = [subject("plain", "ordinary"), subject("sparse", "suppress")]
+    found = [line for line in findings(body(subjects=subjects, inversion=results), tmp_path) if line.startswith("Supp")]
+    assert sum("layer conv1:" in line for line in found) == sum("layer fc1:" in line for line in found) == 2
+    assert not any("not comparable" in line for line in found)
+
+
+def test_attacks_of_different_strength_are_not_compared(tmp_path: Path) -> None:
+    found = compared(tmp_path, CALM, CALM + 0.3, optimizer="adam")
+    assert len(found) == 1 and "not comparable, the attacks differ in optimizer" in found[0]
 
 
 def test_images_without_features_are_counted(tmp_path: Path) -> None:
     found = findings(body(inversion=[inversion(tmp_path, "plain", CALM, dead=4)]), tmp_path)
-    assert "features of 4 of 30 images are all zero" in found[0]
+    assert "features of 4 of 30 images are all zero or follow no pixel" in found[0]
 
 
 def test_what_was_not_done_is_named() -> None:
@@ -327,7 +372,7 @@ def test_what_was_not_done_is_named() -> None:
 
 
 def test_a_change_between_different_recipes_is_not_put_down_to_suppression(tmp_path: Path) -> None:
-    from mindleak.jobs.findings import _differing
+    from mindleak.jobs.inversion_findings import _differing
 
     same = {"recipe": {"method": "ordinary", "learning_rate": 0.05, "epochs": 10}}
     other = {"recipe": {"method": "suppress", "learning_rate": 0.1, "epochs": 10}}

@@ -11,14 +11,10 @@ import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindleak import device
-from mindleak.attacks.inversion.mindarmour import (
-    MindArmourInversion,
-    default_layer,
-    features_cell,
-    mindarmour_ssim,
-    random_starts,
-)
+from mindleak.attacks.inversion.layers import default_layer, features_cell
+from mindleak.attacks.inversion.mindarmour import MindArmourInversion, mindarmour_ssim
 from mindleak.attacks.inversion.quality import measure
+from mindleak.attacks.inversion.result import random_starts
 from mindleak.errors import InputError
 from mindleak.models import registry
 from mindleak.quiet import import_mindarmour

@@ -193,7 +193,7 @@ def test_the_other_side_of_the_report_and_classes_without_attack_are_shown(
     text = Reader(page_of(small, tmp_path)).text
     assert "Recall, non-members" in text and "43.21" in text
     assert "Zebra" in text and "too few shadow members" in text
-    assert "Images whose features are all zero" in text and "The judge's own test accuracy" in text
+    assert "Images without features to follow" in text and "The judge's own test accuracy" in text
 
 
 def test_a_subject_trained_elsewhere_without_members_renders(small: dict[str, Any], tmp_path: Path) -> None:

@@ -81,10 +81,18 @@ DEFAULTS: dict[str, Any] = {
     },
     "inversion": {
         "enabled": True,
+        "engine": "batched",
+        # One name or a list; None: the tutorial's fc1, or the last layer before the logits.
         "layer": None,
         "images": 30,
         "iterations": 100,
         "loss_weights": [1.0, 0.1, 5.0],
+        # None: what the engine has by itself (batched: isotropic, sign, and a size that suits a CPU).
+        "tv": None,
+        "optimizer": None,
+        "batch_size": None,
+        "restarts": 1,
+        "patience": 0,
     },
     "membership": {
         "enabled": True,
@@ -116,7 +124,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "model.checkpoint": (str,),
     "model.members": (str,),
     "training.epochs": (int,),
-    "inversion.layer": (str,),
+    "inversion.layer": (str, list),
+    "inversion.tv": (str,),
+    "inversion.optimizer": (str,),
+    "inversion.batch_size": (int,),
     "membership.target_in": (int,),
     "membership.target_out": (int,),
     "membership.population": (int,),

@@ -1,4 +1,4 @@
-"""The attack stages: inversion of a headline subject, membership inference against a membership subject."""
+"""The membership stage: roles, subject, shadows, and the attack on a membership subject."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from easydict import EasyDict
 from mindspore import nn
 
-from mindleak import config as configuration
-from mindleak.attacks.inversion.mindarmour import MindArmourInversion, default_layer, features_cell, random_starts
-from mindleak.attacks.inversion.quality import measure
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
-from mindleak.evaluation.images import WINDOW
 from mindleak.evaluation.metric import Metric
-from mindleak.jobs.key_names import JUDGE, MEMBERSHIP
+from mindleak.jobs.key_names import MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.subjects import SubjectPlan, TrainingTask, training_code
 from mindleak.models.registry import file_source
@@ -29,99 +24,22 @@ from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor
 from mindleak.training.methods import METHODS
-from mindleak.training.recipe import Recipe
 
 ROLES = ("target_in", "target_out", "population", "shadow_pool")
 
 
-def judge_task(plan: SubjectPlan) -> TrainingTask:
-    """Return the training of the judge on the subject's data: independent of it by seed and by recipe.
+def code_digest(plan: SubjectPlan, job: str) -> list[str | None]:
+    """Return what stands for the code that a stage's key would not see: the jobs', and a user's model file's.
 
-    Subjects on the same data share it, so it takes nothing from their own sections.
+    ``job`` is the file of the stage's own job.
     """
-    judge = plan.config.judge
-    config = EasyDict(plan.config)
-    config.model = EasyDict({**configuration.DEFAULTS["model"], "name": judge.model})
-    with plan.key_names(JUDGE).in_messages():
-        recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
-                        learning_rate=judge.learning_rate, momentum=judge.momentum)
-    name = f"judge-{plan.dataset.name}-{plan.dataset.digest[:6]}"
-    return TrainingTask(SubjectPlan(plan.session, name, config), "judge", recipe, None, section=JUDGE)
-
-
-def inversion_attack(plan: SubjectPlan, network: nn.Cell) -> MindArmourInversion:
-    """Return the configured attack, after checking its layer.
-
-    Raises:
-        InputError: a layer the network does not have, parameters out of range, or images too small for SSIM.
-    """
-    settings = plan.config.inversion
-    height, width = plan.dataset.image_shape[1:]
-    if min(height, width) < WINDOW:
-        raise InputError(f"inversion is judged by SSIM, which needs images of at least {WINDOW}x{WINDOW} pixels, not "
-                         f"{height}x{width}; set data.image_size=28 or inversion.enabled=false")
-    layer = settings.layer or default_layer(network)
-    features_cell(network, layer)
-    return MindArmourInversion(layer, settings.iterations, settings.loss_weights, plan.session.seed("inversion"))
-
-
-def inversion_stage(plan: SubjectPlan, network: nn.Cell, judge: nn.Cell) -> StageResult:
-    """Invert the first training images (or members) of the subject and measure the result."""
-    attack = inversion_attack(plan, network)
-    rows = inverted_rows(plan)
-    inputs = {"attack": "mindarmour", "code": code_digest(plan), "subject": network_digest(network),
-              "judge": network_digest(judge), "judge_model": plan.config.judge.model, "data": plan.dataset.digest,
-              "rows": stable_hash(rows), "layer": attack.layer, "iterations": attack.iterations,
-              "loss_weights": attack.loss_weights}
-
-    def compute(context: StageContext) -> dict[str, Any]:
-        return _invert(context, plan, attack, network, judge, rows)
-
-    return plan.session.run.stage(f"inversion-{plan.name}", "attacks", inputs, attack.seed, compute)
-
-
-def code_digest(plan: SubjectPlan) -> list[str | None]:
-    """Return what stands for the code that a stage's key would not see: the jobs', and a user's model file's."""
-    return [_own_code(), *training_code(), file_source(plan.config.model.name)]
+    return [_job_code(job), *training_code(), file_source(plan.config.model.name)]
 
 
 @functools.cache
-def _own_code() -> str:
-    """Return the digest of this file."""
-    return file_digest(Path(__file__))
-
-
-def inverted_rows(plan: SubjectPlan) -> np.ndarray:
-    """Return the rows of the training split to invert: the first ones that the subject was trained on.
-
-    Raises:
-        InputError: fewer than one image is asked for, or more than there are.
-    """
-    members = plan.provided.members if plan.provided is not None else None
-    rows = np.arange(len(plan.dataset.y_train)) if members is None else np.sort(np.asarray(members))
-    wanted = plan.config.inversion.images
-    if not 1 <= wanted <= len(rows):
-        raise InputError(f"inversion.images is {wanted}; right is 1 to {len(rows)}")
-    return rows[:wanted]
-
-
-def _invert(context: StageContext, plan: SubjectPlan, attack: MindArmourInversion, network: nn.Cell,
-            judge: nn.Cell, rows: np.ndarray) -> dict[str, Any]:
-    """Attack, measure, and measure the controls beside it."""
-    images, labels = plan.dataset.x_train[rows], plan.dataset.y_train[rows]
-    result = attack.attack(network, images)
-    judging = Predictor(judge, batch_size=len(images))
-    quality = measure(images, result.inversions, labels, judging, result.feature_mse)
-    mean_image = np.broadcast_to(plan.dataset.x_train.mean(axis=0, dtype=np.float64).astype(np.float32), images.shape)
-    controls = {"mean_image": measure(images, mean_image, labels, judging),
-                "random_start": measure(images, random_starts(images.shape, attack.seed), labels, judging),
-                "original": measure(images, images, labels, judging)}
-    context.save_arrays(originals=images, inversions=result.inversions, rows=rows, **quality.values)
-    return {"attack": "mindarmour", "layer": attack.layer, "n": len(rows), "iterations": attack.iterations,
-            "loss_weights": attack.loss_weights, "judge": plan.config.judge.model,
-            "metrics": quality.as_json(), "dead": int(result.dead.sum()),
-            "controls": {name: control.as_json() for name, control in controls.items()},
-            "labels": labels.tolist(), "predicted": quality.predicted.tolist()}
+def _job_code(job: str) -> str:
+    """Return the digest of a job's file, taken once per process."""
+    return file_digest(Path(__file__).parent / job)
 
 
 class ImpossibleSplitError(InputError):
@@ -232,7 +150,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
     plan = planned.plan
     shadows = [(task, task.run()) for task in planned.shadows]
     network = subject_network(planned)
-    inputs = {"attack": "shadow", "code": code_digest(plan), "subject": network_digest(network),
+    inputs = {"attack": "shadow", "code": code_digest(plan, "attacks.py"), "subject": network_digest(network),
               "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
               "split": planned.split.digest, "training": dict(plan.config.membership.attack)}
     seed = plan.session.seed("membership")

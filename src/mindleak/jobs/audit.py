@@ -18,14 +18,11 @@ from mindleak.jobs import document
 from mindleak.jobs.attacks import (
     ImpossibleSplitError,
     MembershipPlan,
-    inversion_attack,
-    inversion_stage,
-    inverted_rows,
-    judge_task,
     membership_stage,
     plan_membership,
 )
 from mindleak.jobs.findings import findings
+from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import HEADLINE, Subject, SubjectPlan, TrainingTask, headline_task, subject_plans
 from mindleak.models.base import count_parameters
@@ -54,6 +51,7 @@ class Audit:
         self._plans = subject_plans(session, provided)
         self._attacks = attacks
         self._skipped: list[dict[str, str]] = []
+        self._planned_inversions: dict[str, InversionPlan] = {}
         self._memberships: dict[str, MembershipPlan] = {}
         self._subjects: list[dict[str, Any]] = []
         self._inversions: list[dict[str, Any]] = []
@@ -98,9 +96,9 @@ class Audit:
             if plan.provided is None and self._wants_headlines:
                 tasks.append(headline_task(plan))
             if self._wants("inversion", plan):
-                inverted_rows(plan)
-                inversion_attack(plan, self._untrained(plan))
-                tasks.append(judge_task(plan))
+                planned = plan_inversion(plan, self._untrained(plan))
+                self._planned_inversions[plan.name] = planned
+                tasks.append(planned.judge)
             if self._wants("membership", plan):
                 tasks += self._plan_membership(plan)
         return list({task.stage_name: task for task in tasks}.values())
@@ -145,13 +143,16 @@ class Audit:
             network = plan.provided.network
             self._subjects.append(self._provided_subject(plan))
             identifier = plan.name
-        if not self._wants("inversion", plan):
-            return
-        judge = judge_task(plan)
-        judged = judge.run()
-        result = inversion_stage(plan, network, judge.network(judged))
-        self._inversions.append(document.inversion(identifier, result, self._session.run.run_dir,
-                                                   judged.metrics["test_accuracy"]))
+        if plan.name in self._planned_inversions:
+            self._invert(self._planned_inversions[plan.name], network, identifier)
+
+    def _invert(self, planned: InversionPlan, network: nn.Cell, identifier: str) -> None:
+        """Record the inversions of a subject, one per layer."""
+        judged = planned.judge.run()
+        judge = planned.judge.network(judged)
+        for attack in planned.attacks:
+            result = inversion_stage(planned, attack, network, judge)
+            self._inversions.append(document.inversion(identifier, result, self._session.run.run_dir, judged.metrics))
 
     def _membership(self, planned: MembershipPlan) -> None:
         """Record the membership subject, and attack it."""

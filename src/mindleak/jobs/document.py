@@ -101,11 +101,11 @@ def provided_subject(plan: SubjectPlan, test_accuracy: dict[str, Any], train_acc
             "checkpoint": plan.config.model.checkpoint}
 
 
-def inversion(identifier: str, result: StageResult, run_dir: Path, judge_accuracy: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of an inversion attack."""
+def inversion(identifier: str, result: StageResult, run_dir: Path, judge: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of an inversion attack; ``judge`` holds the figures of the judge's training."""
     arrays = result.path.relative_to(run_dir) / "arrays.npz"
-    return {"subject": identifier, **result.metrics, "judge_test_accuracy": judge_accuracy,
-            "arrays": arrays.as_posix(), "seconds": result.seconds}
+    return {"subject": identifier, **result.metrics, "judge_test_accuracy": judge["test_accuracy"],
+            "judge_n_train": judge["n_train"], "arrays": arrays.as_posix(), "seconds": result.seconds}
 
 
 def membership(identifier: str, result: StageResult, run_dir: Path, shadow: TrainingTask) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, Optional
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mindleak.reporting import tables
+from mindleak.reporting import inversion_table, tables
 from mindleak.reporting.illustrations import Gallery
 from mindleak.reporting.palette import css_variables
 from mindleak.reporting.wording import Subjects, count, duration
@@ -100,7 +100,7 @@ def _tables(document: Mapping[str, Any], subjects: Subjects) -> dict[str, Option
     """Build every table; one without a cell is None, and the template leaves its place out."""
     builders = (
         tables.summary,
-        tables.inversion,
+        inversion_table.inversion,
         tables.membership,
         tables.shadows,
         tables.detectable,

@@ -19,18 +19,6 @@ from mindleak.reporting.wording import (
 )
 
 Document = Mapping[str, Any]
-_INVERSION_KEYS = (
-    "confidence",
-    "judge_accuracy",
-    "ssim",
-    "ssim_mindarmour",
-    "l2_relative",
-    "l2",
-    "psnr",
-    "feature_mse",
-)
-_CONTROL_NAMES = {"mean_image": "mean image", "original": "the originals", "random_start": "the random starting image"}
-
 _ELSEWHERE = {
     ("headline", "membership"): "trained on everything: membership is measured on the membership subject",
     ("membership", "inversion"): "inversion is measured on the headline subject",
@@ -108,37 +96,6 @@ def _skipped(document: Document, subject_id: str, kind: str) -> str:
             return entry["reason"]
     role = next(subject["role"] for subject in document["subjects"] if subject["id"] == subject_id)
     return _ELSEWHERE.get((role, kind), f"{kind} was not run on this subject")
-
-
-def inversion(document: Document, subjects: Subjects) -> Table:
-    """Every metric of every inversion, attacks in columns, the controls of each metric in the rows below it."""
-    entries = document["inversion"]
-    present = {key for entry in entries for key in entry["metrics"]}
-    keys = [key for key in _INVERSION_KEYS if key in present] + sorted(present - set(_INVERSION_KEYS))
-    controls = list(dict.fromkeys(control for entry in entries for control in entry.get("controls") or {}))
-    heads = [f"{subjects.name(entry['subject']).full}, layer {entry['layer']}" for entry in entries]
-    table = Table("Inversion: how close the pictures come, and controls", ["Metric", *heads])
-    about = [
-        Row("Images", "", [[plain_cell(entry["n"])] for entry in entries]),
-        Row("Iterations", "", [[plain_cell(entry["iterations"])] for entry in entries]),
-    ]
-    if any(entry.get("dead") for entry in entries):
-        about.append(
-            Row("Images whose features are all zero", "", [[plain_cell(entry.get("dead"))] for entry in entries])
-        )
-    judged = [entry.get("judge_test_accuracy") for entry in entries]
-    if any(judged):
-        about.append(Row("The judge's own test accuracy", "", [[table.metric("accuracy", m)] for m in judged]))
-    table.groups.append(about)
-    for key in keys:
-        rows = [Row(metric_label(key), "", [[table.metric(key, entry["metrics"].get(key))] for entry in entries])]
-        for control in controls:
-            values = [((entry.get("controls") or {}).get(control) or {}).get(key) for entry in entries]
-            if any(values):
-                title = f"control: {_CONTROL_NAMES.get(control, control.replace('_', ' '))}"
-                rows.append(Row(title, "", [[table.metric(key, value)] for value in values], control=True))
-        table.groups.append(rows)
-    return table
 
 
 def _metric_cells(table: Table, keys: Iterable[str], metrics: Mapping[str, Any]) -> list[list[Cell]]:

@@ -21,6 +21,9 @@ _PERCENT = {
     "test_accuracy",
     "train_accuracy",
     "judge_accuracy",
+    "top1",
+    "rank_share",
+    "class_match",
 }
 _DIGITS = {"psnr": 2, "l2": 2}
 _LABELS = {
@@ -40,6 +43,9 @@ _LABELS = {
     "feature_mse": "Feature MSE",
     "confidence": "Confidence",
     "judge_accuracy": "Judge accuracy",
+    "top1": "Original is the nearest of all training images",
+    "rank_share": "Original's mean rank, as a share of all",
+    "class_match": "Nearest training image has its class",
 }
 
 

@@ -1,68 +1,30 @@
 """Feature inversion with MindArmour's ``ImageInversionAttack``: an image back from one layer's output.
 
 Source: Mahendran & Vedaldi, arXiv 1412.0035, in MindArmour 2.0.0's form: sign of the gradient, fixed step .01,
-one image at a time (docs/methods.md). Its total-variation term differs between CPU and other devices, so
-figures of different device targets are not comparable.
+one image at a time. ``batched`` computes the same many times faster; this is what it is held to. MindArmour's
+total-variation term differs between CPU and other devices, so its figures of different targets are not comparable.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from mindspore import nn
 
 from mindleak import device
+from mindleak.attacks.inversion.layers import features_cell, target_features
+from mindleak.attacks.inversion.objective import ASCEND_MEAN, CPU_SUM, check_tv_shape, check_weights, objective
+from mindleak.attacks.inversion.result import InversionResult, feature_distance, mean_squares, random_starts
 from mindleak.errors import InputError
-from mindleak.models.base import LOGITS, Classifier
 from mindleak.quiet import mindarmour_call
 from mindleak.training.loop import Predictor
 
 
 @dataclass(frozen=True)
-class InversionResult:
-    """What the attack got back.
-
-    Attributes:
-        originals: float32 (N, C, H, W) in [0, 1].
-        inversions: the images found, same shape and range.
-        feature_mse: float64 (N,), mean squared difference of the layer's outputs on the two.
-        dead: bool (N,), MindArmour's objective is not a number there, since the target features are zero
-            (it divides by their mean square): the image is a random start.
-    """
-
-    originals: np.ndarray
-    inversions: np.ndarray
-    feature_mse: np.ndarray
-    dead: np.ndarray
-
-
-def features_cell(network: nn.Cell, layer: str) -> nn.Cell:
-    """Return the Cell from images to the output of ``layer``; any network has the layer 'logits'.
-
-    Raises:
-        InputError: the network has no such layer.
-    """
-    if isinstance(network, Classifier) or hasattr(network, "until"):
-        cell: nn.Cell = network.until(layer)
-        return cell
-    if layer == LOGITS:
-        return network
-    raise InputError(f"layer '{layer}' does not exist in {type(network).__name__}: a Cell without named layers "
-                     f"offers '{LOGITS}' only")
-
-
-def default_layer(network: nn.Cell) -> str:
-    """Return the tutorial's ``fc1`` where there is one, else the layer before the logits, else the logits."""
-    names: Sequence[str] = getattr(network, "layer_names", (LOGITS,)) if hasattr(network, "until") else (LOGITS,)
-    if "fc1" in names:
-        return "fc1"
-    return names[-2] if len(names) > 1 else LOGITS
-
-
 class MindArmourInversion:
     """Reconstructs images from a layer's output by MindArmour's own class.
 
@@ -77,16 +39,26 @@ class MindArmourInversion:
         InputError: iterations below 1, or weights that are not three finite numbers above 0.
     """
 
-    def __init__(self, layer: str, iterations: int = 100, loss_weights: Sequence[float] = (1.0, 0.1, 5.0),
-                 seed: int = 0) -> None:
-        if iterations < 1:
-            raise InputError(f"inversion.iterations is {iterations}; at least 1 is needed")
-        if len(loss_weights) != 3 or not all(math.isfinite(weight) and weight > 0 for weight in loss_weights):
-            raise InputError(f"inversion.loss_weights is {list(loss_weights)}; three finite numbers above 0 are needed")
-        self.layer = layer
-        self.iterations = iterations
-        self.loss_weights = [float(weight) for weight in loss_weights]
-        self.seed = seed
+    layer: str
+    iterations: int = 100
+    loss_weights: Sequence[float] = (1.0, 0.1, 5.0)
+    seed: int = 0
+    engine: ClassVar[str] = "mindarmour"
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise InputError(f"inversion.iterations is {self.iterations}; at least 1 is needed")
+        check_weights(self.loss_weights, zero_allowed=False)
+
+    @property
+    def tv(self) -> str:
+        """The total variation that MindArmour takes on the device in use."""
+        return CPU_SUM if device.current().target == "CPU" else ASCEND_MEAN
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the result depends on beside network and images, for a stage's key and the report."""
+        return {"engine": self.engine, **asdict(self), "loss_weights": list(self.loss_weights), "tv": self.tv,
+                "optimizer": "sign", "restarts": 1, "patience": 0}
 
     def attack(self, network: nn.Cell, images: np.ndarray) -> InversionResult:
         """Invert the layer's outputs on ``images``, float32 (N, C, H, W) in [0, 1].
@@ -94,22 +66,22 @@ class MindArmourInversion:
         Leaves the network in evaluation mode and otherwise as it was.
 
         Raises:
-            InputError: no images, no such layer, or a layer whose output is not finite.
+            InputError: no images, images of another shape than the network's, no such layer, a layer after the
+                softmax or whose output is not finite, or images that are not square where MindArmour needs it.
         """
-        if len(images) == 0:
-            raise InputError("inversion needs at least one image")
         cell = features_cell(network, self.layer)
         cell.set_train(False)
-        predict = Predictor(cell, batch_size=len(images))
-        targets = predict(images)
-        if not np.isfinite(targets).all():
-            raise InputError(f"layer '{self.layer}' of {type(network).__name__} gives numbers that are not finite")
-        dead = _mean_squares(targets) < np.finfo(np.float32).tiny
+        predict = Predictor(cell, batch_size=max(len(images), 1))
+        targets = target_features(network, self.layer, images, predict)
+        check_tv_shape(self.tv, images.shape[1:])
+        squares = mean_squares(targets)
+        dead = squares < np.finfo(np.float32).tiny
         inversions = random_starts(images.shape, self.seed)
         if not dead.all():
             inversions[~dead] = self._generate(cell, targets[~dead], images.shape[1:])
-        difference = predict(inversions).astype(np.float64) - targets
-        return InversionResult(images, inversions, (difference**2).reshape(len(images), -1).mean(axis=1), dead)
+        distance = feature_distance(predict(inversions), targets)
+        values = objective(inversions, distance, np.where(dead, 0, squares), self.tv, self.loss_weights)
+        return InversionResult(images, inversions, distance, values, dead, np.where(dead, 0, self.iterations))
 
     def _generate(self, cell: nn.Cell, targets: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Call MindArmour; it takes (C, H, W) and draws its starts from NumPy's global state."""
@@ -117,18 +89,8 @@ class MindArmourInversion:
             from mindarmour.privacy.evaluation import ImageInversionAttack
 
             attack = ImageInversionAttack(cell, input_shape=tuple(int(side) for side in shape), input_bound=(0, 1),
-                                          loss_weights=self.loss_weights)
+                                          loss_weights=[float(weight) for weight in self.loss_weights])
             return attack.generate(targets, iters=self.iterations).astype(np.float32)
-
-
-def random_starts(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Return images drawn as MindArmour draws its starts, uniform in [0, .05): the attack that does nothing."""
-    return (np.random.default_rng(seed).random(shape) * 0.05).astype(np.float32)
-
-
-def _mean_squares(targets: np.ndarray) -> np.ndarray:
-    """Return the mean square of each sample's features, float32 (N,), the precision in which MindArmour divides."""
-    return np.square(targets, dtype=np.float32).reshape(len(targets), -1).mean(axis=1)
 
 
 @contextlib.contextmanager

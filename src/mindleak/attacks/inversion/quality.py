@@ -35,6 +35,20 @@ class Quality:
         right = int((self.predicted == self.labels).sum())
         return means | {"judge_accuracy": proportion(right, len(self.labels), of="images")}
 
+    def of(self, chosen: np.ndarray) -> Quality:
+        """Return the quality of some of the images, given by index."""
+        return Quality({name: values[chosen] for name, values in self.values.items()}, self.predicted[chosen],
+                       self.labels[chosen])
+
+    def minus(self, other: Quality) -> dict[str, Metric]:
+        """Return the mean difference to another offer for each image, or to each image's matched partner.
+
+        Paired, so that what images have in common does not widen the interval.
+        """
+        shared = [name for name in self.values if name in other.values]
+        with np.errstate(invalid="ignore"):  # two infinite PSNR have no difference
+            return {name: mean_metric(self.values[name] - other.values[name]) for name in shared}
+
     def as_json(self) -> dict[str, Any]:
         """Return ``metrics`` as plain JSON values."""
         return {name: metric.to_json() for name, metric in self.metrics().items()}

@@ -1,0 +1,157 @@
+"""What inversion found, in words that follow from intervals of paired differences, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mindleak.evaluation.intervals import mean_metric
+from mindleak.jobs.membership_findings import recipes_differ
+from mindleak.reporting.wording import bounds, has_value, percent
+
+Record = Mapping[str, Any]
+# An optimiser in order returns the image from its own pixels at more than this (dB).
+IDENTITY_PSNR = 40.0
+TEST_SPLIT = "test split"
+_MEANINGS = {"confidence": "the judge's confidence in the true label", "ssim": "SSIM"}
+
+
+def suppression_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path) -> Iterator[str]:
+    """Compare inversions of ordinary and suppressed subjects, alike in architecture and data, image by image."""
+    kinds = {name: (record["model"], record.get("data_digest")) for name, record in subjects.items()}
+    by_training = {training: [result for result in results
+                              if subjects.get(result["subject"], {}).get("training") == training]
+                   for training in ("ordinary", "suppress")}
+    for suppressed in by_training["suppress"]:
+        partners = [result for result in by_training["ordinary"]
+                    if kinds[result["subject"]] == kinds[suppressed["subject"]]]
+        # Where layers are shared, those are compared; a subject inverted from others only is named once.
+        for ordinary in [one for one in partners if one["layer"] == suppressed["layer"]] or partners[:1]:
+            differing = _differing(subjects[ordinary["subject"]], subjects[suppressed["subject"]])
+            yield from (f"{sentence}{differing}" for sentence in _change(ordinary, suppressed, run_dir))
+
+
+def _differing(ordinary: Record, suppressed: Record) -> str:
+    """Say what else than suppression tells two subjects apart."""
+    return recipes_differ(*(record.get("recipe") or {} for record in (ordinary, suppressed)))
+
+
+def _change(ordinary: Record, suppressed: Record, run_dir: Path) -> Iterator[str]:
+    """Say what suppression changed, where the two attacks can be compared at all."""
+    pair = f"Suppress training, {suppressed['subject']} against {ordinary['subject']}"
+    if ordinary["layer"] != suppressed["layer"]:
+        yield f"{pair}: not comparable, layer {suppressed['layer']} against {ordinary['layer']} was inverted."
+        return
+    unlike = [key for key in ("engine", "tv", "optimizer", "loss_weights", "iterations", "restarts", "patience")
+              if ordinary.get(key) != suppressed.get(key)]
+    if unlike:
+        yield f"{pair}: not comparable, the attacks differ in {', '.join(unlike)}."
+        return
+    for measure, meaning in _MEANINGS.items():
+        change = _paired_change(ordinary, suppressed, measure, run_dir)
+        if change is not None:
+            yield f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, change)}"
+
+
+def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: Path) -> Optional[Record]:
+    """Return the mean change of a measure over the images that both inversions share; None if they differ."""
+    with np.load(run_dir / ordinary["arrays"], allow_pickle=False) as before, \
+            np.load(run_dir / suppressed["arrays"], allow_pickle=False) as after:
+        if not np.array_equal(before["rows"], after["rows"]):
+            return None
+        return mean_metric(after[measure] - before[measure]).to_json()
+
+
+def _in_words(meaning: str, change: Record) -> str:
+    """Say a change only where its interval excludes zero; the interval is over images, not over trainings."""
+    interval = _interval(change)
+    if interval is None:
+        return f"{meaning} of inverted images cannot be compared ({change.get('reason') or 'no interval'})."
+    low, high = interval
+    amount = f"{change['value']:+.3f} ({low:+.3f} to {high:+.3f}, {change['n']} images, one network of each kind)"
+    if low > 0:
+        return f"{meaning} of inverted images rises by {amount}: they are easier to recognise by this measure."
+    if high < 0:
+        return f"{meaning} of inverted images falls by {amount}: they are harder to recognise by this measure."
+    return f"no change of {meaning} of inverted images was detected, {amount}."
+
+
+def inversion_findings(results: Sequence[Record]) -> Iterator[str]:
+    """Say how each inversion does against the mean image, on non-members, and in finding its very original."""
+    yield from _identity(results)
+    for result in results:
+        name = f"Inversion of {result['subject']} from layer {result['layer']}"
+        if result.get("dead"):
+            yield (f"{name}: the features of {result['dead']} of {result['n']} images are all zero or follow no pixel, "
+                   "so there was nothing to invert.")
+        differences = result.get("differences") or {}
+        yield from _against_mean_image(name, result, differences.get("mean_image") or {})
+        yield from _against_non_members(name, result, differences.get("non_members") or {})
+        yield from _nearest(name, result.get("nearest"))
+
+
+def _identity(results: Sequence[Record]) -> Iterator[str]:
+    """Say where the optimiser fails on the identity network, since nothing that it finds elsewhere counts then."""
+    for result in results:
+        reached = ((result.get("controls") or {}).get("identity") or {}).get("psnr")
+        if reached is not None and has_value(reached) and reached["value"] < IDENTITY_PSNR:
+            yield (f"Control failed: from the pixels themselves the attack on {result['subject']}, layer "
+                   f"{result['layer']}, gets {reached['value']:.1f} dB PSNR; more than {IDENTITY_PSNR:.0f} dB are due, "
+                   "so its figures say little.")
+
+
+def _against_mean_image(name: str, result: Record, differences: Record) -> Iterator[str]:
+    """Hold the inversions against the mean image, which knows nothing of the features, image by image."""
+    interval = _interval(differences.get("confidence") or {})
+    reached = result["metrics"]["confidence"]
+    if interval is None or not has_value(reached):
+        return
+    change = differences["confidence"]
+    amount = f"{change['value']:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f}, {change['n']} images, paired)"
+    yield (f"{name}: {_MEANINGS['confidence']} is {reached['value']:.3f}, "
+           f"{_side(interval)} the mean image's, {amount}.")
+
+
+def _against_non_members(name: str, result: Record, differences: Record) -> Iterator[str]:
+    """Say whether members are inverted better than others: a leak about these samples, not about their class."""
+    found = {measure: interval for measure in _MEANINGS
+             if (interval := _interval(differences.get(measure) or {})) is not None}
+    if not found:
+        return
+    others = result["non_members"]
+    parts = [f"{_MEANINGS[measure]} {differences[measure]['value']:+.3f} ({low:+.3f} to {high:+.3f})"
+             for measure, (low, high) in found.items()]
+    differing = [_MEANINGS[measure] for measure, (low, high) in found.items() if not low <= 0 <= high]
+    verdict = f"they differ in {' and '.join(differing)}" if differing else "no difference was detected"
+    if differing and others["source"] == TEST_SPLIT:
+        verdict += ", though training and test split may differ by more than membership"
+    yield (f"{name}: members less class-matched non-members ({others['n']} pairs, {others['source']}): "
+           f"{', '.join(parts)}; {verdict}.")
+
+
+def _nearest(name: str, nearest: Optional[Record]) -> Iterator[str]:
+    """Say how often the inversion is nearest to its very original, of all images that the subject has seen."""
+    if not nearest:
+        return
+    interval, chance = _interval(nearest["top1"]), nearest["chance"]["top1"]
+    if interval is None:
+        return
+    verdict = "above chance" if interval[0] > chance else "not distinguishable from chance"
+    yield (f"{name}: of {nearest['candidates']:,} training images the original is nearest to its inversion in "
+           f"{percent(nearest['top1']['value'], 1)} of cases ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}), "
+           f"{verdict} ({percent(chance, 2)}); its median rank is {nearest['median_rank']:,.0f}.")
+
+
+def _side(interval: tuple[float, float]) -> str:
+    """Put the interval of a difference in words."""
+    if interval[0] > 0:
+        return "above"
+    return "below" if interval[1] < 0 else "not distinguishable from"
+
+
+def _interval(metric: Record) -> Optional[tuple[float, float]]:
+    """Return a metric's interval, or None where the metric has no value or an end has no bound."""
+    return bounds(metric) if has_value(metric) else None
