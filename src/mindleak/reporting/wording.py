@@ -21,6 +21,7 @@ _PERCENT = {
     "test_accuracy",
     "train_accuracy",
     "judge_accuracy",
+    "sparsity",
 }
 _DIGITS = {"psnr": 2, "l2": 2}
 _LABELS = {
