@@ -114,6 +114,13 @@ DEFAULTS: dict[str, Any] = {
         },
     },
     "subjects": {},
+    "sweep": {
+        "defences": {},
+        "baseline": "ordinary",
+        "models": 4,
+        # None: a third of the training split.
+        "pool": None,
+    },
 }
 
 # Keys whose default does not tell the type: what they may hold besides null.
@@ -137,6 +144,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "dp.target_epsilon": (float,),
     "prune.layers": (str, list),
     "prune.finetune_learning_rate": (float,),
+    "sweep.pool": (int,),
 }
 
 # Sections whose keys are those of another section, all optional.
@@ -144,6 +152,12 @@ _PARTIAL = {f"membership.{section}": section for section in ("training", "suppre
 
 # What a subject of ``subjects`` may set for itself, over the sections of the same name.
 SUBJECT_SECTIONS = ("data", "model", "training", "suppress", "dp", "prune", "inversion", "membership")
+
+# What a defence of ``sweep.defences`` may set for itself: how its networks are made, never what they are judged by.
+DEFENCE_SECTIONS = ("model", "training", "suppress", "dp", "prune")
+
+# Sections whose keys are names of the user's, each with sections of its own.
+_NAMED = {"subjects": SUBJECT_SECTIONS, "sweep.defences": DEFENCE_SECTIONS}
 
 # What says which one network is meant, and so cannot be said to several subjects at once.
 _ONE_NETWORK = ("name", "checkpoint", "members")
@@ -166,22 +180,36 @@ def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
     merged = copy.deepcopy(DEFAULTS)
     _merge(merged, _read_yaml(path) if path else {}, "", f"in '{path}'")
     overrides = _overrides(assignments)
-    _check_reach(overrides, merged["subjects"])
+    _check_reach(overrides, merged["subjects"], merged["sweep"]["defences"])
     _deep_update(merged, overrides)
     if path and merged["name"] is None:
         merged["name"] = Path(path).stem
-    for subject in merged["subjects"].values():
-        _drop(subject, {key: overrides[key] for key in SUBJECT_SECTIONS if key in overrides})
+    for named, sections in ((merged["subjects"], SUBJECT_SECTIONS), (merged["sweep"]["defences"], DEFENCE_SECTIONS)):
+        for own in named.values():
+            _drop(own, {key: overrides[key] for key in sections if key in overrides})
     _deep_update(merged["subjects"], overrides.get("subjects", {}))
+    _deep_update(merged["sweep"], overrides.get("sweep", {}))
+    _check_baseline(merged["sweep"])
     _check_identifiers(merged)
     return EasyDict(merged)
 
 
 def for_subject(config: Mapping[str, Any], name: str) -> EasyDict:
     """Return the configuration as subject ``name`` sees it: its own settings over the common ones."""
+    return _narrowed(config, config["subjects"][name])
+
+
+def for_defence(config: Mapping[str, Any], name: str) -> EasyDict:
+    """Return the configuration as defence ``name`` of the sweep sees it: its own settings over the common ones."""
+    return _narrowed(config, config["sweep"]["defences"][name])
+
+
+def _narrowed(config: Mapping[str, Any], own: Mapping[str, Any]) -> EasyDict:
+    """Return the configuration of one of several subjects or defences, the others left out."""
     merged = copy.deepcopy(dict(config))
-    own = copy.deepcopy(dict(merged["subjects"][name]))
+    own = copy.deepcopy(dict(own))
     merged["subjects"] = {}
+    merged["sweep"] = {**merged["sweep"], "defences": {}}
     _deep_update(merged, own)
     return EasyDict(merged)
 
@@ -264,18 +292,26 @@ def _overrides(assignments: Sequence[str]) -> dict[str, Any]:
     return overrides
 
 
-def _check_reach(overrides: Mapping[str, Any], subjects: Mapping[str, Any]) -> None:
+def _check_reach(overrides: Mapping[str, Any], subjects: Mapping[str, Any], defences: Mapping[str, Any]) -> None:
     """Refuse a command line that would make one network of several subjects, or a new one by a slip."""
-    if subjects:
-        for name in overrides.get("subjects", {}):
-            if name not in subjects:
-                raise InputError(f"the command line sets subject '{name}', which the configuration does not have"
-                                 + nearest(name, subjects))
+    for kind, given, known in (("subject", overrides.get("subjects", {}), subjects),
+                               ("defence", overrides.get("sweep", {}).get("defences", {}), defences)):
+        for name in given if known else ():
+            if name not in known:
+                raise InputError(f"the command line sets {kind} '{name}', which the configuration does not have"
+                                 + nearest(name, known))
     if len(subjects) > 1:
         for key in _ONE_NETWORK:
             if key in overrides.get("model", {}):
                 raise InputError(f"the configuration has {len(subjects)} subjects ({', '.join(subjects)}) and 'model."
                                  f"{key}' on the command line would be that of all; set subjects.NAME.model.{key}")
+
+
+def _check_baseline(sweep: Mapping[str, Any]) -> None:
+    """Refuse a sweep without the defence that the others are compared with."""
+    if sweep["defences"] and sweep["baseline"] not in sweep["defences"]:
+        raise InputError(f"sweep.baseline is '{sweep['baseline']}', which is none of sweep.defences"
+                         + nearest(sweep["baseline"], sweep["defences"]))
 
 
 def _check_identifiers(merged: Mapping[str, Any]) -> None:
@@ -284,11 +320,12 @@ def _check_identifiers(merged: Mapping[str, Any]) -> None:
         raise InputError(f"'seed' is {merged['seed']}; right is a whole number from 0 on")
     if merged["name"] is not None and (not merged["name"].strip(". ") or "/" in merged["name"]):
         raise InputError(f"'name' is '{merged['name']}'; right is a name fit for a folder")
-    for name in merged["subjects"]:
-        # EasyDict makes attributes of keys: 'items' would hide the method.
-        if not _SUBJECT_NAME.fullmatch(name) or hasattr(dict, name):
-            raise InputError(f"subject '{name}' cannot be a name: right are letters, digits, '_' and '-', "
-                             "a letter or digit first, and no word like 'items'")
+    for kind, names in (("subject", merged["subjects"]), ("defence", merged["sweep"]["defences"])):
+        for name in names:
+            # EasyDict makes attributes of keys: 'items' would hide the method.
+            if not _SUBJECT_NAME.fullmatch(name) or hasattr(dict, name):
+                raise InputError(f"{kind} '{name}' cannot be a name: right are letters, digits, '_' and '-', "
+                                 "a letter or digit first, and no word like 'items'")
 
 
 def _parse_assignment(assignment: str) -> dict[str, Any]:
@@ -321,21 +358,21 @@ def _merge(target: dict[str, Any], values: Mapping[str, Any], prefix: str, where
             continue
         value = _section(written, value, where)
         inner = target.setdefault(key, {})
-        if path == "subjects":
-            _merge_subjects(inner, value, where)
+        if path in _NAMED:
+            _merge_named(inner, value, path, where)
         else:
             _merge(inner, value, f"{_PARTIAL.get(path, path)}.", where, f"{written}.")
 
 
-def _merge_subjects(target: dict[str, Any], values: Mapping[str, Any], where: str) -> None:
-    """Set what each subject gives for itself, all of it checked like the common sections."""
+def _merge_named(target: dict[str, Any], values: Mapping[str, Any], path: str, where: str) -> None:
+    """Set what each subject or defence gives for itself, all of it checked like the common sections."""
     for name, sections in values.items():
-        sections = _section(f"subjects.{name}", sections, where)
+        sections = _section(f"{path}.{name}", sections, where)
         for section in sections:
-            if section not in SUBJECT_SECTIONS:
-                raise InputError(f"unknown key 'subjects.{name}.{section}' {where}"
-                                 + nearest(str(section), SUBJECT_SECTIONS))
-        _merge(target.setdefault(str(name), {}), sections, "", where, f"subjects.{name}.")
+            if section not in _NAMED[path]:
+                raise InputError(f"unknown key '{path}.{name}.{section}' {where}"
+                                 + nearest(str(section), _NAMED[path]))
+        _merge(target.setdefault(str(name), {}), sections, "", where, f"{path}.{name}.")
 
 
 def _checked(path: str, value: Any, default: Any, subject: str) -> Any:

@@ -24,10 +24,19 @@ from mindleak.jobs.attacks import (
 from mindleak.jobs.findings import findings
 from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
 from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import HEADLINE, Subject, SubjectPlan, TrainingTask, headline_task, subject_plans
+from mindleak.jobs.subjects import (
+    HEADLINE,
+    Subject,
+    SubjectPlan,
+    TrainingTask,
+    headline_task,
+    require_subjects,
+    subject_plans,
+)
+from mindleak.jobs.sweep import DefenceSweep
 from mindleak.models.base import count_parameters
+from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import render_report, write_json
-from mindleak.reporting.text import summary_table
 from mindleak.runs.atomic import plain
 from mindleak.training.loop import Predictor
 
@@ -50,6 +59,7 @@ class Audit:
         self._session = session
         self._plans = subject_plans(session, provided)
         self._attacks = attacks
+        self._sweep = self._planned_sweep(provided)
         self._skipped: list[dict[str, str]] = []
         self._planned_inversions: dict[str, InversionPlan] = {}
         self._memberships: dict[str, MembershipPlan] = {}
@@ -74,11 +84,28 @@ class Audit:
             self._membership(planned)
         body: dict[str, Any] = {"subjects": self._subjects, "inversion": self._inversions,
                                 "membership": self._membership_results, "skipped": self._skipped}
+        datasets = {plan.name: plan.dataset for plan in self._plans}
+        if self._sweep is not None:
+            body["sweep"] = self._sweep.record()
+            datasets["sweep"] = self._sweep.dataset
         body["findings"] = findings(body, self._session.run.run_dir)
-        head = document.head(self._session, {plan.name: plan.dataset for plan in self._plans},
+        head = document.head(self._session, datasets,
                              {name: planned.split for name, planned in self._memberships.items()},
                              time.perf_counter() - started)
         return {**head, **body}
+
+    def _planned_sweep(self, provided: Subject | None) -> DefenceSweep | None:
+        """Return the defence sweep, which belongs to a whole audit of a configuration that has one.
+
+        Raises:
+            InputError: there is nothing but the sweep, and single attacks were asked for, or a subject given.
+        """
+        if not self._session.config.sweep.defences:
+            return None
+        if provided is not None or set(self._attacks) != set(ATTACKS):
+            require_subjects(self._plans)
+            return None
+        return DefenceSweep(self._session)
 
     @property
     def _wants_headlines(self) -> bool:
@@ -101,6 +128,8 @@ class Audit:
                 tasks.append(planned.judge)
             if self._wants("membership", plan):
                 tasks += self._plan_membership(plan)
+        if self._sweep is not None:
+            tasks += self._sweep.tasks()
         return list({task.stage_name: task for task in tasks}.values())
 
     def _untrained(self, plan: SubjectPlan) -> nn.Cell:
@@ -191,7 +220,7 @@ def run_audit(session: Session, attacks: Sequence[str] = ATTACKS,
     path = render_report(result, run_dir, arrays_root=run_dir, name=name)
     computed = sum(event.how == "computed" for event in session.run.log)
     session.say("")
-    session.say(summary_table(result))
+    session.say(terminal_text(result))
     session.say("")
     if computed == 0:
         session.say(f"all {len(session.run.log)} stages were already done; only the report was rendered again")

@@ -22,7 +22,7 @@ def findings(body: Record, run_dir: Path) -> list[str]:
     subjects = {record["id"]: record for record in body["subjects"]}
     return [*membership_findings(body["membership"], subjects, run_dir),
             *suppression_findings(body["inversion"], subjects, run_dir), *inversion_findings(body["inversion"]),
-            *_skipped(body["skipped"])]
+            *(body["sweep"]["conclusions"][-2:] if "sweep" in body else []), *_skipped(body["skipped"])]
 
 
 def _skipped(records: Sequence[Record]) -> Iterator[str]:

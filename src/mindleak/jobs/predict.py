@@ -10,7 +10,7 @@ from mindspore import nn
 
 from mindleak.errors import InputError
 from mindleak.jobs.session import Session
-from mindleak.jobs.subjects import SubjectPlan, headline_task, subject_plans
+from mindleak.jobs.subjects import SubjectPlan, headline_task, require_subjects, subject_plans
 from mindleak.models.registry import first_line
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.pictures import prediction_figure
@@ -38,7 +38,7 @@ def run_predict(session: Session, count: int, show: bool) -> None:
     """
     if show:
         _require_display()
-    plans = subject_plans(session)
+    plans = require_subjects(subject_plans(session))
     for plan in plans:
         available = len(plan.dataset.y_test)
         if not 1 <= count <= available:

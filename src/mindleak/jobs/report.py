@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mindleak.errors import InputError
+from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import SCHEMA, render_report
-from mindleak.reporting.text import summary_table
 
 
 def run_report(run_dir: str) -> None:
@@ -31,7 +31,7 @@ def run_report(run_dir: str) -> None:
 def _render(source: Path, document: dict[str, Any]) -> str:
     """Render one report; return its summary and where its page is."""
     try:
-        table = summary_table(document)
+        table = terminal_text(document)
         path = render_report(document, source.parent, arrays_root=source.parent, name=source.stem)
     # The file is the user's input here: what an audit wrote was rendered by that audit.
     except (KeyError, TypeError, ValueError, AttributeError) as error:

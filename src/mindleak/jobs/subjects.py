@@ -120,6 +120,8 @@ def model_options(model: EasyDict) -> dict[str, Any]:
 def subject_plans(session: Session, provided: Subject | None = None) -> list[SubjectPlan]:
     """Return the subjects of the configuration: the named ones, or the one that it describes itself.
 
+    None where it describes nothing but a defence sweep.
+
     Raises:
         InputError: a checkpoint or a members file that cannot be used.
     """
@@ -131,6 +133,8 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
         config = _sized(session, config, type(provided.network))
         checked = check_subject(provided, session.dataset(config.data))
         return [SubjectPlan(session, checked.name, config, checked, checked.make or type(checked.network))]
+    if config.sweep.defences and not config.subjects:
+        return []
     if config.subjects:
         plans = [(name, configuration.for_subject(config, name)) for name in config.subjects]
     else:
@@ -145,6 +149,18 @@ def _sized(session: Session, config: EasyDict, kind: type[nn.Cell] | None) -> Ea
         return config
     size = registry.size_instead(kind, session.dataset(config.data).image_shape)
     return config if size is None else EasyDict({**config, "data": {**config.data, "image_size": size}})
+
+
+def require_subjects(plans: list[SubjectPlan]) -> list[SubjectPlan]:
+    """Return the subjects for a job that cannot do without.
+
+    Raises:
+        InputError: the configuration describes nothing but a defence sweep.
+    """
+    if not plans:
+        raise InputError("the configuration has a defence sweep (sweep.defences) and no subjects; 'mindleak audit' "
+                         "runs it, everything else needs 'subjects'")
+    return plans
 
 
 def _default_name(config: EasyDict) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from mindleak.errors import InputError
 from mindleak.jobs import document
 from mindleak.jobs.session import Session
-from mindleak.jobs.subjects import HEADLINE, SubjectPlan, TrainingTask, headline_task, subject_plans
+from mindleak.jobs.subjects import HEADLINE, SubjectPlan, TrainingTask, headline_task, require_subjects, subject_plans
 from mindleak.models.base import count_parameters
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.charts import curves_figure
@@ -24,7 +24,7 @@ def run_train(session: Session, resume: bool, restart: bool) -> None:
         InputError: a recipe that cannot work, or the checkpoint folder holds an unfinished training, or somebody
             else's, and neither ``resume`` nor ``restart`` says what to do with it.
     """
-    tasks = [_task(plan) for plan in subject_plans(session)]
+    tasks = [_task(plan) for plan in require_subjects(subject_plans(session))]
     for task in tasks:
         task.check()
         _refuse_to_overwrite(task, resume, restart)

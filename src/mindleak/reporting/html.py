@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mindleak.reporting import inversion_table, tables
 from mindleak.reporting.illustrations import Gallery
 from mindleak.reporting.palette import css_variables
+from mindleak.reporting.tradeoff import sweep_note, sweep_table
 from mindleak.reporting.wording import Subjects, count, duration
 from mindleak.runs.atomic import atomic_json, atomic_write_text, plain
 
@@ -85,6 +86,7 @@ def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Pa
         roc=gallery.roc(),
         inversions=gallery.inversions(),
         curves=gallery.curves(),
+        sweep=_sweep(document, gallery),
         config=yaml.safe_dump(document["config"], sort_keys=False, allow_unicode=True, width=100),
         provenance=_provenance(document["provenance"]),
     )
@@ -113,6 +115,15 @@ def _tables(document: Mapping[str, Any], subjects: Subjects) -> dict[str, Option
     return {name: table if table.filled else None for name, table in made.items()}
 
 
+def _sweep(document: Mapping[str, Any], gallery: Gallery) -> Optional[dict[str, Any]]:
+    """Build the section of the defence sweep; None where there was none."""
+    sweep = document.get("sweep")
+    if not sweep:
+        return None
+    return {"figure": gallery.tradeoff(), "table": sweep_table(sweep), "conclusions": sweep["conclusions"],
+            "note": sweep_note(sweep)}
+
+
 def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Say in a few pairs what was audited, on which data, how long it took."""
     provenance = document["provenance"]
@@ -120,6 +131,7 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Data", _data_in_words(provenance.get("data") or {})),
         ("Subjects", _subject_names(document)),
         ("Attacks", ", ".join(_attack_names(document))),
+        ("Defences", _defence_names(document)),
         ("Run", _time_taken(provenance)) if "seconds_total" in provenance else None,
         ("Made", f"{document['created']} by mindleak {provenance.get('mindleak', '')}".strip()),
     ]
@@ -157,6 +169,14 @@ def _attack_names(document: Mapping[str, Any]) -> list[str]:
         f"membership ({result['attack']}, {result['n_shadows']} shadows)" for result in document["membership"]
     ]
     return list(dict.fromkeys([*inversion, *membership]))
+
+
+def _defence_names(document: Mapping[str, Any]) -> str:
+    """Name the defences of a sweep and how many networks each has."""
+    sweep = document.get("sweep")
+    if not sweep:
+        return ""
+    return f"{', '.join(d['name'] for d in sweep['defences'])}: {sweep['models']} networks each"
 
 
 def _subject_names(document: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from mindleak.errors import InputError
 from mindleak.reporting.canvas import inline_svg, png_bytes
 from mindleak.reporting.charts import curves_figure, roc_figure, summary_figure
 from mindleak.reporting.pictures import MAX_PAIRS, inversion_figure
+from mindleak.reporting.tradeoff import in_words, tradeoff_figure
 from mindleak.reporting.wording import Subjects, class_names, count, has_value, number, percent
 from mindleak.runs.atomic import atomic_write_bytes
 
@@ -76,6 +77,18 @@ class Gallery:
             figure = curves_figure(subject, self._subjects)
             shown.append(self._hang(f"curves-{subject['id']}", figure, caption, alt))
         return [illustration for illustration in shown if illustration]
+
+    def tradeoff(self) -> Optional[Illustration]:
+        """Return accuracy against every leak of the defence sweep, if there was one."""
+        sweep = self._document.get("sweep")
+        if not sweep:
+            return None
+        caption = (
+            f"Every defence: test accuracy (rightwards) against what it gives away (upwards), so the lower right "
+            f"corner is best. Means over {sweep['models']} networks, bars their intervals; the numbers beside the "
+            f"suppressed points are the shares of weights to be set to zero."
+        )
+        return self._hang("tradeoff", tradeoff_figure(sweep), caption, in_words(sweep))
 
     def inversions(self) -> list[Illustration]:
         """Return originals above inversions for every inversion that kept its pictures.

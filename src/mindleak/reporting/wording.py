@@ -24,6 +24,7 @@ _PERCENT = {
     "top1",
     "rank_share",
     "class_match",
+    "sparsity",
 }
 _DIGITS = {"psnr": 2, "l2": 2}
 _LABELS = {

@@ -1,0 +1,99 @@
+"""Inversions and the defence sweep as plain text for a terminal, at most 100 columns wide.
+
+The five lines of an inversion are those that MindArmour's tutorial logs (seed 002), with the figures that its
+``ImageInversionAttack.evaluate`` would give, so that both can be laid side by side.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from mindleak.reporting.text import WIDTH, summary_table
+from mindleak.reporting.wording import DASH, NBSP, Subjects, count, has_value, number
+
+# More labels than this are no longer read by anybody; the report has all of them.
+MOST_LABELS = 50
+_TUTORIAL = (
+    ("l2_relative", "average relative L2 distance between originals and inversions"),
+    ("ssim_mindarmour", "average SSIM between them, by MindArmour's definition"),
+    ("confidence", "average confidence of the judge in the true label of the inversions"),
+)
+
+
+def terminal_text(document: Mapping[str, Any]) -> str:
+    """Return everything that a terminal shows of a report: subjects, inversions, defences."""
+    sweep = document.get("sweep")
+    parts = [
+        summary_table(document) if document["subjects"] or not sweep else "",
+        inversion_lines(document),
+        sweep_lines(sweep) if sweep else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def inversion_lines(document: Mapping[str, Any]) -> str:
+    """Return the tutorial's five lines for every inversion of few enough images; empty where there is none."""
+    subjects = Subjects(document)
+    blocks = [
+        "\n".join(_five_lines(entry, subjects))
+        for entry in document["inversion"]
+        if entry["n"] <= MOST_LABELS
+    ]
+    return "\n".join(blocks)
+
+
+def _five_lines(entry: Mapping[str, Any], subjects: Subjects) -> list[str]:
+    lines = [f"Inversion of {subjects.name(entry['subject']).full}, layer {entry['layer']}, {count(entry['n'])} images"]
+    lines += [f"  {meaning}: {_plain(key, entry['metrics'].get(key))}" for key, meaning in _TUTORIAL]
+    lines += _labels("true labels of the originals:       ", entry["labels"])
+    lines += _labels("predicted labels of the inversions: ", entry["predicted"])
+    return lines
+
+
+def _labels(title: str, labels: Sequence[int]) -> list[str]:
+    """Write labels behind a title, further lines below the first label."""
+    written = " ".join(str(label) for label in labels)
+    return textwrap.wrap(written, WIDTH, initial_indent=f"  {title}", subsequent_indent=" " * (len(title) + 2))
+
+
+def sweep_lines(sweep: Mapping[str, Any]) -> str:
+    """Return the defence sweep: one line per defence with its means, then the conclusions."""
+    measures = ["accuracy", *sweep["leaks"]]
+    rows = [["defence", *measures], *([d["name"], *_means(d, measures)] for d in sweep["defences"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [f"Defence sweep: means over {sweep['models']} networks, each trained on {count(sweep['n_train'])} images"]
+    for start in _blocks(widths):
+        lines += [_row(row, widths, start) for row in rows]
+        lines.append("")
+    for sentence in sweep["conclusions"]:
+        lines += textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def _means(defence: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
+    return [_plain(measure.partition("/")[0], defence["measures"].get(measure)) for measure in measures]
+
+
+def _blocks(widths: Sequence[int]) -> list[range]:
+    """Divide the columns behind the first into blocks that fit beside it."""
+    blocks: list[range] = []
+    start, used = 1, widths[0]
+    for column in range(1, len(widths)):
+        if used + 2 + widths[column] > WIDTH:
+            blocks.append(range(start, column))
+            start, used = column, widths[0]
+        used += 2 + widths[column]
+    return [*blocks, range(start, len(widths))]
+
+
+def _row(row: Sequence[str], widths: Sequence[int], columns: range) -> str:
+    values = [row[column].rjust(widths[column]) for column in columns]
+    return "  ".join([row[0].ljust(widths[0]), *values]).rstrip()
+
+
+def _plain(key: str, metric: Optional[Mapping[str, Any]]) -> str:
+    if metric is None or not has_value(metric):
+        return DASH
+    return number(key, metric["value"]).replace(NBSP, " ")

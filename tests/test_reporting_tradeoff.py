@@ -1,0 +1,71 @@
+"""The defence sweep on the report page: a row and a point for every defence, with intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mindleak.jobs.sweep_findings import comparisons, summarise, sweep_findings
+from mindleak.reporting.tradeoff import in_words, sweep_note, sweep_table, tradeoff_figure
+
+LEAKS = ("confidence/fc1", "ssim/fc1", "auc/shadow", "auc/loss")
+LABELS = {"accuracy": "Test accuracy", "sparsity": "Weights at zero", **{leak: leak for leak in LEAKS}}
+
+
+def defence(name: str, training: str, short: str, level: float) -> dict[str, Any]:
+    values = {"accuracy": [.98 - level / 50 + .001 * k for k in range(4)]}
+    values.update({leak: [.5 - level / 10 + .01 * ((k + place) % 4) for k in range(4)]
+                   for place, leak in enumerate(LEAKS)})
+    if training == "suppress":
+        values["sparsity"] = [level] * 4
+    return {"name": name, "training": training, "setting": f"setting of {name}", "short": short,
+            "measures": summarise(values)}
+
+
+def make_sweep() -> dict[str, Any]:
+    defences = [defence("ordinary", "ordinary", "ordinary", 0.0), defence("suppress-50", "suppress", "0.5", 0.5),
+                defence("suppress-95", "suppress", "0.95", 0.95), defence("prune-95", "prune", "0.95", 0.9),
+                defence("dp", "dp_sgd", "dp", 1.0)]
+    body = {"baseline": "ordinary", "models": 4, "pool": 20000, "n_train": 10000, "images": 500, "judge": "lenet5",
+            "labels": LABELS, "leaks": list(LEAKS), "defences": defences,
+            "controls": {"mean_image": {"confidence": 0.1, "ssim": 0.2}, "original": {"confidence": 0.99, "ssim": 1.0}},
+            "comparisons": comparisons(defences, "ordinary")}
+    return {**body, "conclusions": sweep_findings(body)}
+
+
+@pytest.fixture
+def sweep() -> dict[str, Any]:
+    return make_sweep()
+
+
+def test_every_defence_has_a_row_with_every_measure(sweep: dict[str, Any]) -> None:
+    table = sweep_table(sweep)
+    assert table.head == ["Defence", *LABELS.values()]
+    (rows,) = table.groups
+    assert [row.header for row in rows] == ["ordinary", "suppress-50", "suppress-95", "prune-95", "dp"]
+    accuracy, sparsity = rows[2].cells[0][0], rows[2].cells[1][0]
+    assert accuracy.text.startswith("96.25") and accuracy.interval
+    assert sparsity.text.startswith("95.00")
+    assert rows[0].cells[1][0].text == "\u2013", "an ordinary network has no zeros to report"
+
+
+def test_every_leak_has_a_panel_and_every_defence_a_point(sweep: dict[str, Any]) -> None:
+    figure = tradeoff_figure(sweep)
+    assert figure is not None
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") or axes.get_title() for axes in panels] == list(LEAKS)
+    for axes, leak in zip(panels, LEAKS):
+        drawn = sorted((float(c.lines[0].get_xdata()[0]), float(c.lines[0].get_ydata()[0])) for c in axes.containers)
+        wanted = sorted((d["measures"]["accuracy"]["value"], d["measures"][leak]["value"]) for d in sweep["defences"])
+        np.testing.assert_allclose(drawn, wanted)
+
+
+def test_a_sweep_without_leaks_draws_nothing(sweep: dict[str, Any]) -> None:
+    assert tradeoff_figure({**sweep, "leaks": []}) is None
+
+
+def test_words_for_those_who_cannot_see_it_and_the_controls(sweep: dict[str, Any]) -> None:
+    assert "suppress-95 96.2" in in_words(sweep).replace("\u00a0", " ")
+    assert "the mean image: confidence 0.100, SSIM 0.200" in sweep_note(sweep)

@@ -1,0 +1,159 @@
+"""The defence sweep end to end on real digits: halves, paired seeds, shadows among themselves, one report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mindleak import config
+from mindleak.cli import main
+from mindleak.errors import InputError
+from mindleak.jobs.audit import AuditReport, run_audit
+from mindleak.jobs.session import open_session
+from mindleak.jobs.sweep import DefenceSweep, make_pool
+
+SETTINGS = """
+data: {name: digits, image_size: 16}
+model: {name: lenet5_bias}
+training: {epochs: 3, batch_size: 20, learning_rate: 0.1}
+suppress: {start_epoch: 1, mask_times: 10}
+judge: {epochs: 2, batch_size: 20}
+inversion: {images: 8, iterations: 5, layer: [fc1, logits]}
+membership: {attack: {epochs: 2}}
+sweep:
+  models: 4
+  pool: 400
+  defences:
+    ordinary: {}
+    suppress-50: {training: {method: suppress}, suppress: {sparse_end: 0.5}}
+    prune-50: {training: {method: prune}, prune: {sparsity: 0.5}}
+    small: {model: {width: 0.5}}
+"""
+
+
+def open_sweep(folder: Path, *assignments: str) -> Any:
+    path = folder / "sweep.yaml"
+    path.write_text(SETTINGS)
+    merged = config.load(str(path), ["device.target=CPU", *assignments])
+    return open_session(merged, str(folder / "run"), str(folder / "ckpt"), "test")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sweep")
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> AuditReport:
+    found = run_audit(open_sweep(folder))
+    assert found is not None
+    return found
+
+
+def test_every_network_has_half_of_the_pool_and_its_twins_the_same_half_and_seed(tmp_path: Path) -> None:
+    sweep = DefenceSweep(open_sweep(tmp_path))
+    judge, *tasks = sweep.tasks()
+    by_defence = [tasks[start:start + 4] for start in range(0, 16, 4)]
+    first = by_defence[0]
+    for others in by_defence[1:]:
+        for one, other in zip(first, others):
+            np.testing.assert_array_equal(one.rows, other.rows)
+            assert one.seed == other.seed
+    assert len({task.seed for task in first}) == 4
+    pool = np.unique(np.concatenate([task.rows for task in first if task.rows is not None]))
+    assert judge.rows is not None and not set(judge.rows) & set(pool)
+    appearances = np.sum([np.isin(pool, task.rows) for task in first], axis=0)
+    assert (appearances == 2).all()
+
+
+def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport) -> None:
+    sweep = report.document["sweep"]
+    assert [defence["name"] for defence in sweep["defences"]] == ["ordinary", "suppress-50", "prune-50", "small"]
+    ordinary, suppressed, pruned, small = sweep["defences"]
+    wanted = {"accuracy", "train_accuracy", "auc/shadow", "auc/loss", "tpr@0.01/shadow", "confidence/fc1", "ssim/fc1",
+              "confidence/logits", "ssim/logits", "gap_confidence/fc1"}
+    assert wanted <= set(ordinary["measures"])
+    assert all(len(measure["values"]) == 4 for measure in ordinary["measures"].values())
+    assert small["parameters"] < ordinary["parameters"] == suppressed["parameters"]
+    for zeros in (suppressed, pruned):
+        assert zeros["measures"]["sparsity"]["value"] == pytest.approx(0.5, abs=0.05)
+    assert "sparsity" not in ordinary["measures"]
+    pairs = [(entry["defence"], entry["against"]) for entry in sweep["comparisons"]]
+    assert pairs == [("suppress-50", "ordinary"), ("prune-50", "ordinary"), ("small", "ordinary"),
+                     ("suppress-50", "prune-50"), ("suppress-50", "small")]
+    assert report.document["subjects"] == []
+    assert report.document["findings"] == sweep["conclusions"][-2:]
+
+
+def test_the_measures_are_those_of_the_stored_scores(report: AuditReport, folder: Path) -> None:
+    # AUC by its definition: how often a member's score exceeds a non-member's.
+    sweep = DefenceSweep(open_sweep(folder))
+    pool = make_pool(sweep.dataset, 400, 4, open_sweep(folder).seed("sweep"))
+    (stage,) = (folder / "run" / "stages").glob("sweep-ordinary-membership0-*")
+    with np.load(stage / "arrays.npz", allow_pickle=False) as arrays:
+        scores = arrays["loss"]
+    inside, outside = scores[pool.keep[0]], scores[~pool.keep[0]]
+    area = np.mean(inside[:, None] > outside) + np.mean(inside[:, None] == outside) / 2
+    ordinary = report.document["sweep"]["defences"][0]["measures"]
+    assert ordinary["auc/loss"]["values"][0] == pytest.approx(area)
+
+
+def test_a_second_call_computes_nothing_and_writes_the_same(report: AuditReport, folder: Path) -> None:
+    session = open_sweep(folder)
+    again = run_audit(session)
+    assert again is not None
+    assert {event.how for event in session.run.log} == {"cached"}
+    assert again.document["sweep"] == report.document["sweep"]
+
+
+def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    page = report.path.read_text(encoding="utf-8")
+    assert 'id="sweep"' in page and (folder / "run" / "figures" / "tradeoff.png").stat().st_size > 5000
+    for defence in report.document["sweep"]["defences"]:
+        assert defence["name"] in page
+    assert main(["report", "--run_dir", str(folder / "run")]) == 0
+    shown = capsys.readouterr().out
+    assert "Defence sweep: means over 4 networks, each trained on" in shown and "no subjects" not in shown
+    assert json.loads((folder / "run" / "report.json").read_text())["sweep"]["models"] == 4
+
+
+@pytest.mark.parametrize("setting, complaint", [
+    ("sweep.models=3", "3 models cannot each have half of the samples"),
+    ("sweep.models=1", "1 models cannot"),
+    ("sweep.pool=1297", "sweep.pool is 1297; right is 2 to 1296"),
+    ("inversion.images=500", "inversion.images is 500; a network of the sweep has"),
+    ("inversion.layer=fc9", "layer 'fc9' does not exist"),
+    ("sweep.pool=60", "at most|samples|class"),
+])
+def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, setting: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        run_audit(open_sweep(tmp_path, setting))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("setting, complaint", [
+    ("sweep.baseline=ordinray", "sweep.baseline is 'ordinray', which is none of sweep.defences; did you mean 'ordinary'"),
+    ("sweep.defences.suppres-50.suppress.sparse_end=0.6", "sets defence 'suppres-50', which the configuration does not"),
+    ("sweep.defences.small.judge.epochs=3", "unknown key 'sweep.defences.small.judge'"),
+])
+def test_misnamed_defences_are_refused(tmp_path: Path, setting: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        open_sweep(tmp_path, setting)
+
+
+@pytest.mark.parametrize("attacks", [("inversion",), ("membership",)])
+def test_single_attacks_need_subjects(tmp_path: Path, attacks: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="has a defence sweep .* and no subjects"):
+        run_audit(open_sweep(tmp_path), attacks)
+
+
+def test_training_needs_subjects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SETTINGS)
+    assert main(["train", "--config", str(path), "--run_dir", str(tmp_path / "run")]) == 2
+    assert "has a defence sweep (sweep.defences) and no subjects" in capsys.readouterr().err

@@ -1,0 +1,88 @@
+"""A sweep's conclusions follow from intervals over networks, never from the sign of a difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mindleak.jobs.sweep_findings import comparisons, direction, summarise, sweep_findings
+
+LABELS = {"accuracy": "Test accuracy", "confidence/fc1": "Confidence, fc1", "auc/loss": "AUC, loss attack"}
+
+
+def defence(name: str, training: str, accuracy: list[float], confidence: list[float],
+            auc: list[float]) -> dict[str, Any]:
+    measures = summarise({"accuracy": accuracy, "confidence/fc1": confidence, "auc/loss": auc})
+    return {"name": name, "training": training, "measures": measures}
+
+
+ORDINARY = defence("ordinary", "ordinary", [.98, .981, .979, .98], [.9, .92, .88, .9], [.55, .56, .54, .55])
+
+
+def sweep(*others: dict[str, Any]) -> dict[str, Any]:
+    defences = [ORDINARY, *others]
+    return {"baseline": "ordinary", "models": 4, "defences": defences, "labels": LABELS,
+            "leaks": ["confidence/fc1", "auc/loss"], "comparisons": comparisons(defences, "ordinary")}
+
+
+def test_the_mean_over_networks_has_students_interval_and_keeps_the_values() -> None:
+    figures = summarise({"accuracy": [1.0, 2.0, 3.0]})["accuracy"]
+    assert figures["value"] == 2.0 and figures["sd"] == 1.0 and figures["values"] == [1.0, 2.0, 3.0]
+    # t(2) at 97.5 % is 4.30265; half the interval is t/√3.
+    assert figures["ci"] == pytest.approx([2 - 2.48414, 2 + 2.48414], abs=1e-4)
+
+
+def test_differences_are_paired_network_by_network() -> None:
+    # Spread of .04 between networks, but each network differs from its twin by exactly −.1.
+    other = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.8, .82, .78, .8], [.55, .56, .54, .55])
+    (found,) = comparisons([ORDINARY, other], "ordinary")
+    assert found["changes"]["confidence/fc1"]["value"] == pytest.approx(-.1)
+    assert direction(found["changes"]["confidence/fc1"]) == -1
+
+
+def test_suppressed_defences_are_also_compared_with_every_other_one() -> None:
+    one = defence("suppress-95", "suppress", [.97] * 4, [.8] * 4, [.55] * 4)
+    two = defence("prune", "prune", [.97] * 4, [.8] * 4, [.55] * 4)
+    pairs = [(entry["defence"], entry["against"]) for entry in comparisons([ORDINARY, one, two], "ordinary")]
+    assert pairs == [("suppress-95", "ordinary"), ("prune", "ordinary"), ("suppress-95", "prune")]
+
+
+def test_a_fall_that_the_spread_explains_is_no_finding() -> None:
+    noisy = defence("suppress-95", "suppress", [.97, .99, .96, .99], [.6, 1.0, .7, .9], [.5, .6, .52, .57])
+    *_, verdict, caution = sweep_findings(sweep(noisy))
+    assert verdict.startswith("None of 1 degrees of suppression was shown to lower any measure")
+    assert "not shown to raise any" in verdict
+    assert "3 differences were looked at" in caution
+
+
+def test_a_fall_beyond_the_spread_is_named_with_where() -> None:
+    strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.6, .61, .59, .6])
+    found = sweep_findings(sweep(strong))
+    assert "test accuracy -1.00 (-1.00 to -1.00) percentage points, lower" in found[0]
+    assert "Confidence, fc1 -0.500" in found[0]
+    verdict = found[-2]
+    assert "shown to lower Confidence, fc1 at suppress-95" in verdict
+    assert "shown to raise AUC, loss attack at suppress-95" in verdict
+
+
+def test_an_alternative_that_does_as_well_at_no_less_accuracy_is_named() -> None:
+    strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.55, .56, .54, .55])
+    pruned = defence("prune-95", "prune", [.975, .976, .974, .975], [.4, .41, .39, .4], [.55, .56, .54, .55])
+    found = sweep_findings(sweep(strong, pruned))
+    assert any(sentence.startswith("At no less accuracy: suppress-95 against prune-95") for sentence in found)
+    assert "(as prune-95 did at no less accuracy)" in found[-2]
+
+
+def test_an_alternative_that_costs_more_accuracy_is_no_rival() -> None:
+    strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.55, .56, .54, .55])
+    costly = defence("dp", "dp_sgd", [.90, .901, .899, .90], [.3, .31, .29, .3], [.5, .51, .49, .5])
+    found = sweep_findings(sweep(strong, costly))
+    assert not any(sentence.startswith("At no less accuracy") for sentence in found)
+    assert "did at no less accuracy" not in found[-2]
+
+
+def test_two_networks_that_agree_exactly_still_say_no_more_than_their_interval() -> None:
+    assert direction({"value": -1.0, "ci": None}) == 0
+    assert direction(None) == 0
+    assert direction({"value": 0.0, "ci": [0.0, 0.0]}) == 0
