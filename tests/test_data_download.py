@@ -9,11 +9,13 @@ import hashlib
 import io
 import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from command import call
 from data_files import idx_bytes, write_idx_set
 from loopback import LoopbackServer
 from mindleak.data import catalogue
@@ -190,6 +192,28 @@ def test_the_next_mirror_steps_in(tiny_mnist, server, tmp_path):
     download("mnist", tmp_path, mirrors=[f"{server.address}elsewhere", server.address])
     assert names_in(tmp_path) == set(tiny_mnist)
     assert server.requests[:2] == [f"elsewhere/{IMAGES}", IMAGES]
+
+
+def test_the_command_line_tells_which_address_failed_and_goes_on(tiny_mnist, server, tmp_path, capfd):
+    dead = "http://127.0.0.1:9"
+    mirrors = ("--mirror", dead, "--mirror", server.address)
+    outcome = call(capfd, "data", "download", "mnist", "--data_dir", tmp_path, *mirrors)
+    assert outcome.code == 0
+    assert outcome.out.splitlines() == [f"fetched: {tmp_path / 'mnist' / name}" for name in tiny_mnist]
+    assert outcome.err.splitlines() == [
+        f"{dead}/{name}: no answer (Connection refused); trying the next address" for name in tiny_mnist
+    ]
+
+
+def test_the_command_line_names_every_address_that_failed(tiny_mnist, server, tmp_path, capfd):
+    server.faults[IMAGES] = ["broken", "broken"]
+    mirrors = ("--mirror", "http://127.0.0.1:9", "--mirror", server.address)
+    outcome = call(capfd, "data", "download", "mnist", "--data_dir", tmp_path, *mirrors)
+    assert outcome.code == 2
+    told, refused = outcome.err.splitlines()
+    assert "trying the next address" in told
+    for words in ("Connection refused", "broke off after", f"bytes are kept in {tmp_path / 'mnist' / PART}"):
+        assert words in refused
 
 
 def test_only_http_addresses_are_read(tiny_mnist, tmp_path):
@@ -386,6 +410,25 @@ def test_a_disk_that_fills_up_while_unpacking_costs_no_second_transfer(server, m
     server.requests.clear()
     assert all(item.fetched for item in download("cifar10", tmp_path))
     assert server.requests == []
+    assert names_in(tmp_path) == set(cifar_members())
+
+
+def test_two_downloads_at_once_share_one_transfer(server, monkeypatch, tmp_path):
+    offer_cifar(server, monkeypatch, archive_of(cifar_members()))
+    server.faults["cifar-10-binary.tar.gz"] = ["hang"]
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        if "waiting" in line:
+            server.stop.set()  # the hanging answer ends, the first of the two asks again
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(download, "cifar10", tmp_path, report=tell) for _ in range(2)]
+        outcomes = [{item.fetched for item in each.result(30)} for each in both]
+    assert sorted(outcomes, key=str) == [{False}, {True}]
+    assert lines == ["another process is fetching cifar-10-binary.tar.gz; waiting for it",
+                     "unpacking cifar-10-binary.tar.gz"]
     assert names_in(tmp_path) == set(cifar_members())
 
 

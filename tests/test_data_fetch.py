@@ -181,6 +181,16 @@ def test_a_server_whose_file_is_shorter_than_what_has_arrived(server, tmp_path):
     assert server.asked("Range") == [f"bytes={HALF}-", None]
 
 
+def test_the_rest_of_a_larger_file_is_refused_and_what_has_arrived_stays(server, other, tmp_path):
+    server.ranges, server.files[NAME] = True, BODY + b"more"
+    other.ranges = True
+    leave(tmp_path, BODY[:HALF])
+    lines: list[str] = []
+    assert get(tmp_path, server.address, other.address, lines=lines) == BODY
+    assert f"announces {len(BODY) + 4} bytes" in lines[0]
+    assert other.asked("Range") == [f"bytes={HALF}-"]
+
+
 def test_attempts_that_get_on_do_not_count_as_failed(server, tmp_path):
     """A line that breaks after every few megabytes still delivers."""
     body = bytes(8 << 20)

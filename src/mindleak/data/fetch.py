@@ -239,4 +239,7 @@ class _Answer:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
+    """Return the cause in one line, without the numbers and wrappers around it."""
+    cause = getattr(error, "reason", None) or error
+    words = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return " ".join(words.split())
