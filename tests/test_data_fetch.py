@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -11,6 +12,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -341,6 +343,31 @@ def test_two_processes_share_one_transfer(server, tmp_path):
     assert (first.exitcode, second.exitcode) == (0, 0)
     assert (tmp_path / NAME).read_bytes() == BODY
     assert names(tmp_path) == {NAME}
+
+
+def test_a_file_system_without_locks_is_no_hindrance(server, tmp_path, monkeypatch):
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("mindleak.data.partial.fcntl.flock", refuse)
+    assert get(tmp_path, server.address) == BODY
+    assert names(tmp_path) == {NAME}
+
+
+def test_a_part_that_was_finished_while_waiting_is_not_written_to(tmp_path):
+    """The lock that is granted then belongs to the finished file, not to the part."""
+    first = PartialFile(tmp_path / NAME)
+    first.append(BODY)
+    waiting = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(PartialFile, tmp_path / NAME, waiting.set)
+        assert waiting.wait(10)
+        first.finish()
+        first.__exit__()
+        with second.result(10) as partial:
+            assert partial.size == 0
+            partial.append(b"other")
+    assert (tmp_path / NAME).read_bytes() == BODY
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
