@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from loopback import LoopbackServer
 
 # As importing mindleak does, here before any test module imports MindSpore by itself: it reads the level once.
 os.environ.setdefault("GLOG_v", "3")
@@ -21,3 +24,11 @@ def data_dir() -> Path:
     if os.environ.get("MINDLEAK_REQUIRE_DATA") == "1":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    """A server on loopback, for downloads."""
+    loopback = LoopbackServer()
+    yield loopback
+    loopback.close()

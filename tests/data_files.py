@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+from scipy.io import savemat
 
 from mindleak.data.cifar import ROW_BYTES
 
@@ -42,4 +43,30 @@ def write_cifar(folder: Path, rows: int = 12) -> dict[str, np.ndarray]:
         batch[:, 0] = np.arange(rows) % 10
         (folder / name).write_bytes(batch.tobytes())
         written[name] = batch
+    return written
+
+
+def write_svhn(folder: Path, rows: tuple[int, int] = (24, 12), compressed: bool = True) -> dict[str, np.ndarray]:
+    """Both halves as the publishers write them; returns images (H, W, C, N) and labels (N, 1), 10 for the digit 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(9)
+    written = {}
+    for half, count in zip(("train", "test"), rows):
+        written[f"X_{half}"] = random_images(rng, 32, 32, 3, count)
+        written[f"y_{half}"] = (np.arange(count) % 10 + 1).astype(np.uint8)[:, np.newaxis]
+        variables = {name: written[f"{name}_{half}"] for name in ("X", "y")}
+        savemat(folder / f"{half}_32x32.mat", variables, do_compression=compressed)
+    return written
+
+
+def write_stl10(folder: Path, rows: tuple[int, int] = (11, 13)) -> dict[str, np.ndarray]:
+    """The four files with labels; returns images (N, C, H, W) and labels from 1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(10)
+    written = {}
+    for half, count in zip(("train", "test"), rows):
+        written[f"X_{half}"] = random_images(rng, count, 3, 96, 96)
+        written[f"y_{half}"] = (np.arange(count) % 10 + 1).astype(np.uint8)
+        (folder / f"{half}_X.bin").write_bytes(written[f"X_{half}"].transpose(0, 1, 3, 2).tobytes())
+        (folder / f"{half}_y.bin").write_bytes(written[f"y_{half}"].tobytes())
     return written

@@ -32,16 +32,22 @@ def test_unknown_name_offers_the_nearest():
 
 
 def test_every_entry_describes_itself():
-    assert catalogue.names() == ("digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "custom")
+    assert catalogue.names() == ("digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "svhn", "stl10", "custom")
     for entry in catalogue.describe():
         assert entry.title
         assert entry.origin
         if entry.files is not None:
             assert len(entry.class_names) == 10
             assert len(entry.shape) == 3
-            for file in (*entry.files.source.files, *entry.files.source.unpacked):
-                assert len(file.sha256) == 64
+            source = entry.files.source
+            for file in (*source.files, *source.installed):
+                algorithm, digest = file.checksum
+                assert len(digest) == {"sha256": 64, "md5": 32}[algorithm]
                 assert file.size > 0
+            # What comes over the network is judged by nothing weaker; only members of an archive may be.
+            assert all(file.checksum[0] == "sha256" for file in source.files)
+            assert len(set(source.addresses)) == len(source.addresses) > 1
+            assert all(address.startswith(("http://", "https://")) for address in source.addresses)
 
 
 def test_digits_need_no_files_and_split_the_same_every_time():

@@ -6,89 +6,24 @@ import dataclasses
 import errno
 import gzip
 import hashlib
-import http.server
 import io
 import os
 import tarfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from command import call
 from data_files import idx_bytes, write_idx_set
+from loopback import LoopbackServer
 from mindleak.data import catalogue
 from mindleak.data.archive import unpack
 from mindleak.data.cifar import FILES, FOLDER, ROW_BYTES
 from mindleak.data.download import download
-from mindleak.data.sources import PublishedFile, Source
+from mindleak.data.sources import Archive, PublishedFile, Source
 from mindleak.errors import InputError
-
-
-class LoopbackServer:
-    """Serves ``files``; ``faults`` maps a path to what goes wrong, for as many requests as given."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.faults: dict[str, list[str]] = {}
-        self.requests: list[str] = []
-        owner = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                owner.answer(self)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.stop = threading.Event()
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/"
-
-    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
-        path = request.path.lstrip("/")
-        self.requests.append(path)
-        faults = self.faults.get(path, [])
-        fault = faults.pop(0) if faults else ""
-        body = self.files.get(path)
-        if body is None or fault == "404":
-            request.send_error(404)
-            return
-        if fault == "500":
-            request.send_error(500)
-            return
-        length = len(body)
-        if fault == "wrong":
-            body = body[:-1] + bytes([body[-1] ^ 1])
-        request.send_response(200)
-        if fault not in ("short", "surplus"):
-            request.send_header("Content-Length", str(length))
-        request.end_headers()
-        if fault == "surplus":
-            body += b"x" * 10
-        if fault in ("broken", "short", "hang"):
-            body = body[: length // 2]
-        request.wfile.write(body)
-        request.wfile.flush()
-        if fault == "hang":
-            self.stop.wait(10)
-
-    def close(self) -> None:
-        self.stop.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def server():
-    loopback = LoopbackServer()
-    yield loopback
-    loopback.close()
 
 
 def declare(monkeypatch, name: str, source: Source) -> None:
@@ -121,6 +56,8 @@ def tiny_mnist(server, monkeypatch):
 
 
 IMAGES = "train-images-idx3-ubyte.gz"
+PART = f"{IMAGES}.part"
+NOTE = f"{PART}.json"
 
 
 def names_in(folder: Path) -> set[str]:
@@ -205,25 +142,26 @@ def test_a_namesake_beside_is_not_in_the_way(tiny_mnist, server, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "words", "kept"),
     [
-        ("broken", "the transfer broke off after"),
-        ("short", "bytes received"),
-        ("surplus", "more than the"),
-        ("wrong", "wrong checksum"),
-        ("500", "HTTP 500"),
+        ("broken", "the transfer broke off after", True),
+        ("short", "the transfer broke off after", True),
+        ("surplus", "more than the", False),
+        ("wrong", "wrong checksum", False),
+        ("500", "HTTP 500", False),
     ],
 )
-def test_a_fault_is_retried_once_then_reported_and_nothing_is_kept(tiny_mnist, server, tmp_path, fault, words):
+def test_a_fault_is_retried_once_then_reported(tiny_mnist, server, tmp_path, fault, words, kept):
+    """What may be the beginning of the file is kept, and nothing else."""
     server.faults[IMAGES] = [fault, fault]
     with pytest.raises(InputError) as error:
         download("mnist", tmp_path)
     message = str(error.value)
     assert words in message
-    assert "nothing was kept" in message
+    assert ("the next try goes on" if kept else "nothing was kept") in message
     assert "\n" not in message
     assert server.requests.count(IMAGES) == 2
-    assert names_in(tmp_path) == set()
+    assert names_in(tmp_path) == ({PART, NOTE} if kept else set())
 
     server.faults[IMAGES] = [fault]
     download("mnist", tmp_path)
@@ -243,7 +181,6 @@ def test_a_hanging_server_times_out(tiny_mnist, server, tmp_path):
     server.faults[IMAGES] = ["hang", "hang"]
     with pytest.raises(InputError, match="timed out"):
         download("mnist", tmp_path, timeout=0.2)
-    assert names_in(tmp_path) == set()
 
 
 def test_no_server_at_all(tiny_mnist, tmp_path):
@@ -255,6 +192,28 @@ def test_the_next_mirror_steps_in(tiny_mnist, server, tmp_path):
     download("mnist", tmp_path, mirrors=[f"{server.address}elsewhere", server.address])
     assert names_in(tmp_path) == set(tiny_mnist)
     assert server.requests[:2] == [f"elsewhere/{IMAGES}", IMAGES]
+
+
+def test_the_command_line_tells_which_address_failed_and_goes_on(tiny_mnist, server, tmp_path, capfd):
+    dead = "http://127.0.0.1:9"
+    mirrors = ("--mirror", dead, "--mirror", server.address)
+    outcome = call(capfd, "data", "download", "mnist", "--data_dir", tmp_path, *mirrors)
+    assert outcome.code == 0
+    assert outcome.out.splitlines() == [f"fetched: {tmp_path / 'mnist' / name}" for name in tiny_mnist]
+    assert outcome.err.splitlines() == [
+        f"{dead}/{name}: no answer (Connection refused); trying the next address" for name in tiny_mnist
+    ]
+
+
+def test_the_command_line_names_every_address_that_failed(tiny_mnist, server, tmp_path, capfd):
+    server.faults[IMAGES] = ["broken", "broken"]
+    mirrors = ("--mirror", "http://127.0.0.1:9", "--mirror", server.address)
+    outcome = call(capfd, "data", "download", "mnist", "--data_dir", tmp_path, *mirrors)
+    assert outcome.code == 2
+    told, refused = outcome.err.splitlines()
+    assert "trying the next address" in told
+    for words in ("Connection refused", "broke off after", f"bytes are kept in {tmp_path / 'mnist' / PART}"):
+        assert words in refused
 
 
 def test_only_http_addresses_are_read(tiny_mnist, tmp_path):
@@ -288,18 +247,23 @@ def test_a_full_disk(tiny_mnist, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("mindleak.data.download.os.fsync", full)
-    with pytest.raises(InputError, match=r"cannot write to .*mnist: No space left on device \(\d+ MiB free\)"):
+    words = rf"cannot write to .*mnist: No space left on device \(\d+ MiB free\); {PART} stays for the next try"
+    with pytest.raises(InputError, match=words):
         download("mnist", tmp_path)
-    assert names_in(tmp_path) == set()
+    assert names_in(tmp_path) == {PART, NOTE}
+    monkeypatch.undo()
 
 
-def test_an_interrupt_leaves_nothing_half_written(tiny_mnist, tmp_path):
+def test_an_interrupt_keeps_what_has_arrived_and_says_so(tiny_mnist, tmp_path):
     def interrupt(name: str, received: int, total: int) -> None:
         raise KeyboardInterrupt
 
+    lines: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        download("mnist", tmp_path, progress=interrupt)
-    assert names_in(tmp_path) == set()
+        download("mnist", tmp_path, progress=interrupt, report=lines.append)
+    assert names_in(tmp_path) == {PART, NOTE}
+    (line,) = lines
+    assert line.startswith(f"{IMAGES}: ") and "the next try goes on from there" in line
 
 
 # --- archives --------------------------------------------------------------------------------------------
@@ -310,6 +274,11 @@ def cifar_members(rows: int = 10) -> dict[str, bytes]:
     batch[:, 0] = np.arange(rows) % 10
     members = {name: batch.tobytes() for name in FILES}
     return {**members, "batches.meta.txt": b"".join(b"name%d\n" % number for number in range(10))}
+
+
+def cifar_archive() -> Archive:
+    wanted = tuple(published(name, content) for name, content in cifar_members().items() if name in FILES)
+    return Archive(FOLDER, wanted, extras=("batches.meta.txt",))
 
 
 def archive_of(members: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
@@ -326,8 +295,7 @@ def archive_of(members: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
 
 def offer_cifar(server: LoopbackServer, monkeypatch, packed: bytes) -> None:
     server.files["cifar-10-binary.tar.gz"] = packed
-    unpacked = tuple(published(name, content) for name, content in cifar_members().items() if name in FILES)
-    source = Source((published("cifar-10-binary.tar.gz", packed),), (server.address,), unpacked)
+    source = Source((published("cifar-10-binary.tar.gz", packed),), (server.address,), cifar_archive())
     declare(monkeypatch, "cifar10", source)
 
 
@@ -353,38 +321,64 @@ def test_an_incomplete_folder_is_refused_before_fetching(server, monkeypatch, tm
     assert server.requests == []
 
 
-def hostile(kind: str) -> tarfile.TarInfo:
-    names = {"parent": f"{FOLDER}/../../evil.txt", "absolute": "/tmp/evil.txt", "outside": "evil.txt"}
-    info = tarfile.TarInfo(names.get(kind, f"{FOLDER}/evil.txt"))
-    if kind in ("symlink", "hardlink"):
-        info.type = tarfile.SYMTYPE if kind == "symlink" else tarfile.LNKTYPE
+def member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
         info.linkname = "../../../evil.txt"
-    elif kind == "device":
-        info.type = tarfile.CHRTYPE
-    elif kind == "deep":
-        info.name = f"{FOLDER}/a/b.txt"
-    elif kind == "backslash":
-        info.name = f"{FOLDER}\\..\\..\\evil.txt"
-    else:
-        info.size = 4
     return info
 
 
-@pytest.mark.parametrize(
-    "kind", ["parent", "absolute", "outside", "symlink", "hardlink", "device", "deep", "backslash"]
-)
-def test_an_archive_that_reaches_outside_its_folder_is_refused(server, monkeypatch, tmp_path, kind):
-    offer_cifar(server, monkeypatch, archive_of(cifar_members(), hostile(kind)))
-    with pytest.raises(InputError, match="nothing was unpacked"):
-        download("cifar10", tmp_path / "data")
-    assert names_in(tmp_path) == set()
+@pytest.mark.parametrize("name", [f"{FOLDER}/../../evil.txt", "/tmp/evil.txt", f"{FOLDER}\\..\\..\\evil.txt"])
+def test_an_archive_that_reaches_outside_its_folder_is_refused(tmp_path, name):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(archive_of(cifar_members(), member(name, size=4)))
+    with pytest.raises(InputError, match=r"leads outside.*nothing was unpacked"):
+        unpack(path, tmp_path, cifar_archive())
+    assert names_in(tmp_path) == {"a.tar.gz"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
+def test_a_wanted_member_must_be_a_plain_file(tmp_path, kind):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(archive_of(cifar_members(), member(f"{FOLDER}/{FILES[0]}", kind)))
+    with pytest.raises(InputError, match=rf"{FILES[0]}' is not a plain file"):
+        unpack(path, tmp_path, cifar_archive())
+    assert names_in(tmp_path) == {"a.tar.gz"}
+
+
+def test_a_member_of_another_size_than_published_is_refused(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    for name in (FILES[0], "batches.meta.txt"):
+        path.write_bytes(archive_of({**cifar_members(), name: bytes(1 << 21)}))
+        with pytest.raises(InputError, match=r"is not a plain file of \d+ bytes"):
+            unpack(path, tmp_path, cifar_archive())
+    assert names_in(tmp_path) == {"a.tar.gz"}
+
+
+def test_members_that_are_not_wanted_stay_in_the_archive(tmp_path):
+    unwanted = [
+        member(f"{FOLDER}/unlabelled.bin", size=1 << 20), member("elsewhere/data_batch_1.bin", size=4),
+        member("top.txt"),
+        member(f"{FOLDER}/link", tarfile.SYMTYPE), member(f"{FOLDER}/deep/test_batch.bin", size=4),
+        member(f"{FOLDER}/device", tarfile.CHRTYPE), member(f"./{FOLDER}", tarfile.DIRTYPE),
+    ]
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(archive_of(cifar_members(), *unwanted))
+    (tmp_path / "data").mkdir()
+    unpack(path, tmp_path / "data", cifar_archive())
+    assert names_in(tmp_path / "data") == set(cifar_members())
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [FOLDER]
 
 
 def test_an_archive_without_the_wanted_files(tmp_path):
     path = tmp_path / "a.tar.gz"
-    path.write_bytes(archive_of({"data_batch_1.bin": b"1"}))
-    with pytest.raises(InputError, match=r"lacks test_batch\.bin"):
-        unpack(path, tmp_path, ["data_batch_1.bin", "test_batch.bin"])
+    members = cifar_members()
+    del members["test_batch.bin"]
+    path.write_bytes(archive_of(members))
+    with pytest.raises(InputError, match=r"lacks test_batch\.bin; nothing was unpacked"):
+        unpack(path, tmp_path, cifar_archive())
+    assert names_in(tmp_path) == {"a.tar.gz"}
 
 
 def test_a_damaged_archive(tmp_path):
@@ -392,21 +386,55 @@ def test_a_damaged_archive(tmp_path):
     for content in (archive_of(cifar_members())[:-40], b"not an archive"):
         path.write_bytes(content)
         with pytest.raises(InputError, match="damaged archive"):
-            unpack(path, tmp_path, [])
+            unpack(path, tmp_path, cifar_archive())
     assert names_in(tmp_path) == {"a.tar.gz"}
 
 
-def test_a_disk_that_fills_up_while_unpacking_leaves_nothing(server, monkeypatch, tmp_path):
+def test_a_disk_that_fills_up_while_unpacking_costs_no_second_transfer(server, monkeypatch, tmp_path):
     offer_cifar(server, monkeypatch, archive_of(cifar_members()))
     synced = []
 
     def fill_up(descriptor: int) -> None:
         synced.append(descriptor)
-        if len(synced) == 4:  # the archive and two of its files were still written
+        if len(synced) == 3:  # two of the files were still written
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("mindleak.data.archive.os.fsync", fill_up)
-    with pytest.raises(InputError, match="No space left on device"):
+    with monkeypatch.context() as patch:
+        patch.setattr("mindleak.data.archive.os.fsync", fill_up)
+        with pytest.raises(InputError, match=r"No space left on device.*cifar-10-binary\.tar\.gz\.part stays"):
+            download("cifar10", tmp_path)
+    assert len(synced) == 3
+    part = "cifar-10-binary.tar.gz.part"
+    assert names_in(tmp_path) == {part, f"{part}.json"}
+
+    server.requests.clear()
+    assert all(item.fetched for item in download("cifar10", tmp_path))
+    assert server.requests == []
+    assert names_in(tmp_path) == set(cifar_members())
+
+
+def test_two_downloads_at_once_share_one_transfer(server, monkeypatch, tmp_path):
+    offer_cifar(server, monkeypatch, archive_of(cifar_members()))
+    server.faults["cifar-10-binary.tar.gz"] = ["hang"]
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        if "waiting" in line:
+            server.stop.set()  # the hanging answer ends, the first of the two asks again
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(download, "cifar10", tmp_path, report=tell) for _ in range(2)]
+        outcomes = [{item.fetched for item in each.result(30)} for each in both]
+    assert sorted(outcomes, key=str) == [{False}, {True}]
+    assert lines == ["another process is fetching cifar-10-binary.tar.gz; waiting for it",
+                     "unpacking cifar-10-binary.tar.gz"]
+    assert names_in(tmp_path) == set(cifar_members())
+
+
+def test_a_folder_in_the_way_is_found_before_anything_is_fetched(server, monkeypatch, tmp_path):
+    offer_cifar(server, monkeypatch, archive_of(cifar_members()))
+    (tmp_path / "cifar10" / FOLDER).mkdir(parents=True)
+    with pytest.raises(InputError, match="exists already and is incomplete; move or delete it first"):
         download("cifar10", tmp_path)
-    assert len(synced) == 4
-    assert list((tmp_path / "cifar10").iterdir()) == []
+    assert server.requests == []

@@ -1,4 +1,4 @@
-"""Unpacking a downloaded tar archive into one folder, and never anywhere else."""
+"""Unpacking what is wanted of a downloaded tar archive into one folder, and never anything anywhere else."""
 
 from __future__ import annotations
 
@@ -6,67 +6,72 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from mindleak.data.sources import Archive
 from mindleak.errors import InputError
 
+_MAX_EXTRA_BYTES = 1 << 20
 
-def unpack(archive: Path, target: Path, wanted: Sequence[str]) -> Path:
-    """Unpack the one folder that ``archive`` holds into ``target``; return the new folder.
 
-    It appears under its own name only when all its files are written and synced.
+def unpack(packed: Path, target: Path, wanted: Archive) -> Path:
+    """Unpack the wanted files of ``packed`` into ``target``/``wanted.folder``; return that folder.
+
+    It appears under its own name only when all its files are written and synced. Members that are not wanted are
+    passed over, in one pass through the archive.
 
     Raises:
-        InputError: damaged archive; a member that is not a plain file directly inside that one folder (link,
-            device, absolute path, ``..``); a file of ``wanted`` is missing; the folder exists already.
+        InputError: damaged archive; a member whose name leads outside (absolute path, ``..``); a wanted member that
+            is no plain file of the published size; one that is missing; the folder exists already.
+        OSError: the disk refuses.
     """
-    try:
-        with tarfile.open(archive, "r:*") as tar:
-            members = [member for member in tar.getmembers() if not member.isdir()]
-            top = _only_folder(archive, members)
-            _check_wanted(archive, members, wanted)
-            return _unpack_members(tar, members, target / top)
-    except (tarfile.TarError, zlib.error, EOFError) as error:
-        raise InputError(f"{archive} is a damaged archive ({error}); nothing was unpacked") from error
-
-
-def _only_folder(archive: Path, members: Sequence[tarfile.TarInfo]) -> str:
-    tops = set()
-    for member in members:
-        parts = PurePosixPath(member.name.replace("\\", "/")).parts
-        if not member.isreg() or len(parts) != 2 or ".." in parts or parts[0] == "/":
-            raise InputError(
-                f"{archive}: member '{member.name}' is not a plain file inside the archive's folder; "
-                "nothing was unpacked"
-            )
-        tops.add(parts[0])
-    if len(tops) != 1:
-        raise InputError(f"{archive} holds {len(tops)} folders where one is expected; nothing was unpacked")
-    return tops.pop()
-
-
-def _check_wanted(archive: Path, members: Sequence[tarfile.TarInfo], wanted: Sequence[str]) -> None:
-    held = {PurePosixPath(member.name).name for member in members}
-    missing = [name for name in wanted if name not in held]
-    if missing:
-        raise InputError(f"{archive} lacks {', '.join(missing)}; nothing was unpacked")
-
-
-def _unpack_members(tar: tarfile.TarFile, members: Sequence[tarfile.TarInfo], folder: Path) -> Path:
-    if folder.exists():
-        raise InputError(f"{folder} exists already and is incomplete; move or delete it first")
+    folder = target / wanted.folder
+    check_free(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     temporary.mkdir()
     try:
-        for member in members:
-            content = tar.extractfile(member)
-            assert content is not None  # plain files only, see _only_folder
-            with content, (temporary / PurePosixPath(member.name).name).open("wb") as stream:
-                shutil.copyfileobj(content, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
+        with tarfile.open(packed, "r:*") as tar:
+            written = {name for member in tar if (name := _unpack_member(packed, tar, member, temporary, wanted))}
+        missing = [file.name for file in wanted.files if file.name not in written]
+        if missing:
+            raise InputError(f"{packed} lacks {', '.join(missing)}; nothing was unpacked")
         os.rename(temporary, folder)
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{packed} is a damaged archive ({reason}); nothing was unpacked") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def check_free(folder: Path) -> None:
+    """Raise InputError where ``folder`` exists, which then is not whole but may be the user's."""
+    if folder.exists():
+        raise InputError(f"{folder} exists already and is incomplete; move or delete it first")
+
+
+def _unpack_member(
+    packed: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, wanted: Archive
+) -> str | None:
+    """Write ``member`` into ``folder`` if it is wanted; return its name there, else None."""
+    parts = PurePosixPath(member.name.replace("\\", "/")).parts
+    if ".." in parts or parts[:1] == ("/",):
+        raise InputError(f"{packed}: member '{member.name}' leads outside the archive's folder; nothing was unpacked")
+    if len(parts) != 2 or parts[0] != wanted.folder:
+        return None
+    name = parts[1]
+    sizes = {file.name: file.size for file in wanted.files}
+    if name not in sizes and name not in wanted.extras:
+        return None
+    expected = sizes.get(name, min(member.size, _MAX_EXTRA_BYTES))
+    if not member.isreg() or member.size != expected:
+        raise InputError(
+            f"{packed}: member '{member.name}' is not a plain file of {expected} bytes; nothing was unpacked"
+        )
+    content = tar.extractfile(member)
+    assert content is not None  # a plain file
+    with content, (folder / name).open("wb") as stream:
+        shutil.copyfileobj(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return name

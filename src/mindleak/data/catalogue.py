@@ -1,8 +1,8 @@
 """The data sets that mindleak knows by name, and how to load one.
 
 An entry says what a data set is, where it comes from and how its files are read into a ``RawData``; loading,
-verification, download and the command line all go through it, so a further data set (SVHN, STL-10) is one
-reader module plus one entry here.
+verification, download and the command line all go through it, so a further data set is one reader module plus
+one entry here.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from mindleak.data.digits import read_digits
 from mindleak.data.idx import IdxFiles, read_content, read_idx, read_idx_files
 from mindleak.data.locate import (
     data_root,
-    find_cifar10_folder,
     find_idx_files,
+    find_named_folder,
     idx_folders,
-    locate_cifar10,
     locate_idx,
+    locate_named,
 )
 from mindleak.data.prepare import prepare
-from mindleak.data.sources import CIFAR10, FASHION_MNIST, KMNIST, MNIST, Source
+from mindleak.data.sources import CIFAR10, FASHION_MNIST, KMNIST, MNIST, STL10, SVHN, Source
+from mindleak.data.stl10 import count_rows, read_stl10
+from mindleak.data.svhn import read_half, read_svhn
 from mindleak.errors import InputError, nearest
 
 DIGIT_NAMES = tuple("0123456789")
@@ -38,6 +40,7 @@ FASHION_NAMES = (
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 KMNIST_NAMES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+STL10_NAMES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -184,8 +187,23 @@ def _idx_files(name: str, source: Source) -> PublicFiles:
     )
 
 
-def _read_cifar10(data_dir: str | Path | None) -> RawData:
-    return read_cifar10(find_cifar10_folder(data_root(data_dir)), CIFAR10_NAMES)
+def _read_named(
+    name: str, reader: Callable[[Path, tuple[str, ...]], RawData]
+) -> Callable[[str | Path | None], RawData]:
+    def read(data_dir: str | Path | None) -> RawData:
+        wanted, folder = _CATALOGUE[name], find_named_folder(name, data_root(data_dir))
+        raw = reader(folder, wanted.class_names)
+        assert wanted.rows is not None
+        if (len(raw.x_test), len(raw.x_train)) == wanted.rows != (len(raw.x_train), len(raw.x_test)):
+            raise InputError(f"{folder}: training and test files of {wanted.title} are swapped: "
+                             f"{len(raw.x_train)} and {len(raw.x_test)} images")
+        return raw
+
+    return read
+
+
+def _named_files(name: str, source: Source, count: Callable[[Path], int]) -> PublicFiles:
+    return PublicFiles(source=source, locate=lambda root: locate_named(name, root), count_rows=count)
 
 
 def _read_own(data_dir: str | Path | None) -> RawData:
@@ -240,11 +258,31 @@ _CATALOGUE: dict[str, Entry] = {
             name="cifar10",
             title="CIFAR-10",
             origin="Krizhevsky 2009, technical report on tiny images; no licence stated",
-            read=_read_cifar10,
+            read=_read_named("cifar10", read_cifar10),
             shape=(3, 32, 32),
             rows=(50_000, 10_000),
             class_names=CIFAR10_NAMES,
-            files=PublicFiles(CIFAR10, locate_cifar10, lambda path: len(read_batch(path, 10)[1])),
+            files=_named_files("cifar10", CIFAR10, lambda path: len(read_batch(path, 10)[1])),
+        ),
+        Entry(
+            name="svhn",
+            title="SVHN (cropped digits)",
+            origin="Netzer et al. 2011, Street View House Numbers, Format 2; for non-commercial use",
+            read=_read_named("svhn", read_svhn),
+            shape=(3, 32, 32),
+            rows=(73_257, 26_032),
+            class_names=DIGIT_NAMES,
+            files=_named_files("svhn", SVHN, lambda path: len(read_half(path, 10)[1])),
+        ),
+        Entry(
+            name="stl10",
+            title="STL-10",
+            origin="Coates, Lee, Ng, AISTATS 2011; from ImageNet; the labelled images only (2.6 GB to fetch)",
+            read=_read_named("stl10", read_stl10),
+            shape=(3, 96, 96),
+            rows=(5_000, 8_000),
+            class_names=STL10_NAMES,
+            files=_named_files("stl10", STL10, count_rows),
         ),
         Entry(
             name="custom",

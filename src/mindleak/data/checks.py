@@ -18,13 +18,14 @@ def check_counts(images: int, labels: int, images_from: str, labels_from: str) -
         raise InputError(f"{images_from} holds no images")
 
 
-def check_labels(labels: np.ndarray, num_classes: int, where: str) -> None:
-    """Raise InputError, naming the first wrong row, unless all labels lie in 0 .. num_classes-1."""
-    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 0) -> None:
+    """Raise InputError, naming the first wrong row, unless all labels lie in first .. first+num_classes-1."""
+    last = first + num_classes - 1
+    wrong = np.flatnonzero((labels < first) | (labels > last))
     if len(wrong):
         raise InputError(
             f"{where}: label {labels[wrong[0]]} in row {wrong[0]} ({len(wrong)} such rows) is outside the "
-            f"{num_classes} classes 0..{num_classes - 1}"
+            f"{num_classes} classes {first}..{last}"
         )
 
 

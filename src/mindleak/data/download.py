@@ -1,38 +1,30 @@
-"""Fetching public data sets: streamed, checked, and either wholly there afterwards or not at all.
+"""Fetching public data sets: checked, resumed, and under their own names either wholly there or not at all.
 
-A file arrives under a temporary name, is compared with the published size and SHA-256, synced, and only then
-renamed; whatever goes wrong, nothing half-written stays. Files that are already there and sound are not
-fetched again, and files with other content are never overwritten.
+A file arrives as ``NAME.part``, is compared with the published size and checksum, synced, and only then renamed;
+what has arrived of it is kept for the next try. Files that are already there and sound are not fetched again, and
+files with other content are never overwritten.
 """
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from mindleak.data import catalogue
-from mindleak.data.archive import unpack
+from mindleak.data.archive import check_free, unpack
 from mindleak.data.catalogue import PublicFiles
+from mindleak.data.fetch import Progress, Report, Transfer, fetch
 from mindleak.data.locate import ENVIRONMENT
-from mindleak.data.sources import PublishedFile
+from mindleak.data.partial import PartialFile
+from mindleak.data.sources import Archive, PublishedFile
 from mindleak.data.verify import check_file
 from mindleak.errors import InputError
 
-# Called with (file name, bytes received so far, bytes in all).
-Progress = Callable[[str, int, int], None]
-
-_ATTEMPTS = 2
 _TIMEOUT_SECONDS = 30.0
-_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -43,29 +35,12 @@ class Delivery:
     fetched: bool
 
 
-@dataclass(frozen=True)
-class _Transfer:
-    """Into which folder, from which addresses, watched by whom, with how much patience (seconds)."""
-
-    folder: Path
-    addresses: tuple[str, ...]
-    progress: Progress | None
-    timeout: float
-
-
-class _TransferError(Exception):
-    """One attempt failed; ``final`` where a second one at the same address would fail alike."""
-
-    def __init__(self, message: str, final: bool = False) -> None:
-        super().__init__(message)
-        self.final = final
-
-
 def download(
     name: str,
     data_dir: str | Path | None = None,
     mirrors: Sequence[str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda file, received, total: None,
+    report: Report = lambda line: None,
     timeout: float = _TIMEOUT_SECONDS,
 ) -> list[Delivery]:
     """Fetch a data set into ``data_dir``/``name``, leaving alone what is already there.
@@ -75,6 +50,8 @@ def download(
         data_dir: folder with the data sets, made where missing (default: MINDLEAK_DATA_DIR).
         mirrors: addresses of folders with the same files, used instead of the catalogue's, in order.
         progress: called after every block.
+        report: called with one line where an address failed and the next is tried, where another process is
+            waited for, and before an archive is unpacked.
         timeout: seconds without an answer after which an attempt counts as failed.
 
     Raises:
@@ -91,16 +68,16 @@ def download(
     delivered = [Delivery(path, fetched=False) for path in present.values()]
     if not missing:
         return delivered
-    if delivered and source.unpacked:
+    if delivered and source.archive:
         lacking = ", ".join(file.name for file in missing)
         raise InputError(f"{delivered[0].path.parent} lacks {lacking}; move or delete it to fetch the set again")
-    transfer = _Transfer(root / name, tuple(mirrors or source.addresses), progress, timeout)
-    with _writing_to(transfer.folder):
-        transfer.folder.mkdir(parents=True, exist_ok=True)
-        if source.unpacked:
-            return _fetch_archive(source.files[0], source.unpacked, transfer)
-        fetched = [_fetch_file(file, transfer) for file in missing]
-    return delivered + [Delivery(path, fetched=True) for path in fetched]
+    folder = root / name
+    transfer = Transfer(tuple(mirrors or source.addresses), progress, report, timeout)
+    with _writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if source.archive:
+            return _fetch_archive(source.files[0], source.archive, folder, transfer)
+        return delivered + [_fetch_file(file, folder, transfer) for file in missing]
 
 
 def _present_files(files: PublicFiles, root: Path, folder: Path) -> dict[PublishedFile, Path]:
@@ -124,88 +101,31 @@ def _present_files(files: PublicFiles, root: Path, folder: Path) -> dict[Publish
     return present
 
 
-def _fetch_file(file: PublishedFile, transfer: _Transfer) -> Path:
-    """Fetch one file from the first address that delivers it; each is tried twice.
-
-    Raises:
-        InputError: none does; the message has each address' last reason.
-    """
-    reasons = []
-    for address in transfer.addresses:
-        url = f"{address.rstrip('/')}/{file.name}"
-        for _ in range(_ATTEMPTS):
-            try:
-                return _fetch_once(url, file, transfer)
-            except _TransferError as error:
-                reason = f"{url}: {error}"
-                if error.final:
-                    break
-        reasons.append(reason)
-    raise InputError(f"{file.name} could not be fetched, nothing was kept ({'; '.join(reasons)})")
+def _fetch_file(file: PublishedFile, folder: Path, transfer: Transfer) -> Delivery:
+    target = folder / file.name
+    with PartialFile(target, _waiting(file, transfer)) as partial:
+        if target.exists():  # another process brought it while this one waited
+            return Delivery(target, fetched=False)
+        fetch(file, partial, transfer)
+        return Delivery(partial.finish(), fetched=True)
 
 
-def _fetch_once(url: str, file: PublishedFile, transfer: _Transfer) -> Path:
-    target = transfer.folder / file.name
-    digest = hashlib.sha256()
-    received = 0
-    with _temporary_beside(target) as stream:
-        for block in _blocks(url, transfer.timeout):
-            received += len(block)
-            if received > file.size:
-                raise _TransferError(f"more than the {file.size} bytes expected")
-            digest.update(block)
-            stream.write(block)
-            if transfer.progress:
-                transfer.progress(file.name, received, file.size)
-        if received < file.size:
-            raise _TransferError(f"{received} bytes received, {file.size} expected")
-        if digest.hexdigest() != file.sha256:
-            raise _TransferError(f"wrong checksum: SHA-256 {digest.hexdigest()}, {file.sha256} expected")
-    return target
+def _fetch_archive(file: PublishedFile, archive: Archive, folder: Path, transfer: Transfer) -> list[Delivery]:
+    """Fetch and unpack an archive; it is kept, as a partial file that lacks nothing, until its files are there."""
+    unpacked = folder / archive.folder
+    check_free(unpacked)
+    with PartialFile(folder / file.name, _waiting(file, transfer)) as partial:
+        fetched = not unpacked.exists()
+        if fetched:
+            fetch(file, partial, transfer)
+            transfer.report(f"unpacking {file.name}")
+            unpack(partial.path, folder, archive)
+            partial.discard()
+    return [Delivery(unpacked / member.name, fetched) for member in archive.files]
 
 
-def _blocks(url: str, timeout: float) -> Iterator[bytes]:
-    """Yield the body at ``url``; every failure of the network or the server is a _TransferError."""
-    if not url.startswith(("http://", "https://")):
-        raise _TransferError("not an http or https address", final=True)
-    request = urllib.request.Request(url, headers={"User-Agent": "mindleak"})
-    received = 0
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            announced = response.headers.get("Content-Length")
-            while block := response.read(_BLOCK):
-                received += len(block)
-                yield block
-    except urllib.error.HTTPError as error:
-        raise _TransferError(f"HTTP {error.code} {error.reason}", final=400 <= error.code < 500) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise _TransferError(f"the transfer failed after {received} bytes ({reason})") from error
-    if announced is not None and announced.isdigit() and received < int(announced):
-        raise _TransferError(f"the transfer broke off after {received} of {announced} bytes")
-
-
-@contextmanager
-def _temporary_beside(target: Path) -> Iterator[BinaryIO]:
-    """Offer a stream that becomes ``target`` if the block ends well, and nothing otherwise."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _fetch_archive(archive: PublishedFile, contents: Sequence[PublishedFile], transfer: _Transfer) -> list[Delivery]:
-    packed = _fetch_file(archive, transfer)
-    try:
-        unpacked = unpack(packed, transfer.folder, [file.name for file in contents])
-    finally:
-        packed.unlink(missing_ok=True)
-    return [Delivery(unpacked / file.name, fetched=True) for file in contents]
+def _waiting(file: PublishedFile, transfer: Transfer) -> Callable[[], None]:
+    return lambda: transfer.report(f"another process is fetching {file.name}; waiting for it")
 
 
 def _make_root(data_dir: str | Path | None) -> Path:
@@ -227,4 +147,10 @@ def _writing_to(folder: Path) -> Iterator[None]:
         free = ""
         if folder.is_dir():
             free = f" ({shutil.disk_usage(folder).free // 2**20} MiB free)"
-        raise InputError(f"cannot write to {folder}: {error.strerror}{free}; nothing was kept") from error
+        raise InputError(f"cannot write to {folder}: {error.strerror}{free}{_parts_in(folder)}") from error
+
+
+def _parts_in(folder: Path) -> str:
+    """Name the partial files in ``folder``: they are what takes the room, and what the next try goes on from."""
+    parts = ", ".join(sorted(path.name for path in folder.glob("*.part")))
+    return f"; {parts} stays for the next try" if parts else ""

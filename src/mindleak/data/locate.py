@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mindleak.data import cifar
+from mindleak.data import cifar, stl10, svhn
 from mindleak.data.idx import IdxFiles
 from mindleak.data.sources import IDX_STEMS
 from mindleak.errors import InputError
@@ -14,6 +14,14 @@ from mindleak.errors import InputError
 ENVIRONMENT = "MINDLEAK_DATA_DIR"
 # How torchvision calls its folders.
 _TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
+
+# Data sets whose files have names that no other set uses.
+NAMED_FILES = {"cifar10": cifar.FILES, "svhn": svhn.FILES, "stl10": stl10.FILES}
+_PLACES = {
+    "cifar10": (f"cifar10/{cifar.FOLDER}", cifar.FOLDER, "cifar10", "."),
+    "svhn": ("svhn", "SVHN", "."),
+    "stl10": (f"stl10/{stl10.FOLDER}", stl10.FOLDER, "stl10", f"STL10/{stl10.FOLDER}", "."),
+}
 
 
 def data_root(data_dir: str | Path | None) -> Path:
@@ -66,26 +74,26 @@ def find_idx_files(name: str, folders: Sequence[tuple[Path, Path]]) -> IdxFiles:
     return IdxFiles(*_all_of(name, wanted, locate_idx(folders), [train for train, _ in folders]))
 
 
-def cifar10_folders(root: Path) -> list[Path]:
-    """Return where the CIFAR-10 binary files may lie, the most specific place first."""
-    return [root / "cifar10" / cifar.FOLDER, root / cifar.FOLDER, root / "cifar10", root]
+def named_folders(name: str, root: Path) -> list[Path]:
+    """Return where files with names of their own (``NAMED_FILES``) may lie, the most specific place first."""
+    return [root / place for place in _PLACES[name]]
 
 
-def locate_cifar10(root: Path) -> list[Path | None]:
-    """Return the paths of the six files (None: missing) in the folder that holds most of them."""
+def locate_named(name: str, root: Path) -> list[Path | None]:
+    """Return the paths of the files of ``NAMED_FILES[name]`` (None: missing) in the folder that holds most of them."""
     return _fullest(
-        [folder / name if (folder / name).is_file() else None for name in cifar.FILES]
-        for folder in cifar10_folders(root)
+        [folder / file if (folder / file).is_file() else None for file in NAMED_FILES[name]]
+        for folder in named_folders(name, root)
     )
 
 
-def find_cifar10_folder(root: Path) -> Path:
-    """Return the folder that holds the six CIFAR-10 binary files.
+def find_named_folder(name: str, root: Path) -> Path:
+    """Return the folder that holds all files of ``NAMED_FILES[name]``.
 
     Raises:
         InputError: naming what is missing and where it was looked for.
     """
-    return _all_of("cifar10", cifar.FILES, locate_cifar10(root), cifar10_folders(root))[0].parent
+    return _all_of(name, NAMED_FILES[name], locate_named(name, root), named_folders(name, root))[0].parent
 
 
 def _fullest(candidates: Iterable[list[Path | None]]) -> list[Path | None]:

@@ -98,7 +98,8 @@ def check_file(path: Path | None, published: PublishedFile, files: PublicFiles) 
         return FileCheck(published.name, MISSING)
     try:
         size = path.stat().st_size
-        if _sha256(path) == published.sha256:
+        algorithm, expected = published.checksum
+        if _checksum(path, algorithm) == expected:
             return FileCheck(published.name, PUBLISHED, path, size)
         if published.content_sha256 is not None and _content_sha256(path) == published.content_sha256:
             return FileCheck(published.name, SAME_CONTENT, path, size, "packed differently")
@@ -128,8 +129,8 @@ def _presence(name: str, files: PublicFiles, root: Path) -> Presence:
     return Presence(name, False, f"{len(there)} of {len(paths)} files under {root}")
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _checksum(path: Path, algorithm: str) -> str:
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)

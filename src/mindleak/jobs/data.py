@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from tqdm import tqdm
 
@@ -60,7 +61,7 @@ def run_verify(name: str, data_dir: str | None) -> None:
 
 
 def run_download(name: str, data_dir: str | None, mirrors: list[str]) -> None:
-    """Fetch a data set, with a progress bar per file on a terminal."""
+    """Fetch a data set, with a progress bar per file on a terminal and a line per address that failed."""
     bars: dict[str, tqdm] = {}
 
     def show(file: str, done: int, total: int | None) -> None:
@@ -68,8 +69,11 @@ def run_download(name: str, data_dir: str | None, mirrors: list[str]) -> None:
             bars[file] = tqdm(total=total, unit="B", unit_scale=True, desc=file, disable=None)
         bars[file].update(done - bars[file].n)
 
+    def tell(line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+
     try:
-        deliveries = download(name, data_dir, mirrors=mirrors or None, progress=show)
+        deliveries = download(name, data_dir, mirrors=mirrors or None, progress=show, report=tell)
     finally:
         for bar in bars.values():
             bar.close()
