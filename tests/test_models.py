@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -335,6 +336,6 @@ def test_recurrent_networks_train_twenty_epochs_by_default_and_others_ten() -> N
     from mindleak import config
     from mindleak.jobs.subjects import SubjectPlan
 
-    epochs = {name: SubjectPlan(None, name, config.load(None, [f"model.name={name}"])).recipe().epochs
-              for name in CLASSIFIERS}
+    merged = {name: config.load(None, [f"model.name={name}"]) for name in CLASSIFIERS}
+    epochs = {name: SubjectPlan(SimpleNamespace(config=own), name, own).recipe().epochs for name, own in merged.items()}
     assert epochs == {"lenet5": 10, "lenet5_bias": 10, "lstm_rnn": 20}

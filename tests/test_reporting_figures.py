@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindleak.reporting.canvas import inline_svg, png_bytes
+from mindleak.reporting import canvas
+from mindleak.reporting.canvas import inline_svg, png_bytes, writable
 from mindleak.reporting.charts import curves_figure, roc_figure, summary_figure, thin
 from mindleak.reporting.pictures import inversion_figure, prediction_figure
 from mindleak.reporting.wording import Subjects
@@ -55,6 +57,24 @@ def test_a_wrong_prediction_is_marked_by_sign_and_dashed_frame_not_colour_alone(
 def test_classes_without_a_name_are_written_as_numbers_and_dollar_signs_are_no_formula() -> None:
     drawing = inline_svg(prediction_figure(pictures(2), [0, 7], [0, 7], {0: "$a_b$"}), "p", "two")
     assert "→ 7" in drawing and "→ $a_b$" in drawing
+
+
+def test_names_that_no_font_can_write_stand_as_numbers_and_warn_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    # U+0378 is assigned to no character, so no font on any machine has it.
+    names = {0: "\u0378", 1: "Ä → ж", 2: "猫"}
+    figure = prediction_figure(np.zeros((3, 1, 4, 4), np.float32), [0, 1, 2], [0, 1, 2], names)
+    png_bytes(figure)
+    captions = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert captions[0] == "0\n→ 0" and captions[1] == "Ä → ж\n→ Ä → ж"
+    assert captions[2] == ("猫\n→ 猫" if writable("猫") else "2\n→ 2")
+    assert not [str(warning.message) for warning in recwarn if "lyph" in str(warning.message)]
+
+
+def test_fonts_that_are_installed_are_asked_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvas, "_fonts", lambda: {"DejaVu Sans": frozenset({97}), "Other": frozenset({0x732B})})
+    assert writable("a猫") and not writable("b") and writable("")
+    with canvas.house_style():
+        assert matplotlib.rcParams["font.family"] == ["DejaVu Sans", "Other"]
 
 
 def test_more_pictures_than_a_row_holds_go_on_below() -> None:

@@ -7,6 +7,7 @@ left as text, and its ids made unique so that many drawings can live in one page
 
 from __future__ import annotations
 
+import functools
 import html
 import io
 import re
@@ -22,8 +23,13 @@ from mindleak.reporting.palette import INK, MUTED, PAPER, RULE, css_variables
 
 PNG_DPI = 150
 
+# Asked for what DejaVu Sans, which comes with matplotlib, has no glyphs for; whichever of them are installed.
+_OTHER_SCRIPTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans"),
+)
+
 _STYLE: dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
     "axes.edgecolor": MUTED,
     "axes.facecolor": "none",
@@ -67,8 +73,24 @@ _NO_DATE = {"Creator": None, "Date": None, "Format": None, "Type": None}
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw and save under the house's settings, whatever the user's matplotlibrc says."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context({**_STYLE, "font.family": list(_fonts())}):
         yield
+
+
+def writable(text: str) -> bool:
+    """Tell whether the fonts of this machine have a glyph for every character, so that none becomes an empty box."""
+    return all(any(ord(letter) in glyphs for glyphs in _fonts().values()) for letter in text)
+
+
+@functools.cache
+def _fonts() -> dict[str, frozenset[int]]:
+    """Return the fonts to draw with, in the order in which they are asked, and the code points each can write."""
+    # Imported when first drawn: finding all fonts of a machine takes its time.
+    from matplotlib import font_manager
+
+    installed = {entry.name for entry in font_manager.fontManager.ttflist}
+    names = ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in installed)]
+    return {name: frozenset(font_manager.get_font(font_manager.findfont(name)).get_charmap()) for name in names}
 
 
 def blank(width: float, height: float, title: str = "") -> Figure:

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mindleak.reporting.canvas import house_style
+from mindleak.reporting.canvas import house_style, writable
 from mindleak.reporting.palette import ALARM, INK, MUTED
 
 COLUMNS = 10
@@ -136,9 +136,13 @@ class _Sheet:
         self._axes.add_patch(Rectangle((left, top), width, height, **frame))
 
     def caption(self, index: int, actual: int, predicted: int, names: Mapping[int, str]) -> None:
-        """Write the true class and, after → or ✗, the predicted one at the foot of place ``index``."""
+        """Write the true class and, after → or ✗, the predicted one at the foot of place ``index``.
+
+        A name in a script that no font here can write stands as its number; tables and the terminal have the name.
+        """
         right = actual == predicted
-        first, second = names.get(int(actual), str(actual)), names.get(int(predicted), str(predicted))
+        first, second = (name if writable(name := names.get(int(label), str(label))) else str(int(label))
+                         for label in (actual, predicted))
         x, y = self._corner(index)
         self._axes.text(
             x + _SIDE / 2,
