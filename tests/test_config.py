@@ -75,7 +75,7 @@ def test_the_command_line_wins_over_what_a_subject_sets_for_itself(tmp_path):
     ("trainig.epochs=3", ["'trainig'", "did you mean 'training'"]),
     ("zzzz=3", ["'zzzz'", "known: data, device,"]),
     ("membership.training.epoch=3", ["(in 'membership.training')", "did you mean 'training.epochs'"]),
-    ("subjects.one.judge.epochs=3", ["'subjects.one.judge'", "known: data, inversion"]),
+    ("subjects.one.judge.epochs=3", ["'subjects.one.judge'", "known: data, dp, inversion"]),
     ("subjects.one.training.epoch=3", ["(subject 'one')", "did you mean 'training.epochs'"]),
     ("training..epochs=3", ["'training.'"]),
     ("training.epochs.x=3", ["'training.epochs'", "a whole number"]),
