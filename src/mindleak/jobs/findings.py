@@ -23,7 +23,8 @@ def findings(body: Record, run_dir: Path) -> list[str]:
     """
     subjects = {record["id"]: record for record in body["subjects"]}
     return [*_privacy(body["subjects"]), *_membership(body["membership"]),
-            *_suppression(body["inversion"], subjects, run_dir), *_inversion(body["inversion"]), *_skipped(body["skipped"])]
+            *_suppression(body["inversion"], subjects, run_dir), *_inversion(body["inversion"]),
+            *_skipped(body["skipped"])]
 
 
 def _privacy(subjects: Sequence[Record]) -> Iterator[str]:
