@@ -538,6 +538,22 @@ def test_a_training_that_diverges_names_the_rate_of_its_own_section(capfd, tmp_p
     assert_refused(call(capfd, "attack", "inversion", *words), "lower judge.learning_rate (now 1e+30)")
 
 
+@pytest.mark.parametrize(("assignments", "parts"), [
+    (("training.method=dp_sgd",), ["either dp.noise_multiplier or dp.target_epsilon"]),
+    (("training.method=dp_sgd", "dp.noise_multiplier=1", "dp.delta=0.01"), ["dp.delta 0.01 is no promise for 1297"]),
+    (("training.method=dp_sgd", "dp.noise_multiplier=1", "training.schedule=plateau"), ["not private"]),
+    (("training.method=dp_sgd", "dp.noise_multiplier=lots"), ["dp.noise_multiplier", "a number"]),
+    (("training.method=dp_sgd", "dp.noise=1"), ["unknown key 'dp.noise'", "dp.noise_multiplier"]),
+    (("training.method=dp_sgd", "dp.accountant=prv", "dp.noise_multiplier=1"), ["one of pld, rdp"]),
+    (("training.method=prune", "prune.sparsity=1"), ["prune.sparsity is 1"]),
+    (("training.method=prune", "prune.layers=[conv9.weight]"), ["prune.layers", "did you mean 'conv"]),
+    (("training.method=prune", "prune.finetune_epochs=-1"), ["prune.finetune_epochs is -1"]),
+    (("model.width=0",), ["model.width is 0"]),
+])
+def test_other_methods(refuse, assignments, parts):
+    refuse(("train", *LENET, *(word for each in assignments for word in ("--set", each))), *parts)
+
+
 # --- folders and disks --------------------------------------------------------------------------------------------
 
 

@@ -371,6 +371,18 @@ def test_what_was_not_done_is_named() -> None:
     assert findings(body(skipped=skipped), NOWHERE) == ["Not done: membership on mine: members unknown."]
 
 
+@pytest.mark.parametrize(("privacy", "words"), [
+    ({"epsilon": 1.0, "reason": None}, "no attack on one sample has a TPR above 0.027 at 1 % FPR"),
+    ({"epsilon": 8.0, "reason": None}, "too large to bound any attack's TPR"),
+    ({"epsilon": None, "reason": "no noise was added"}, "without a promise: no noise was added"),
+])
+def test_a_promise_is_said_with_what_it_means(tmp_path: Path, privacy: dict, words: str) -> None:
+    promised = {"delta": 1e-5, "accountant": "pld of dp-accounting 0.6.0", **privacy}
+    record = subject("private", "dp_sgd", privacy=promised)
+    (sentence,) = findings(body(subjects=[record, subject("plain", "ordinary")]), tmp_path)
+    assert sentence.startswith("private was trained by DP-SGD") and words in sentence
+
+
 def test_a_change_between_different_recipes_is_not_put_down_to_suppression(tmp_path: Path) -> None:
     from mindleak.jobs.inversion_findings import _differing
 

@@ -242,7 +242,7 @@ def _number_cell(key: str, value: Optional[float]) -> Cell:
 def sparsity(document: Document, subjects: Subjects) -> Table:
     """Zeros per masked layer, measured on the final weights, beside the target and what the layer can reach."""
     table = Table(
-        "Suppressed layers: zeros in the final weights",
+        "Suppressed and pruned layers: zeros in the final weights",
         ["Layer", "Weights", "Zeros", "Zero share", "Target", "Reachable", "Weights always kept"],
     )
     for subject in document["subjects"]:
@@ -252,7 +252,7 @@ def sparsity(document: Document, subjects: Subjects) -> Table:
         label = subjects.name(subject["id"]).full
         head = Row(
             label,
-            f"{count(whole['mask_updates'])} mask updates",
+            f"{count(whole['mask_updates'])} mask updates" if "mask_updates" in whole else "pruned at once",
             [
                 [plain_cell(whole["masked_total"])],
                 [plain_cell(None)],
