@@ -42,20 +42,19 @@ class LSTMRNN(Classifier):
         self.fc = nn.Dense(hidden_size, num_classes)
         self.below_top = layers - 1
         library = native.for_device()
-        self.native_layer = None if library is None else native.lstm_layer(library)
-        self.native_last = None if library is None else native.lstm_last(library)
+        self.native = None if library is None else (native.lstm_layer(library), native.lstm_last(library))
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
         if self.by_rows:
             x = x.transpose((0, 2, 1, 3))
         x = x.reshape((x.shape[0], self.steps, self.step_size))
-        if self.native_layer is not None:
+        if self.native is not None:
             for index in range(self.below_top):
-                x = self.native_layer(x, *self._weights(index))[0]
+                x = self.native[0](x, *self._weights(index))[0]
             if layer == "lstm":
-                return self.native_layer(x, *self._weights(self.below_top))[0]
-            last = self.native_last(x, *self._weights(self.below_top))[3]
+                return self.native[0](x, *self._weights(self.below_top))[0]
+            last = self.native[1](x, *self._weights(self.below_top))[3]
         else:
             outputs, (hidden, _) = self.lstm(x)
             if layer == "lstm":
