@@ -137,8 +137,8 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("setting, complaint", [
-    ("sweep.baseline=ordinray", "sweep.baseline is 'ordinray', which is none of sweep.defences; did you mean 'ordinary'"),
-    ("sweep.defences.suppres-50.suppress.sparse_end=0.6", "sets defence 'suppres-50', which the configuration does not"),
+    ("sweep.baseline=ordinray", "'ordinray', which is none of sweep.defences; did you mean 'ordinary'"),
+    ("sweep.defences.suppres-50.suppress.sparse_end=0.6", "defence 'suppres-50', which the configuration does"),
     ("sweep.defences.small.judge.epochs=3", "unknown key 'sweep.defences.small.judge'"),
 ])
 def test_misnamed_defences_are_refused(tmp_path: Path, setting: str, complaint: str) -> None:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mindleak.errors import InputError, nearest
+from mindleak.errors import InputError
 from mindleak.quiet import numpy_state, quiet_stderr, uninterrupted
 
 TARGETS = ("CPU", "GPU", "Ascend", "auto")
@@ -77,7 +77,7 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels
     if threads < 0:
         raise InputError(f"device.threads is {threads}; right is 0 (MindSpore's choice) or more")
     if kernels not in KERNELS:
-        raise InputError(f"device.kernels '{kernels}' is unknown{nearest(kernels, KERNELS)}; one of {', '.join(KERNELS)}")
+        raise InputError(f"device.kernels '{kernels}' is unknown; one of {', '.join(KERNELS)}")
     usable = available_targets()
     chosen = usable[0] if target == "auto" else target
     if chosen not in usable:

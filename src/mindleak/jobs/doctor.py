@@ -67,6 +67,18 @@ def _print_devices(versions: Mapping[str, str | None]) -> None:
     for target in ("GPU", "Ascend"):
         if target not in usable:
             print(f"  no {target:<11}needs {device.missing_for(target)}")
+    _print_kernels()
+
+
+def _print_kernels() -> None:
+    """Print whether networks on CPU compute with the native kernels, compiling them if that has not been done."""
+    from mindleak.models.native import Library, attempt
+
+    found = attempt()
+    if isinstance(found, Library):
+        _say("kernels", f"native, vectors of {found.lanes} floats: {found.path}")
+    else:
+        _say("kernels", f"MindSpore's; no native ones: {found}")
 
 
 def _print_threads(versions: Mapping[str, str | None]) -> None:

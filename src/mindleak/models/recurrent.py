@@ -45,8 +45,7 @@ class LSTMRNN(Classifier):
         self.below_top = layers - 1
         library = native.for_device()
         self.uses_kernels = library is not None
-        self.native_layer: Any = None if library is None else native.lstm_layer(library)
-        self.native_last: Any = None if library is None else native.lstm_last(library)
+        self.native: Any = None if library is None else (native.lstm_layer(library), native.lstm_last(library))
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
@@ -55,10 +54,10 @@ class LSTMRNN(Classifier):
         x = x.reshape((x.shape[0], self.steps, self.step_size))
         if self.uses_kernels:
             for index in range(self.below_top):
-                x = self.native_layer(x, *self._weights(index))[0]
+                x = self.native[0](x, *self._weights(index))[0]
             if layer == "lstm":
-                return self.native_layer(x, *self._weights(self.below_top))[0]
-            last = self.native_last(x, *self._weights(self.below_top))[3]
+                return self.native[0](x, *self._weights(self.below_top))[0]
+            last = self.native[1](x, *self._weights(self.below_top))[3]
         else:
             outputs, (hidden, _) = self.lstm(x)
             if layer == "lstm":

@@ -88,14 +88,15 @@ struct Correlation {
 
 // The even and the odd ones of 2 kLanes numbers, and the way back.
 struct Pairs {
-  Integers even, odd, front, back;
+  Integers lane, even, odd, front, back;
 
   Pairs() {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      even[lane] = 2 * lane;
-      odd[lane] = 2 * lane + 1;
-      front[lane] = lane / 2 + lane % 2 * kLanes;
-      back[lane] = front[lane] + kLanes / 2;
+    for (int i = 0; i < kLanes; ++i) {
+      lane[i] = i;
+      even[i] = 2 * i;
+      odd[i] = 2 * i + 1;
+      front[i] = i / 2 + i % 2 * kLanes;
+      back[i] = front[i] + kLanes / 2;
     }
   }
 };
@@ -124,19 +125,26 @@ void pool(const Sizes& sizes, const float* values, float* pooled, uint8_t* choic
   }
 }
 
-// Puts one channel's gradient (H', W') where pooling took its inputs, and zeros where it did not. The vectors at a
-// line's end write zeros beyond it, so the order counts: whatever belongs there must come later.
-void unpool(const Sizes& sizes, const float* gradients, const uint8_t* choices, float* plane) {
+// Puts a channel's gradient (H', W') where pooling took its inputs, and zeros where it did not: channel `index` of
+// all the batch's. The vectors at a line's end write zeros beyond it, so the order counts: whatever belongs there
+// must come later.
+void unpool(const Sizes& sizes, const float* gradients, const uint8_t* choices, int64_t index, float* plane) {
   const Pairs pairs;
-  const int64_t width = sizes.pooled_width;
+  const int64_t width = sizes.pooled_width, area = width * sizes.pooled_height;
+  const int64_t all = sizes.batch * sizes.outputs * area;
   for (int64_t line = 0; line < 2 * sizes.pooled_height; ++line) {
     const int first = line % 2 * 2;
     for (int64_t column = 0; column < width; column += kLanes) {
-      const int64_t from = line / 2 * width + column, count = std::min<int64_t>(kLanes, width - column);
+      const int64_t from = index * area + line / 2 * width + column;
       Vector gradient = {};
       Bytes bytes = {};
-      std::memcpy(&gradient, gradients + from, count * sizeof(float));
-      std::memcpy(&bytes, choices + from, count);
+      if (from + kLanes <= all) {  // reading on into the next line is quicker than copying a part of a vector
+        std::memcpy(&bytes, choices + from, kLanes);
+        gradient = pairs.lane < static_cast<int>(width - column) ? load(gradients + from) : gradient;
+      } else {
+        std::memcpy(&bytes, choices + from, all - from);
+        std::memcpy(&gradient, gradients + from, std::min(all - from, width - column) * sizeof(float));
+      }
       const Integers choice = __builtin_convertvector(bytes, Integers);
       const Vector even = choice == first ? gradient : Vector{}, odd = choice == first + 1 ? gradient : Vector{};
       float* to = plane + line * sizes.pitch + 2 * column;
@@ -201,7 +209,7 @@ void weight_sums(const Sizes& sizes, const float* sources, const float* gradient
 void weight_gradient(const Tensors& tensors) {
   const Sizes sizes(tensors, 0, 1, 3);
   const int64_t image = sizes.channels * sizes.height * sizes.width, weights = sizes.channels * kTaps * sizes.outputs;
-  const int64_t area = sizes.pooled_height * sizes.pooled_width, row = sizes.positions * kLanes;
+  const int64_t row = sizes.positions * kLanes;
   const int64_t part_size = std::max<int64_t>(8, (sizes.batch + 15) / 16);
   const int64_t parts = (sizes.batch + part_size - 1) / part_size, sums_size = (weights + sizes.outputs) * kLanes;
   float* sums = scratch<Result>(parts * sums_size);
@@ -214,8 +222,7 @@ void weight_gradient(const Tensors& tensors) {
     for (int64_t sample = 0; sample < samples; ++sample) {
       pad(sizes, tensors.floats(0) + (first + sample) * image, sources + sample * padded_size(sizes));
       for (int64_t output = 0; output < sizes.outputs; ++output) {
-        const int64_t from = ((first + sample) * sizes.outputs + output) * area;
-        unpool(sizes, tensors.floats(3) + from, tensors.bytes(2) + from,
+        unpool(sizes, tensors.floats(3), tensors.bytes(2), (first + sample) * sizes.outputs + output,
                gradients + (sample * sizes.outputs + output) * row);
       }
     }
@@ -238,7 +245,6 @@ void weight_gradient(const Tensors& tensors) {
 // x (for its shape), weights, choice, gradient of pooled -> gradient of x.
 void input_gradient(const Tensors& tensors) {
   const Sizes sizes(tensors, 0, 1, 3);
-  const int64_t area = sizes.pooled_height * sizes.pooled_width;
   const int64_t image = sizes.channels * sizes.height * sizes.width;
   const int64_t vectors = (sizes.plane + kLanes - 1) / kLanes, row = vectors * kLanes;
   // Input p reached the outputs p - offset: zeros go before the first, as far as the largest offset.
@@ -250,8 +256,8 @@ void input_gradient(const Tensors& tensors) {
     float* result = scratch<Result>(sizes.channels * row);
     std::fill_n(gradients, sizes.outputs * plane, 0.0f);
     for (int64_t output = 0; output < sizes.outputs; ++output) {
-      const int64_t from = (sample * sizes.outputs + output) * area;
-      unpool(sizes, tensors.floats(3) + from, tensors.bytes(2) + from, gradients + before + output * plane);
+      unpool(sizes, tensors.floats(3), tensors.bytes(2), sample * sizes.outputs + output,
+             gradients + before + output * plane);
     }
     Correlation{tensors.floats(1), kTaps, sizes.channels * kTaps, gradients + before, plane, offsets, sizes.outputs,
                 nullptr}(sizes.channels, vectors, result);

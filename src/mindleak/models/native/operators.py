@@ -86,9 +86,9 @@ def _operator(library: Library, function: str, shapes: Callable[..., Any], types
     """
 
     def checked(*given: Any) -> Any:
-        for kind in given:
-            if kind.element_type() not in (ms.float32, ms.uint8):
-                raise TypeError(f"the native kernels compute with float32, not {kind.element_type()}; set device.kernels=mindspore")
+        for kind in (tensor.element_type() for tensor in given):
+            if kind not in (ms.float32, ms.uint8):
+                raise TypeError(f"the native kernels compute with float32, not {kind}; set device.kernels=mindspore")
         return types
 
     primitive = ops.Custom(f"{library.path}:{function}", shapes, checked, "aot", bprop)
