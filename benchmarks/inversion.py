@@ -2,8 +2,8 @@
 
 LeNet5 (MindArmour's, 32x32), the features after fc1, 100 iterations, loss weights (1, .1, 5), both from the same
 starting images. MindArmour runs in GRAPH mode, where it is fastest; it makes and compiles its gradient anew in every
-``generate``, ours is compiled at the first attack (``first_attack`` is the time of that one). Beside the times stands the share of pixels that
-come out equal (to 1e-5), and the mean objective of both.
+``generate``, ours is compiled at the first attack (``first_attack`` is the time of that one). Beside the times stands
+the share of pixels that come out equal (to 1e-5), and the mean objective of both.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def measure(case: _pairs.Case, with_peer: bool) -> dict[str, Any]:
         iterations=case["iterations"], data=case["data"], epochs_trained=case["epochs"], equal_pixels=equal,
         objective={side: statistics.mean(unit.figures["objective"] for unit in of_side)
                    for side, of_side in units.items()},
-        first_attack={side: of_side[0].figures["attack"] for side, of_side in units.items()}, others_busy=max(others, default=None))
+        first_attack={side: of_side[0].figures["attack"] for side, of_side in units.items()},
+        others_busy=max(others, default=None))
     _pairs.show(record)
     if record["others_busy"] is not None and record["others_busy"] > _training.DISTURBED:
         print(f"    disturbed: other processes kept up to {record['others_busy']:.1f} cores busy", flush=True)
