@@ -30,7 +30,7 @@ Tick = Callable[[Figures], None]
 Side = Callable[[Case, Tick], None]
 
 OURS, PEER = "ours", "peer"
-VERSIONS_OF = ("mindspore", "torch", "numpy")
+VERSIONS_OF = ("mindspore", "mindarmour", "torch", "numpy")
 
 
 @dataclass(frozen=True)

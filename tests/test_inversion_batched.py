@@ -291,6 +291,20 @@ def test_adam_decays_its_step_and_ends_closer_than_the_fixed_step() -> None:
     assert (adam.feature_mse < 0.1 * sign.feature_mse).all()
 
 
+def test_it_is_compiled_once_per_network_and_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mindleak.attacks.inversion import batched
+
+    made = []
+    compile_loop = batched._compile_loop
+    monkeypatch.setattr(batched, "_compile_loop", lambda *arguments: made.append(1) or compile_loop(*arguments))
+    attack, networks = BatchedInversion("logits", 2), (Pixels(), Pixels())
+    for _ in range(3):
+        for network in networks:
+            attack.attack(network, pictures(2))
+    attack.attack(networks[0], pictures(2, (1, 12, 12)))
+    assert len(made) == 3
+
+
 # --- what it must survive ----------------------------------------------------------------------------------------
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import uniform_filter
 
 WINDOW = 11
 _SIGMA = 1.5
+_UNIFORM = 7
 _K1, _K2 = 0.01, 0.03
 # Pixels per block: five float64 maps of it take 40 MiB.
 _BLOCK_PIXELS = 1 << 20
@@ -46,6 +48,44 @@ def ssim(x: ArrayLike, y: ArrayLike, data_range: float = 1.0) -> NDArray[np.floa
             first[part].astype(np.float64), second[part].astype(np.float64), rows, columns, data_range
         )
     return result
+
+
+def ssim_mindarmour(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+    """Return SSIM as MindArmour 2.0.0's ``compute_ssim`` defines it, shape (N,), for the column beside ours.
+
+    A uniform 7×7 window with sample covariances, and a data range of 2 whatever the images', so it is never the
+    figure to quote (docs/methods.md).
+
+    Raises:
+        ValueError: shapes that differ or are not NCHW, or images below 7 pixels.
+    """
+    first, second = _pair(x, y)
+    height, width = first.shape[2:]
+    if min(height, width) < _UNIFORM:
+        raise ValueError(f"this SSIM needs images of at least {_UNIFORM}x{_UNIFORM} pixels, got {height}x{width}")
+    result = np.empty(first.shape[0])
+    block = max(1, _BLOCK_PIXELS // max(1, first[:1].size))
+    for start in range(0, first.shape[0], block):
+        part = slice(start, start + block)
+        result[part] = _uniform_ssim_block(first[part].astype(np.float64), second[part].astype(np.float64))
+    return result
+
+
+def _uniform_ssim_block(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    c1, c2 = (_K1 * 2) ** 2, (_K2 * 2) ** 2
+    sample = _UNIFORM**2 / (_UNIFORM**2 - 1)
+    inside = slice(_UNIFORM // 2, -(_UNIFORM // 2))
+
+    def mean(image: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(uniform_filter(image, size=(1, 1, _UNIFORM, _UNIFORM)))[..., inside, inside]
+
+    mean_first, mean_second = mean(first), mean(second)
+    variance_first = sample * (mean(first * first) - mean_first * mean_first)
+    variance_second = sample * (mean(second * second) - mean_second * mean_second)
+    covariance = sample * (mean(first * second) - mean_first * mean_second)
+    numerator = (2 * mean_first * mean_second + c1) * (2 * covariance + c2)
+    denominator = (mean_first**2 + mean_second**2 + c1) * (variance_first + variance_second + c2)
+    return np.asarray((numerator / denominator).mean(axis=(1, 2, 3)))
 
 
 def psnr(x: ArrayLike, y: ArrayLike, data_range: float = 1.0) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import mindspore as ms
@@ -39,6 +39,15 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 # An image makes progress while its objective falls by this share within ``patience`` iterations.
 PROGRESS = 1e-4
 BATCH_SIZE = 256
+
+
+@dataclass
+class _Compiled:
+    """What was compiled for one network: the Cell up to the layer, its outputs, and the loop once it is needed."""
+
+    cell: nn.Cell
+    features: Predictor
+    loop: Any = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class BatchedInversion:
     patience: int = 0
     batch_size: int = BATCH_SIZE
     engine: ClassVar[str] = "batched"
+    _compiled: dict[tuple[int, tuple[int, ...]], _Compiled] = field(default_factory=dict, init=False, repr=False,
+                                                                    compare=False)
 
     def __post_init__(self) -> None:
         for name, least in (("iterations", 1), ("restarts", 1), ("patience", 0), ("batch_size", 1)):
@@ -84,12 +95,15 @@ class BatchedInversion:
 
     def settings(self) -> dict[str, Any]:
         """Return what the result depends on beside network and images, for a stage's key and the report."""
-        return {"engine": self.engine, **asdict(self), "loss_weights": list(self.loss_weights)}
+        return {"engine": self.engine, "layer": self.layer, "iterations": self.iterations,
+                "loss_weights": list(self.loss_weights), "seed": self.seed, "tv": self.tv, "optimizer": self.optimizer,
+                "restarts": self.restarts, "patience": self.patience, "batch_size": self.batch_size}
 
     def attack(self, network: nn.Cell, images: np.ndarray, starts: np.ndarray | None = None) -> InversionResult:
         """Invert the layer's outputs on ``images``, float32 (N, C, H, W) in [0, 1].
 
-        Leaves the network in evaluation mode and otherwise as it was.
+        Leaves the network in evaluation mode and otherwise as it was. Compiled at the first call for a network and
+        image shape; further calls on it with as many images, or with chunks as large, start at once.
 
         Args:
             network: the attacked one.
@@ -102,8 +116,8 @@ class BatchedInversion:
         """
         cell = features_cell(network, self.layer)
         cell.set_train(False)
-        predict = Predictor(cell, min(self.batch_size, max(len(images), 1)))
-        targets = target_features(network, self.layer, images, predict)
+        compiled = self._compile(network, cell, images.shape[1:])
+        targets = target_features(network, self.layer, images, compiled.features)
         check_tv_shape(self.tv, images.shape[1:])
         if starts is None:
             starts = restart_starts(images.shape, self.seed, self.restarts)
@@ -111,8 +125,8 @@ class BatchedInversion:
             raise InputError(f"starts have shape {starts.shape}; right is {(self.restarts, *images.shape)}")
         squares = mean_squares(targets)
         silent = squares < np.finfo(np.float32).tiny
-        found, responded, steps = self._optimise(cell, starts, targets, squares, silent)
-        distance = np.stack([feature_distance(predict(attempt), targets) for attempt in found])
+        found, responded, steps = self._optimise(compiled, starts, targets, squares, silent)
+        distance = np.stack([feature_distance(compiled.features(attempt), targets) for attempt in found])
         values = np.stack([objective(attempt, of, np.where(silent, 0, squares), self.tv, self.loss_weights)
                            for attempt, of in zip(found, distance)])
         best = np.nan_to_num(values, nan=np.inf).argmin(axis=0)
@@ -120,14 +134,24 @@ class BatchedInversion:
         return InversionResult(images, found[chosen], distance[chosen], values[chosen],
                                silent | ~responded.any(axis=0), steps[chosen])
 
-    def _optimise(self, cell: nn.Cell, starts: np.ndarray, targets: np.ndarray, squares: np.ndarray,
+    def _compile(self, network: nn.Cell, cell: nn.Cell, shape: tuple[int, ...]) -> _Compiled:
+        """Return the compiled parts for a network and an image shape, made once."""
+        # A network is held by what was compiled of it, so no other can get its id.
+        key = (id(network), shape)
+        if key not in self._compiled:
+            self._compiled[key] = _Compiled(cell, Predictor(cell, self.batch_size))
+        return self._compiled[key]
+
+    def _optimise(self, compiled: _Compiled, starts: np.ndarray, targets: np.ndarray, squares: np.ndarray,
                   silent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Run the loop over equal chunks; return images, whether features responded, and steps, per attempt."""
         restarts, count = starts.shape[:2]
         total = restarts * count
         size = math.ceil(total / math.ceil(total / self.batch_size))
-        channels, height, width = starts.shape[2:]
-        loop = _compile_loop(cell, (channels, height, width), self.tv, self.optimizer == ADAM, self.patience > 0)
+        if compiled.loop is None:
+            channels, height, width = starts.shape[2:]
+            compiled.loop = _compile_loop(compiled.cell, (channels, height, width), self.tv, self.optimizer == ADAM,
+                                          self.patience > 0)
         flat = starts.reshape(total, *starts.shape[2:])
         factors = np.where(silent, 0.0, 2 * self.loss_weights[0] / np.where(silent, 1.0, squares)
                            / math.prod(targets.shape[1:])).astype(np.float32)
@@ -142,7 +166,7 @@ class BatchedInversion:
             given = (flat[rows], targets[which], factors[which].reshape(shape), ~silent[which])
             with interruptible():
                 arrays = (Tensor(np.ascontiguousarray(array, np.float32)) for array in given)
-                outputs = loop(*arrays, *schedule, *limits)
+                outputs = compiled.loop(*arrays, *schedule, *limits)
                 parts.append([output.asnumpy() for output in outputs])
         images, response, steps = (np.concatenate(column)[:total] for column in zip(*parts))
         return (images.reshape(starts.shape), response.reshape(restarts, count) > 0,

@@ -102,15 +102,3 @@ def _names_kept(network: nn.Cell) -> Iterator[None]:
     finally:
         for parameter, name in names:
             parameter.name = name
-
-
-def mindarmour_ssim(originals: np.ndarray, inversions: np.ndarray) -> np.ndarray:
-    """Return MindArmour's SSIM per image (N,), for the column beside ours.
-
-    It hard-codes a data range of 2 and a uniform 7x7 window, so it is never the figure to quote (docs/methods.md).
-    """
-    with mindarmour_call():
-        from mindarmour.utils.util import compute_ssim
-
-        pairs = zip(originals.transpose(0, 2, 3, 1), inversions.transpose(0, 2, 3, 1))
-        return np.array([compute_ssim(original, inversion) for original, inversion in pairs], np.float64)

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mindleak.attacks.inversion.mindarmour import mindarmour_ssim
-from mindleak.evaluation.images import l2, l2_relative, psnr, ssim
+from mindleak.evaluation.images import l2, l2_relative, psnr, ssim, ssim_mindarmour
 from mindleak.evaluation.intervals import mean_metric, proportion
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.signals import confidence
@@ -74,7 +73,7 @@ def measure(originals: np.ndarray, images: np.ndarray, labels: np.ndarray,
         "l2_relative": l2_relative(originals, images),
         "l2": l2(originals, images),
         "ssim": ssim(originals, images),
-        "ssim_mindarmour": mindarmour_ssim(originals, images),
+        "ssim_mindarmour": ssim_mindarmour(originals, images),
         "psnr": psnr(originals, images),
         "confidence": confidence(logits, labels),
     }
