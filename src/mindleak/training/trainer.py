@@ -101,6 +101,7 @@ class Training:
                  identity: str) -> None:
         self.recipe = recipe
         self.seed = seed
+        self.rate = recipe.learning_rate
         self.steps = recipe.steps_per_epoch(len(data.x))
         self.loop = TrainingLoop(network, optimizer, data.x, data.y)
         self._network = network
@@ -143,13 +144,13 @@ class Training:
             InputError: the loss is not finite any more.
         """
         begun = time.perf_counter()
-        rate = learning_rate_at(self.recipe, epoch, [record.train_loss for record in self._history])
-        _set_learning_rate(self._optimizer, rate)
+        self.rate = learning_rate_at(self.recipe, epoch, [record.train_loss for record in self._history])
+        _set_learning_rate(self._optimizer, self.rate)
         order = Tensor(epoch_order(self._samples, self.recipe.batch_size, self.seed, epoch))
         totals = self.take_steps(epoch, order, printer)
         val_loss, val_accuracy = self._watch()
         record = EpochRecord(epoch, totals.loss / self.steps, totals.correct / (self.steps * self.recipe.batch_size),
-                             val_loss, val_accuracy, rate, time.perf_counter() - begun)
+                             val_loss, val_accuracy, self.rate, time.perf_counter() - begun)
         require_finite(record, self.kind)
         return record
 
