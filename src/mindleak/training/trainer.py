@@ -105,6 +105,7 @@ class Training:
                  identity: str) -> None:
         self.recipe = recipe
         self.seed = seed
+        self.rate = recipe.learning_rate
         self.steps = recipe.steps_per_epoch(len(data.x))
         self._network = network
         self._optimizer = optimizer
@@ -169,11 +170,11 @@ class Training:
             InputError: the loss is not finite any more.
         """
         begun = time.perf_counter()
-        rate = self.learning_rate(epoch)
-        _set_learning_rate(self._optimizer, rate)
+        self.rate = self.learning_rate(epoch)
+        _set_learning_rate(self._optimizer, self.rate)
         train_loss, train_accuracy = self.train_epoch(epoch, printer)
         val_loss, val_accuracy = self._watch()
-        record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate,
+        record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, self.rate,
                              time.perf_counter() - begun)
         require_finite(record, self.kind)
         return record

@@ -87,12 +87,12 @@ class MaskedOptimizer(nn.Cell):
         """Return which weights are masked, bool by layer."""
         return {name: self.masks[index].asnumpy() <= 0 for name, index in self._index.items()}
 
-    def apply(self, name: str, update: LayerUpdate) -> None:
-        """Take over the update of a layer, at the learning rate of the step to come."""
+    def apply(self, name: str, update: LayerUpdate, learning_rate: float) -> None:
+        """Take over the update of a layer; ``learning_rate`` is that of the step to come, before it is rounded."""
         alive = (~update.dead).astype(np.float32)
         _write(self.masks[self._index[name]], alive)
         if self.by_term:
-            _write(self.terms[self._index[name]], update.term(float(self.learning_rate.asnumpy())))
+            _write(self.terms[self._index[name]], update.term(learning_rate))
             return
         weight = self.weights[name]
         _write(weight, (weight.asnumpy() - update.removal).astype(np.float32))
@@ -150,7 +150,7 @@ class _SuppressTraining(Training):
         changed = update_masks(self._layers, self._first, weights, masked.dead(), self.schedule.sparsity(step),
                                self._noise)
         for name, update in changed.items():
-            masked.apply(name, update)
+            masked.apply(name, update, self.rate)
         _write(masked.drawn, np.array(self._noise.drawn))
 
 
