@@ -426,7 +426,7 @@ def test_a_network_with_nothing_to_mask_is_refused() -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_training() -> None:
     with pytest.raises(InputError, match=r"suppress training diverged in epoch .*lower training.learning_rate"):
-        run(lenet(), digits(bright=1e6))
+        run(lenet(), digits(bright=1e20))
 
 
 def test_as_many_updates_as_steps_are_allowed() -> None:
