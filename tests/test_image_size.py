@@ -10,8 +10,8 @@ import pytest
 from command import assert_refused, call
 from mindleak import config
 from mindleak.errors import InputError
-from mindleak.jobs.attacks import judge_task
 from mindleak.jobs.audit import ATTACKS, Audit
+from mindleak.jobs.inversion import judge_task
 from mindleak.jobs.own_model import Subject
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import subject_plans
@@ -25,7 +25,7 @@ def opened(folder: Path, *assignments: str) -> Session:
 def shape(folder: Path, *assignments: str) -> tuple[int, int, int]:
     (plan,) = subject_plans(opened(folder, *assignments))
     # The judge looks at the same images, whatever it was made for itself.
-    assert judge_task(plan).plan.dataset is plan.dataset
+    assert judge_task(plan, np.arange(3)).plan.dataset is plan.dataset
     return plan.dataset.image_shape
 
 

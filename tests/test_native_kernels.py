@@ -324,7 +324,7 @@ def test_the_command_line_takes_the_choice(tmp_path):
                    "device.kernels=native", "no C++ compiler")
     assert_refused(fresh(*train, "--set", "device.kernels=fast", cwd=tmp_path), "'fast' is unknown")
     assert fresh(*train, cwd=tmp_path, environment=nothing).code == 0
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "mindleak").exists()
 
 
 def test_the_doctor_names_the_kernels(capfd, monkeypatch):

@@ -446,7 +446,7 @@ def test_a_network_with_nothing_to_mask_is_refused() -> None:
 @both_engines
 def test_a_loss_that_is_not_finite_stops_the_training(engine: str) -> None:
     with pytest.raises(InputError, match=r"suppress training diverged in epoch .*lower training.learning_rate"):
-        run(lenet(), digits(bright=1e6), settings=replace(SETTINGS, engine=engine))
+        run(lenet(), digits(bright=1e20), settings=replace(SETTINGS, engine=engine))
 
 
 @both_engines

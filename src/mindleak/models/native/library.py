@@ -71,7 +71,7 @@ def attempt() -> Library | str:
     except subprocess.CalledProcessError as error:
         lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
         return f"{shlex.join(compiler)} cannot compile them ({lines[0][:200] if lines else 'it says nothing'})"
-    except (OSError, AttributeError, subprocess.TimeoutExpired) as error:
+    except (OSError, AttributeError, RuntimeError, subprocess.TimeoutExpired) as error:
         return " ".join(str(error).split())
 
 
@@ -85,7 +85,11 @@ def _compiler() -> list[str] | None:
 
 
 def _cache() -> Path:
-    """Return the folder for what can be made again, by the XDG Base Directory Specification."""
+    """Return the folder for what can be made again, by the XDG Base Directory Specification.
+
+    Raises:
+        RuntimeError: the user has no home folder.
+    """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".cache") / "mindleak"
 

@@ -102,16 +102,15 @@ inline void times_weights(const Sizes& sizes, const float* gradient, int64_t ste
 // x (N, T, I), w_ih (4H, I), w_hh (4H, H), bias (4H) -> h (N, T, H), gates, cells, last h (N, H).
 void forward(const Tensors& tensors) {
   const Sizes sizes(tensors, 0, 2);
-  const auto [batch, steps, inputs, hidden, groups] = sizes;
-  const float *x = tensors.floats(0), *bias = tensors.floats(3);
+  const int64_t N = sizes.batch, T = sizes.steps, I = sizes.inputs, H = sizes.hidden, G = sizes.groups;
+  const float* x = tensors.floats(0);
   float *output = tensors.floats(4), *gates = tensors.floats(5), *cells = tensors.floats(6), *last = tensors.floats(7);
-  float* w_ih = scratch<Inputs>(groups * inputs * kWidth);
-  float* w_hh = scratch<Recurrent>(groups * hidden * kWidth);
-  float* biases = scratch<Biases>(groups * kWidth);
-  pack_by_group(tensors.floats(1), hidden, inputs, w_ih);
-  pack_by_group(tensors.floats(2), hidden, hidden, w_hh);
-  pack_by_group(bias, hidden, 1, biases);
-  const int64_t N = batch, T = steps, I = inputs, H = hidden, G = groups;  // lambdas cannot take structured bindings
+  float* w_ih = scratch<Inputs>(G * I * kWidth);
+  float* w_hh = scratch<Recurrent>(G * H * kWidth);
+  float* biases = scratch<Biases>(G * kWidth);
+  pack_by_group(tensors.floats(1), H, I, w_ih);
+  pack_by_group(tensors.floats(2), H, H, w_hh);
+  pack_by_group(tensors.floats(3), H, 1, biases);
 
   const auto block = [=](int64_t step, int64_t group, int64_t first, auto rows) {
     constexpr int M = decltype(rows)::value;
