@@ -481,12 +481,8 @@ SUPPRESS = (
 
 
 @pytest.mark.parametrize(("assignment", "parts"), [
-    ("training.optimizer=momentum", ["plain SGD", "training.optimizer=sgd"]),
-    ("training.optimizer=adam", ["plain SGD"]),
-    ("training.optimizer=nesterov", ["plain SGD"]),
-    ("training.schedule=cosine", ["constant learning rate"]),
-    ("training.weight_decay=0.1", ["weight_decay=0"]),
-    ("training.learning_rate=0.6", ["learning_rate", "0.5"]),
+    ("suppress.engine=grap", ["suppress.engine 'grap'", "did you mean 'graph'"]),
+    ("suppress.layers=[{name: fc1.weight, min_num: 48000}]", ["'fc1.weight' has nothing to suppress", "min_num 48000"]),
     ("training.learning_rate=.nan", ["training.learning_rate is nan"]),
     ("suppress.start_epoch=5", ["start_epoch 5", "epochs 4"]),
     ("suppress.start_epoch=0", ["suppress.start_epoch is 0"]),
@@ -552,6 +548,19 @@ def test_a_training_that_diverges_names_the_rate_of_its_own_section(capfd, tmp_p
 ])
 def test_other_methods(refuse, assignments, parts):
     refuse(("train", *LENET, *(word for each in assignments for word in ("--set", each))), *parts)
+
+
+@pytest.mark.parametrize(("assignment", "parts"), [
+    ("training.optimizer=momentum", ["plain SGD", "suppress.engine=graph"]),
+    ("training.optimizer=adam", ["plain SGD"]),
+    ("training.optimizer=nesterov", ["plain SGD"]),
+    ("training.schedule=cosine", ["constant learning rate"]),
+    ("training.weight_decay=0.1", ["weight_decay=0"]),
+    ("training.learning_rate=0.6", ["learning_rate", "0.5"]),
+])
+def test_what_mindarmours_suppress_classes_cannot_do(refuse, assignment, parts):
+    times = ("--set", "suppress.mask_times=5", "--suppress_engine", "mindarmour")
+    refuse(("train", *SUPPRESS, *times, "--set", assignment), *parts)
 
 
 # --- folders and disks --------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import csv
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,7 +81,8 @@ def test_every_option_of_a_run_says_what_it_is_for(capsys):
         cli.main(["train", "--help"])
     page = capsys.readouterr().out
     for option in ("--config", "--model", "--ckpt", "--members", "--dataset", "--data_dir", "--device_target",
-                   "--device_id", "--run_dir", "--ckpt_dir", "--seed", "--set", "--resume", "--restart"):
+                   "--device_id", "--run_dir", "--ckpt_dir", "--seed", "--suppress_engine", "--set", "--resume",
+                   "--restart"):
         assert option in page
 
 
@@ -352,6 +354,22 @@ def test_resuming_without_anything_to_resume_says_so(capfd, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     outcome = call(capfd, "train", *SMALL, "--resume")
     assert outcome.code == 0 and "no checkpoint to resume from" in outcome.out
+
+
+def test_a_suppress_training_is_resumed_by_the_engine_that_began_it(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = (*LONG, "--set", "training.method=suppress", "--set", "suppress.mask_times=50")
+    whole = call(capfd, "train", *words)
+    assert (whole.code, whole.err) == (0, "")
+    lines = re.findall(r"^  .* zero,? .*$", whole.out, re.MULTILINE)
+    assert len(lines) == 6
+    (last,) = [file for file in (tmp_path / "ckpt").rglob("*.ckpt") if "best" not in file.name]
+    shutil.rmtree(tmp_path / "runs")
+    # The other engine's checkpoint is another training's.
+    assert_refused(call(capfd, "train", *words, "--suppress_engine", "mindarmour"), "comes from another training")
+    again = call(capfd, "train", *words, "--resume")
+    assert re.findall(r"^  .* zero,? .*$", again.out, re.MULTILINE) == lines
+    assert "epoch" not in again.out and last.is_file()
 
 
 # --- data ---------------------------------------------------------------------------------------------------------

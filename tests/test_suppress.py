@@ -508,6 +508,13 @@ def test_a_floor_above_the_target_is_announced_with_what_can_be_reached(engine: 
     assert len(lines) == 1 + RECIPE.epochs
 
 
+def test_updates_that_stop_a_little_short_are_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = Recipe(method="suppress", epochs=2, batch_size=24)
+    chosen = SuppressSettings(sparse_end=0.5, start_epoch=1, mask_times=1, layers=["dense1.weight"])
+    train_suppress(named(), data(96), recipe, chosen, SEED, EpochPrinter("", 2))
+    assert capsys.readouterr().out.startswith("the last mask update asks for 0.4736 zero, not suppress.sparse_end 0.5")
+
+
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(InputError, match="suppress.engine 'grahp' is unknown; did you mean 'graph'"):
         SuppressSettings(engine="grahp")

@@ -145,10 +145,10 @@ class Interrupter(EpochPrinter):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("change", [{}, {"optimizer": "momentum", "schedule": "cosine", "learning_rate": 0.02},
-                                    {"optimizer": "adam", "learning_rate": 0.002, "weight_decay": 1e-3}],
-                         ids=["sgd", "momentum", "adam"])
-@pytest.mark.parametrize("at", [3, 6])
+@pytest.mark.parametrize(("change", "at"), [
+    ({}, 3), ({}, 6), ({"optimizer": "momentum", "schedule": "cosine", "learning_rate": 0.02}, 3),
+    ({"optimizer": "adam", "learning_rate": 0.002, "weight_decay": 1e-3}, 3),
+], ids=str)
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, change: dict[str, Any], at: int) -> None:
     recipe = replace(RECIPE, **change)
     chosen = replace(SETTINGS, mask_times=6)

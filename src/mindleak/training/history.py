@@ -17,7 +17,8 @@ from mindleak.runs.atomic import atomic_write_text
 class EpochRecord:
     """One epoch. Training figures are means over the epoch's steps, validation figures those after its last.
 
-    (Suppress training measures the training accuracy after the epoch too: MindArmour's step returns only a loss.)
+    (With MindArmour's suppress classes the training figures are measured after the epoch too: their step returns only a
+    loss.)
     """
 
     epoch: int

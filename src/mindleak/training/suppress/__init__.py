@@ -15,7 +15,7 @@ from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.recipe import Recipe
 from mindleak.training.suppress import graph, mindarmour
-from mindleak.training.suppress.checks import check_suppress, unreachable
+from mindleak.training.suppress.checks import check_suppress, shortfalls
 from mindleak.training.suppress.settings import ENGINES, MaskLayer, SuppressSettings, mask_layers
 from mindleak.training.suppress.sparsity import ZERO, sparsity
 from mindleak.training.trainer import TrainingData, TrainingResult, fingerprint
@@ -45,7 +45,7 @@ def train_suppress(network: nn.Cell, data: TrainingData, recipe: Recipe, setting
         recipe: ``method`` is not looked at here.
         settings: what to suppress, how far and when.
         seed: of shuffling and noise.
-        printer: told about every epoch, and beforehand about layers whose floor forbids ``sparse_end``.
+        printer: told about every epoch, and beforehand about what keeps it from ``sparse_end``.
         checkpoints: where to keep the last, and once it is suppressed as asked for, the best; None keeps nothing.
         resume: continue from the last checkpoint where there is one.
         version: of the code; a checkpoint of another version is not continued.
@@ -56,7 +56,7 @@ def train_suppress(network: nn.Cell, data: TrainingData, recipe: Recipe, setting
     """
     started = time.perf_counter()
     layers = check_suppress(network, recipe, settings, len(data.x))
-    for note in unreachable(network, layers, settings.sparse_end):
+    for note in shortfalls(network, layers, recipe, settings, len(data.x)):
         printer.note(note)
     identity = suppress_fingerprint(recipe, data, seed, settings, version)
     if settings.engine == "graph":

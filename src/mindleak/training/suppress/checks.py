@@ -11,8 +11,10 @@ from mindleak.training.recipe import Recipe
 from mindleak.training.suppress.masks import Schedule
 from mindleak.training.suppress.settings import MaskLayer, SuppressSettings, mask_layers
 
-# How far below sparse_end the last mask update may stay: MindArmour's ``sparse_vibra``.
-SHORTFALL = 0.02
+# What part of sparse_end the last mask update must ask for, and the difference from it that is worth a word:
+# MindArmour's ``sparse_vibra``.
+ENOUGH = 0.9
+NOTABLE = 0.02
 
 _GRAPH = "; suppress.engine=graph can"
 
@@ -34,12 +36,19 @@ def check_suppress(network: nn.Cell, recipe: Recipe, settings: SuppressSettings,
     return layers
 
 
-def unreachable(network: nn.Cell, layers: Sequence[MaskLayer], sparse_end: float) -> list[str]:
-    """Say for which layers the floor lies above what ``sparse_end`` would leave, and what can be reached."""
+def shortfalls(network: nn.Cell, layers: Sequence[MaskLayer], recipe: Recipe, settings: SuppressSettings,
+               samples: int) -> list[str]:
+    """Say what keeps a training from ``sparse_end``, and what can be reached: floors, or updates that end early."""
+    target = settings.sparse_end
     sizes = {parameter.name: parameter.size for parameter in network.get_parameters()}
-    return [f"{layer.name}: min_num {layer.min_num} of {sizes[layer.name]} weights allows {reachable:.4f} zero, "
-            f"not suppress.sparse_end {sparse_end:g}"
-            for layer in layers if (reachable := layer.reachable(sparse_end, sizes[layer.name])) < sparse_end]
+    notes = [f"{layer.name}: min_num {layer.min_num} of {sizes[layer.name]} weights allows {reachable:.4f} zero, "
+             f"not suppress.sparse_end {target:g}"
+             for layer in layers if (reachable := layer.reachable(target, sizes[layer.name])) < target]
+    reached = _reached(Schedule(settings, recipe.epochs, recipe.steps_per_epoch(samples)))
+    if reached < target - NOTABLE:
+        notes.append(f"the last mask update asks for {reached:.4f} zero, not suppress.sparse_end {target:g}; more "
+                     "suppress.mask_times or smaller batches bring it closer")
+    return notes
 
 
 def _check_mindarmour(network: nn.Cell, recipe: Recipe) -> None:
@@ -73,14 +82,18 @@ def _check_schedule(recipe: Recipe, settings: SuppressSettings, samples: int) ->
     if settings.mask_times > schedule.steps:
         raise InputError(f"suppress.mask_times {settings.mask_times} is more than the {schedule.steps} steps from "
                          f"epoch {settings.start_epoch} on; lower mask_times or start_epoch, or train longer")
-    # An update after the very last step would come too late to be applied.
-    applied = [step for step in schedule.updates if step < recipe.epochs * schedule.steps_per_epoch]
-    reached = schedule.sparsity(applied[-1]) if applied else 0.0
-    if reached < settings.sparse_end - SHORTFALL:
+    reached = _reached(schedule)
+    if reached < ENOUGH * settings.sparse_end:
         raise InputError(f"suppress.mask_times {settings.mask_times} in {schedule.steps} steps from epoch "
                          f"{settings.start_epoch} on, {schedule.steps_per_epoch} an epoch: the last mask update asks "
                          f"for {reached:.4f} zero, not suppress.sparse_end {settings.sparse_end:g}; raise mask_times, "
                          "lower training.batch_size or start_epoch, or train longer")
+
+
+def _reached(schedule: Schedule) -> float:
+    """Return the sparsity that the last update asks for; one after the very last step would not be applied."""
+    last = schedule.epochs * schedule.steps_per_epoch
+    return max((schedule.sparsity(step) for step in schedule.updates if step < last), default=0.0)
 
 
 def _check_layer(layer: MaskLayer, sparse_end: float, size: int) -> None:

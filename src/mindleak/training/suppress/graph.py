@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from tqdm import tqdm
 
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
@@ -123,10 +124,12 @@ class _SuppressTraining(Training):
         """
         totals = LoopTotals()
         before = (epoch - 1) * self.steps
-        for start, stop in self._pieces(before):
-            if before + start in self._updates:
-                self._update(before + start)
-            self.loop.run(order, start, stop, totals)
+        with tqdm(total=self.steps, leave=False, disable=not printer.wants_steps(), unit=" steps") as bar:
+            for start, stop in self._pieces(before):
+                if before + start in self._updates:
+                    self._update(before + start)
+                self.loop.run(order, start, stop, totals)
+                bar.update(stop - start)
         return totals
 
     def is_best(self, epoch: int) -> bool:
