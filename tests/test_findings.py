@@ -200,7 +200,7 @@ def test_finding_the_very_original_is_held_against_chance(tmp_path: Path, low: f
     nearest = {"candidates": 1000, "top1": metric(0.05, low, 0.1), "median_rank": 17.0, "chance": {"top1": 0.001}}
     results = inversion(tmp_path, "plain", CALM, differences={}, nearest=nearest)
     (sentence,) = findings(body(inversion=[results]), tmp_path)
-    assert verdict in sentence and "of 1,000 training images" in sentence and "median rank is 17" in sentence
+    assert verdict in sentence and "Of 1,000 training images" in sentence and "median rank is 17" in sentence
 
 
 def test_an_optimiser_that_cannot_copy_an_image_is_told(tmp_path: Path) -> None:
