@@ -260,7 +260,8 @@ def test_what_an_inversion_is_held_against_is_shown(small: dict[str, Any], tmp_p
                "chance": {"top1": 1 / 60000, "rank_share": 0.5, "class_match": 0.1}}
     entry.update(engine="batched", tv="mindarmour_ascend", optimizer="adam", restarts=3, judge_n_train=59_970,
                  judge_test_accuracy=small["subjects"][0]["test_accuracy"], nearest=nearest, frozen=17,
-                 non_members={"source": "test split", "n": 30, "metrics": {"confidence": {**confidence, "value": 0.876}}},
+                 non_members={"source": "test split", "n": 30,
+                              "metrics": {"confidence": {**confidence, "value": 0.876}}},
                  differences={"non_members": {"confidence": {**confidence, "value": -0.042}}})
     text = Reader(page_of(small, tmp_path)).text
     for said in ("mindarmour ascend", "trained on 59,970 other images", "non-members, test split", "0.876", "−0.042",
