@@ -227,7 +227,12 @@ def test_attacks_of_different_strength_are_not_compared(tmp_path: Path) -> None:
 
 def test_images_without_features_are_counted(tmp_path: Path) -> None:
     found = findings(body(inversion=[inversion(tmp_path, "plain", CALM, dead=4)]), tmp_path)
-    assert "features of 4 of 30 images are all zero or follow no pixel" in found[0]
+    assert "4 of 30 images gave the attack nothing to follow" in found[0] and "no protection" in found[0]
+
+
+def test_a_fall_that_comes_of_a_stuck_attack_is_not_sold_as_protection(tmp_path: Path) -> None:
+    for sentence in compared(tmp_path, CALM + 0.3, CALM, dead=30):
+        assert "no gradient to follow on 30 of 30 for sparse, which is no protection" in sentence
 
 
 def test_what_was_not_done_is_named() -> None:

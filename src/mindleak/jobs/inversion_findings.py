@@ -54,10 +54,13 @@ def _change(ordinary: Record, suppressed: Record, run_dir: Path) -> Iterator[str
     if unlike:
         yield f"{pair}: not comparable, the attacks differ in {', '.join(unlike)}."
         return
+    stuck = [f"{result['dead']} of {result['n']} for {result['subject']}" for result in (ordinary, suppressed)
+             if result.get("dead")]
+    caveat = f" The attack had no gradient to follow on {' and '.join(stuck)}, which is no protection." if stuck else ""
     for measure, meaning in _MEANINGS.items():
         change = _paired_change(ordinary, suppressed, measure, run_dir)
         if change is not None:
-            yield f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, change)}"
+            yield f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, change)}{caveat}"
 
 
 def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: Path) -> Optional[Record]:
@@ -89,8 +92,9 @@ def inversion_findings(results: Sequence[Record]) -> Iterator[str]:
     for result in results:
         name = f"Inversion of {result['subject']} from layer {result['layer']}"
         if result.get("dead"):
-            yield (f"{name}: the features of {result['dead']} of {result['n']} images are all zero or follow no pixel, "
-                   "so there was nothing to invert.")
+            yield (f"{name}: {result['dead']} of {result['n']} images gave the attack nothing to follow: their "
+                   "features are all zero, or no unit fires at its starting images (inversion.restarts tries others). "
+                   "That is no protection.")
         differences = result.get("differences") or {}
         parts = [*_against_mean_image(result, differences.get("mean_image") or {}),
                  *_against_non_members(result, differences.get("non_members") or {}),
