@@ -427,7 +427,7 @@ def test_models_of_ones_own_that_cannot_be(work, refuse, kind):
     ("inversion.engine=batch", ["inversion.engine 'batch' is unknown", "'batched'"]),
     ("inversion.tv=mindarmour_gpu", ["inversion.tv 'mindarmour_gpu' is unknown", "did you mean 'mindarmour_cpu'"]),
     ("inversion.tv=total", ["inversion.tv 'total' is unknown", "isotropic, mindarmour_ascend, mindarmour_cpu"]),
-    ("inversion.optimizer=sgd", ["inversion.optimizer 'sgd' is unknown", "adam, sign"]),
+    ("inversion.optimizer=newton", ["inversion.optimizer 'newton' is unknown", "adam, sign"]),
     ("inversion.restarts=0", ["inversion.restarts is 0", "at least 1"]),
     ("inversion.patience=-1", ["inversion.patience is -1"]),
     ("inversion.batch_size=0", ["inversion.batch_size is 0"]),

@@ -336,7 +336,7 @@ def test_finding_the_very_original_is_held_against_chance(tmp_path: Path, low: f
     nearest = {"candidates": 1000, "top1": metric(0.05, low, 0.1), "median_rank": 17.0, "chance": {"top1": 0.001}}
     results = inversion(tmp_path, "plain", CALM, differences={}, nearest=nearest)
     (sentence,) = findings(body(inversion=[results]), tmp_path)
-    assert verdict in sentence and "of 1,000 training images" in sentence and "median rank is 17" in sentence
+    assert verdict in sentence and "Of 1,000 training images" in sentence and "median rank is 17" in sentence
 
 
 def test_an_optimiser_that_cannot_copy_an_image_is_told(tmp_path: Path) -> None:
@@ -363,7 +363,12 @@ def test_attacks_of_different_strength_are_not_compared(tmp_path: Path) -> None:
 
 def test_images_without_features_are_counted(tmp_path: Path) -> None:
     found = findings(body(inversion=[inversion(tmp_path, "plain", CALM, dead=4)]), tmp_path)
-    assert "features of 4 of 30 images are all zero or follow no pixel" in found[0]
+    assert "4 of 30 images gave the attack nothing to follow" in found[0] and "no protection" in found[0]
+
+
+def test_a_fall_that_comes_of_a_stuck_attack_is_not_sold_as_protection(tmp_path: Path) -> None:
+    for sentence in compared(tmp_path, CALM + 0.3, CALM, dead=30):
+        assert "no gradient to follow on 30 of 30 for sparse, which is no protection" in sentence
 
 
 def test_what_was_not_done_is_named() -> None:

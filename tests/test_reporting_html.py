@@ -262,3 +262,20 @@ def test_data_that_differ_from_subject_to_subject_are_told_apart(tmp_path: Path)
     page = path.read_text()
     assert "of 1×8×8, 10 classes (two)" in page and "classes (one); " in page
     assert "image shape: 1, 8, 8; preparation: resize: none" in page
+
+
+def test_what_an_inversion_is_held_against_is_shown(small: dict[str, Any], tmp_path: Path) -> None:
+    entry = small["inversion"][0]
+    confidence = entry["metrics"]["confidence"]
+    nearest = {"candidates": 60000, "median_rank": 812.0, "top1": {**confidence, "value": 0.125},
+               "rank_share": {**confidence, "value": 0.25}, "class_match": {**confidence, "value": 0.75},
+               "chance": {"top1": 1 / 60000, "rank_share": 0.5, "class_match": 0.1}}
+    entry.update(engine="batched", tv="mindarmour_ascend", optimizer="adam", restarts=3, judge_n_train=59_970,
+                 judge_test_accuracy=small["subjects"][0]["test_accuracy"], nearest=nearest, frozen=17,
+                 non_members={"source": "test split", "n": 30,
+                              "metrics": {"confidence": {**confidence, "value": 0.876}}},
+                 differences={"non_members": {"confidence": {**confidence, "value": -0.042}}})
+    text = Reader(page_of(small, tmp_path)).text
+    for said in ("mindarmour ascend", "trained on 59,970 other images", "non-members, test split", "0.876", "−0.042",
+                 "12.50", "by chance 50", "Images frozen early", "Nearest training image has its class"):
+        assert said in text, said

@@ -50,10 +50,13 @@ def _change(ordinary: Record, suppressed: Record, run_dir: Path) -> Iterator[str
     if unlike:
         yield f"{pair}: not comparable, the attacks differ in {', '.join(unlike)}."
         return
+    stuck = [f"{result['dead']} of {result['n']} for {result['subject']}" for result in (ordinary, suppressed)
+             if result.get("dead")]
+    caveat = f" The attack had no gradient to follow on {' and '.join(stuck)}, which is no protection." if stuck else ""
     for measure, meaning in _MEANINGS.items():
         change = _paired_change(ordinary, suppressed, measure, run_dir)
         if change is not None:
-            yield f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, change)}"
+            yield f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, change)}{caveat}"
 
 
 def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: Path) -> Optional[Record]:
@@ -85,12 +88,15 @@ def inversion_findings(results: Sequence[Record]) -> Iterator[str]:
     for result in results:
         name = f"Inversion of {result['subject']} from layer {result['layer']}"
         if result.get("dead"):
-            yield (f"{name}: the features of {result['dead']} of {result['n']} images are all zero or follow no pixel, "
-                   "so there was nothing to invert.")
+            yield (f"{name}: {result['dead']} of {result['n']} images gave the attack nothing to follow: their "
+                   "features are all zero, or no unit fires at its starting images (inversion.restarts tries others). "
+                   "That is no protection.")
         differences = result.get("differences") or {}
-        yield from _against_mean_image(name, result, differences.get("mean_image") or {})
-        yield from _against_non_members(name, result, differences.get("non_members") or {})
-        yield from _nearest(name, result.get("nearest"))
+        parts = [*_against_mean_image(result, differences.get("mean_image") or {}),
+                 *_against_non_members(result, differences.get("non_members") or {}),
+                 *_nearest(result.get("nearest"))]
+        if parts:
+            yield f"{name}: {' '.join(parts)}"
 
 
 def _identity(results: Sequence[Record]) -> Iterator[str]:
@@ -103,7 +109,7 @@ def _identity(results: Sequence[Record]) -> Iterator[str]:
                    "so its figures say little.")
 
 
-def _against_mean_image(name: str, result: Record, differences: Record) -> Iterator[str]:
+def _against_mean_image(result: Record, differences: Record) -> Iterator[str]:
     """Hold the inversions against the mean image, which knows nothing of the features, image by image."""
     interval = _interval(differences.get("confidence") or {})
     reached = result["metrics"]["confidence"]
@@ -111,11 +117,11 @@ def _against_mean_image(name: str, result: Record, differences: Record) -> Itera
         return
     change = differences["confidence"]
     amount = f"{change['value']:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f}, {change['n']} images, paired)"
-    yield (f"{name}: {_MEANINGS['confidence']} is {reached['value']:.3f}, "
-           f"{_side(interval)} the mean image's, {amount}.")
+    yield (f"{_MEANINGS['confidence']} is {reached['value']:.3f}, {_side(interval)} the mean image's, "
+           f"{amount}.")
 
 
-def _against_non_members(name: str, result: Record, differences: Record) -> Iterator[str]:
+def _against_non_members(result: Record, differences: Record) -> Iterator[str]:
     """Say whether members are inverted better than others: a leak about these samples, not about their class."""
     found = {measure: interval for measure in _MEANINGS
              if (interval := _interval(differences.get(measure) or {})) is not None}
@@ -128,11 +134,11 @@ def _against_non_members(name: str, result: Record, differences: Record) -> Iter
     verdict = f"they differ in {' and '.join(differing)}" if differing else "no difference was detected"
     if differing and others["source"] == TEST_SPLIT:
         verdict += ", though training and test split may differ by more than membership"
-    yield (f"{name}: members less class-matched non-members ({others['n']} pairs, {others['source']}): "
+    yield (f"Members less class-matched non-members ({others['n']} pairs, {others['source']}): "
            f"{', '.join(parts)}; {verdict}.")
 
 
-def _nearest(name: str, nearest: Optional[Record]) -> Iterator[str]:
+def _nearest(nearest: Optional[Record]) -> Iterator[str]:
     """Say how often the inversion is nearest to its very original, of all images that the subject has seen."""
     if not nearest:
         return
@@ -140,7 +146,7 @@ def _nearest(name: str, nearest: Optional[Record]) -> Iterator[str]:
     if interval is None:
         return
     verdict = "above chance" if interval[0] > chance else "not distinguishable from chance"
-    yield (f"{name}: of {nearest['candidates']:,} training images the original is nearest to its inversion in "
+    yield (f"Of {nearest['candidates']:,} training images the original is nearest to its inversion in "
            f"{percent(nearest['top1']['value'], 1)} of cases ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}), "
            f"{verdict} ({percent(chance, 2)}); its median rank is {nearest['median_rank']:,.0f}.")
 

@@ -164,7 +164,10 @@ def _time_taken(provenance: Mapping[str, Any]) -> str:
 
 
 def _attack_names(document: Mapping[str, Any]) -> list[str]:
-    inversion = [f"inversion ({entry['attack']}, layer {entry['layer']})" for entry in document["inversion"]]
+    layers: dict[str, list[str]] = {}
+    for entry in document["inversion"]:
+        layers.setdefault(entry["attack"], []).append(entry["layer"])
+    inversion = [f"inversion ({engine} from {', '.join(dict.fromkeys(names))})" for engine, names in layers.items()]
     membership = [
         f"membership ({result['attack']}, {result['n_shadows']} shadows)" for result in document["membership"]
     ]

@@ -13,18 +13,18 @@ _KEYS = ("confidence", "judge_accuracy", "ssim", "ssim_mindarmour", "l2_relative
 _CONTROLS = {
     "mean_image": "the mean image",
     "original": "the originals",
-    "random_start": "the random starting image",
-    "identity": "identity network, no regulariser",
-    "identity_regularised": "identity network, same loss weights",
+    "random_start": "the random start",
+    "identity": "identity network, free",
+    "identity_regularised": "identity, same weights",
 }
-_LESS = {"mean_image": "less the mean image's, paired", "non_members": "members' less non-members', matched by class"}
+_LESS = {"mean_image": "less the mean image's", "non_members": "less non-members'"}
 _NEAREST = ("top1", "class_match", "rank_share")
 # What may tell two attacks apart; a row is left out where no entry names it.
 _SETTINGS = {
     "engine": "Engine",
     "optimizer": "Optimiser",
     "tv": "Total variation",
-    "loss_weights": "Weights of features, TV, norm",
+    "loss_weights": "Loss weights",
     "iterations": "Iterations",
     "restarts": "Restarts",
 }
@@ -75,9 +75,8 @@ def _metric_group(table: Table, entries: Sequence[Entry], key: str) -> list[Row]
     others = [(entry.get("non_members") or {}) for entry in entries]
     strangers = [(other.get("metrics") or {}).get(key) for other in others]
     if any(strangers):
-        cells = [[table.metric(key, value, label=f"of the {other['source']}" if value else "")]
-                 for value, other in zip(strangers, others)]
-        rows.append(Row("non-members of the same classes", "", cells, control=True))
+        sources = dict.fromkeys(other["source"] for other in others if other)
+        rows += _control_row(table, key, strangers, f"non-members, {' or '.join(sources)}")
     if key in ("confidence", "ssim"):
         for name, title in _LESS.items():
             values = [((entry.get("differences") or {}).get(name) or {}).get(key) for entry in entries]
