@@ -144,7 +144,7 @@ def shadow_splits(
     return [(roles["in"], roles["out"]) for roles in dealt]
 
 
-def halves(labels: np.ndarray, rows: np.ndarray, models: int, seed: int) -> np.ndarray:
+def halves(labels: np.ndarray, rows: np.ndarray, models: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Deal ``rows`` out to an even number of models, half of them to each; the models are each other's shadows.
 
     Every row is in exactly half of the models and every model gets exactly half of every class. This is the design

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from mindleak import config as configuration
 from mindleak.attacks.inversion.mindarmour import MindArmourInversion, default_layer, features_cell, random_starts
 from mindleak.attacks.inversion.quality import measure
 from mindleak.attacks.membership import report
+from mindleak.attacks.membership.names import SHADOW, checked_attacks
 from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
 from mindleak.evaluation.images import WINDOW
 from mindleak.jobs.own_model import network_digest
+from mindleak.jobs.references import ReferencePlan, plan_references
 from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan, TrainingTask
 from mindleak.models.registry import file_source
 from mindleak.runs.digest import file_digest, stable_hash
@@ -120,17 +122,27 @@ class ImpossibleSplitError(InputError):
 
 @dataclass(frozen=True)
 class MembershipPlan:
-    """Roles, subject and shadows of one membership attack. ``subject`` is None for a subject trained elsewhere."""
+    """Roles, subject, shadows and references of membership attacks. ``subject`` is None where trained elsewhere.
+
+    ``shadows`` is empty and ``references`` None where no attack was asked for that needs them.
+    """
 
     plan: SubjectPlan
     split: Split
     subject: TrainingTask | None
     shadows: list[TrainingTask]
     attack: ShadowAttack
+    references: ReferencePlan | None = None
 
     def tasks(self) -> list[TrainingTask]:
         """Return everything that is to be trained."""
-        return ([] if self.subject is None else [self.subject]) + self.shadows
+        references = [] if self.references is None else self.references.tasks
+        return ([] if self.subject is None else [self.subject]) + self.shadows + references
+
+    @property
+    def subject_size(self) -> int:
+        """Number of samples that the subject is trained on."""
+        return len(self.split.indices["target_in"] if self.subject is not None else _members(self.plan))
 
 
 def plan_membership(plan: SubjectPlan) -> MembershipPlan:
@@ -144,27 +156,30 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
             that cannot work.
     """
     settings = plan.config.membership
+    attacks = checked_attacks(settings.attacks)
     sizes = role_sizes(plan)
     if sizes["target_in"] != sizes["target_out"]:
         raise InputError(f"membership.target_in is {sizes['target_in']} and target_out {sizes['target_out']}; right is "
                          "one number for both, or guessing the larger side would look like an attack")
     attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings.attack), plan.session.seed("membership"))
     size_in = sizes["target_in"] if plan.provided is None else len(_members(plan))
-    split, pairs = _roles(plan, sizes, size_in)
+    split, pairs = _roles(plan, sizes, size_in, settings.shadows if SHADOW in attacks else None)
     labels = plan.dataset.y_train
-    require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
+    if SHADOW in attacks:
+        require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
     recipe = plan.recipe(settings.training)
     suppress = None
     if recipe.method == "suppress":
         suppress = plan.suppress(settings.suppress)
         if "mask_times" not in settings.suppress:
             suppress = suppress.scaled(size_in, len(labels))
-    shadows = [TrainingTask(plan, f"shadow{number}", recipe, suppress, rows_in, (rows_in, rows_out))
+    alike = TrainingTask(plan, MEMBERSHIP, recipe, suppress, split.indices["target_in"])
+    shadows = [replace(alike, role=f"shadow{number}", rows=rows_in, queries=(rows_in, rows_out))
                for number, (rows_in, rows_out) in enumerate(pairs)]
-    subject = None
-    if plan.provided is None:
-        subject = TrainingTask(plan, MEMBERSHIP, recipe, suppress, split.indices["target_in"])
-    return MembershipPlan(plan, split, subject, shadows, attack)
+    subject = alike if plan.provided is None else None
+    members = split.indices["target_in"] if plan.provided is None else _members(plan)
+    references = plan_references(plan, split, alike, members, attacks)
+    return MembershipPlan(plan, split, subject, shadows, attack, references)
 
 
 def _members(plan: SubjectPlan) -> np.ndarray:
@@ -195,8 +210,8 @@ def role_sizes(plan: SubjectPlan) -> dict[str, int]:
     return {**sizes, "shadow_pool": rest if given["shadow_pool"] is None else given["shadow_pool"]}
 
 
-def _roles(plan: SubjectPlan, sizes: dict[str, int],
-           size_in: int) -> tuple[Split, list[tuple[np.ndarray, np.ndarray]]]:
+def _roles(plan: SubjectPlan, sizes: dict[str, int], size_in: int,
+           shadows: int | None) -> tuple[Split, list[tuple[np.ndarray, np.ndarray]]]:
     """Return the split into roles, and (in, out) rows of every shadow, in being as many as the subject's.
 
     Out is as many, too, except for a subject from elsewhere with more members than ``target_out``, where the pool
@@ -208,8 +223,9 @@ def _roles(plan: SubjectPlan, sizes: dict[str, int],
             split = split_roles(plan.dataset, sizes, seed)
         else:
             split = split_around_members(plan.dataset, _members(plan), sizes, seed)
+        if shadows is None:
+            return split, []
         size_out = min(size_in, sizes["target_out"])
-        shadows = plan.config.membership.shadows
         return split, shadow_splits(split, "shadow_pool", shadows, size_in, size_out, seed)
     except InputError as error:
         names = ", ".join(ROLES)

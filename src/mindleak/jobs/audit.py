@@ -26,10 +26,14 @@ from mindleak.jobs.attacks import (
     plan_membership,
 )
 from mindleak.jobs.findings import findings
+from mindleak.jobs.reference_attacks import reference_stage
+from mindleak.jobs.reference_findings import reference_findings
+from mindleak.jobs.references import stale_references
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import HEADLINE, Subject, SubjectPlan, TrainingTask, headline_task, subject_plans
 from mindleak.models.base import count_parameters
 from mindleak.reporting.html import render_report, write_json
+from mindleak.reporting.reference_tables import reference_lines
 from mindleak.reporting.text import summary_table
 from mindleak.runs.atomic import plain
 from mindleak.training.loop import Predictor
@@ -58,6 +62,7 @@ class Audit:
         self._subjects: list[dict[str, Any]] = []
         self._inversions: list[dict[str, Any]] = []
         self._membership_results: list[dict[str, Any]] = []
+        self._reference_results: list[dict[str, Any]] = []
 
     def run(self) -> dict[str, Any] | None:
         """Do all stages and return the audit document; None on processes other than the main one."""
@@ -74,8 +79,10 @@ class Audit:
         for planned in self._memberships.values():
             self._membership(planned)
         body: dict[str, Any] = {"subjects": self._subjects, "inversion": self._inversions,
-                                "membership": self._membership_results, "skipped": self._skipped}
-        body["findings"] = findings(body, self._session.run.run_dir)
+                                "membership": self._membership_results, "skipped": self._skipped,
+                                "reference_attacks": self._reference_results}
+        body["findings"] = [*findings(body, self._session.run.run_dir),
+                            *reference_findings(self._reference_results, self._membership_results)]
         head = document.head(self._session, self._plans[0].dataset,
                              {name: planned.split for name, planned in self._memberships.items()},
                              time.perf_counter() - started)
@@ -120,7 +127,16 @@ class Audit:
             self._skipped.append({"subject": plan.name, "attack": "membership", "reason": str(error)})
             return []
         self._memberships[plan.name] = planned
+        self._say_stale(planned)
         return planned.tasks()
+
+    def _say_stale(self, planned: MembershipPlan) -> None:
+        """Say that references which are there already belong to something else."""
+        stale = [] if planned.references is None else stale_references(planned.references)
+        if stale:
+            self._session.say(f"{len(stale)} finished reference models of '{planned.plan.name}' in "
+                              f"{self._session.run_dir} are of another split, recipe, seed or version of the code and "
+                              f"are not used: {stale[0]}{', ...' if len(stale) > 1 else ''}")
 
     def _train(self, tasks: list[TrainingTask]) -> None:
         """Train everything, dealt out over the processes of the job; results meet in the run directory."""
@@ -160,7 +176,12 @@ class Audit:
             identifier = f"{plan.name}-{planned.subject.role}"
             self._subjects.append(document.subject(identifier, plan, planned.subject.role, planned.subject,
                                                    planned.subject.run()))
-        self._membership_results.append(document.membership(identifier, membership_stage(planned), planned.shadows[0]))
+        if planned.shadows:
+            self._membership_results.append(
+                document.membership(identifier, membership_stage(planned), planned.shadows[0]))
+        if planned.references is not None:
+            self._reference_results.append(
+                document.reference_attacks(identifier, reference_stage(planned), self._session.run.run_dir))
 
     def _provided_subject(self, plan: SubjectPlan) -> dict[str, Any]:
         """Record a subject that was trained elsewhere, measured here."""
@@ -185,6 +206,8 @@ def run_audit(session: Session, attacks: Sequence[str] = ATTACKS,
     session.say("")
     session.say(summary_table(result))
     session.say("")
+    for line in reference_lines(result):
+        session.say(line)
     if computed == 0:
         session.say(f"all {len(session.run.log)} stages were already done; only the report was rendered again")
     session.say(f"report: {path}")

@@ -94,3 +94,9 @@ def membership(identifier: str, result: StageResult, shadow: TrainingTask) -> di
     """Return the record of a membership attack, with the recipe that its shadows were trained by."""
     recipe = {"training": shadow.recipe.as_dict(), "suppress": shadow.suppress.as_dict() if shadow.suppress else None}
     return {"subject": identifier, **result.metrics, "shadow_recipe": recipe, "seconds": result.seconds}
+
+
+def reference_attacks(identifier: str, result: StageResult, run_dir: Path) -> dict[str, Any]:
+    """Return the record of a subject's reference attacks, with where every sample's scores lie."""
+    arrays = result.path.relative_to(run_dir) / "arrays.npz"
+    return {"subject": identifier, **result.metrics, "arrays": arrays.as_posix(), "seconds": result.seconds}

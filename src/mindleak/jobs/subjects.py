@@ -152,7 +152,7 @@ class TrainingTask:
     """One network to be trained as a stage: which subject, in which role, on which rows.
 
     ``rows`` None means the whole training split. ``queries`` are rows whose logits the stage keeps: a shadow's
-    in and out. Shadows keep no checkpoint.
+    in and out; ``mirrored``, also those of their images mirrored left to right. Shadows keep no checkpoint.
     """
 
     plan: SubjectPlan
@@ -161,6 +161,7 @@ class TrainingTask:
     suppress: SuppressSettings | None
     rows: np.ndarray | None = None
     queries: tuple[np.ndarray, np.ndarray] | None = None
+    mirrored: bool = False
 
     @property
     def stage_name(self) -> str:
@@ -217,7 +218,8 @@ class TrainingTask:
         rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
         return {"model": self._architecture(), "training": self.recipe.as_dict(),
                 "suppress": self.suppress.as_dict() if self.suppress else None, "data": rows,
-                "queries": None if self.queries is None else [stable_hash(side) for side in self.queries]}
+                "queries": None if self.queries is None else [stable_hash(side) for side in self.queries],
+                "mirrored": self.mirrored}
 
     def network(self, result: StageResult) -> nn.Cell:
         """Return the trained network of a finished stage."""
@@ -254,6 +256,9 @@ class TrainingTask:
         if self.queries is not None:
             logits = [predict(self.plan.dataset.x_train[side]) for side in self.queries]
             context.save_arrays(logits=np.concatenate(logits))
+            if self.mirrored:
+                flipped = [predict(mirror(self.plan.dataset.x_train[side])) for side in self.queries]
+                context.save_arrays("mirrored", mirrored=np.concatenate(flipped))
             labels = [self.plan.dataset.y_train[side] for side in self.queries]
             result["train_accuracy"], result["test_accuracy"] = (
                 accuracy(answers, truth).to_json() for answers, truth in zip(logits, labels))
@@ -300,6 +305,11 @@ class TrainingTask:
         if not resume:
             checkpoints.clear()
         return train_ordinary(network, data, self.recipe, self.seed, printer, checkpoints, True, self._version())
+
+
+def mirror(images: np.ndarray) -> np.ndarray:
+    """Return images (N, C, H, W) mirrored left to right."""
+    return np.ascontiguousarray(images[..., ::-1])
 
 
 def headline_task(plan: SubjectPlan) -> TrainingTask:

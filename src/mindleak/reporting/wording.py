@@ -18,6 +18,7 @@ _PERCENT = {
     "recall",
     "f1",
     "balanced_accuracy",
+    "balanced_accuracy_per_class",
     "test_accuracy",
     "train_accuracy",
     "judge_accuracy",
@@ -26,6 +27,7 @@ _DIGITS = {"psnr": 2, "l2": 2}
 _LABELS = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
+    "balanced_accuracy_per_class": "Balanced accuracy, threshold per class",
     "precision": "Precision",
     "recall": "Recall",
     "f1": "F1",
@@ -139,6 +141,8 @@ def metric_label(key: str) -> str:
     kind, _, rate = key.partition("@")
     if kind == "tpr":
         return f"TPR at {percent(float(rate))} FPR"
+    if kind == "tpr_own_roc":
+        return f"Optimistic TPR at {percent(float(rate))} FPR: threshold from the subject's own ROC"
     if kind == "ppv":
         return f"PPV at {percent(float(rate))} members"
     return _LABELS.get(key, key.replace("_", " "))
@@ -147,7 +151,7 @@ def metric_label(key: str) -> str:
 def number(key: str, value: float, *, unit: bool = True) -> str:
     """Write one value of the metric ``key``: rates in per cent, the rest in three decimals or digits."""
     key = key.partition("/")[0]
-    if key in _PERCENT or key.partition("@")[0] in {"tpr", "ppv"}:
+    if key in _PERCENT or key.partition("@")[0] in {"tpr", "tpr_own_roc", "ppv"}:
         text = percent(value, 2)
         return text if unit else text.replace(f"{NBSP}%", "")
     if key == "feature_mse":

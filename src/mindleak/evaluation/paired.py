@@ -1,0 +1,68 @@
+"""Two attacks on the same samples: the difference of their areas under the curve.
+
+DeLong, DeLong & Clarke-Pearson (Biometrics 44, 1988). Two models attacked on the same members and non-members share
+the samples' own difficulty, so their areas are correlated, and two separate intervals say little on the difference.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from mindleak.evaluation.metric import Metric, undefined
+from mindleak.evaluation.validation import scored_members
+
+
+def auc_difference(first: ArrayLike, second: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
+    """Return AUC(second) - AUC(first) with DeLong's interval for correlated areas (1988, eq. 5 and 6).
+
+    A member's placement is the share of non-members it outranks, ties half; a non-member's the share of members
+    that outrank it. The variance of the difference is that of the members' placement differences over n_in plus
+    that of the non-members' over n_out. The interval speaks of these two trained models on other samples, not of
+    other trainings. No interval where the variance is zero (the two rank everything alike) or undefined (a single
+    sample on one side): it would pretend certainty.
+
+    Args:
+        first, second: scores of the same samples, shape (N,).
+        members: booleans, shape (N,).
+        level: confidence level.
+
+    Raises:
+        ValueError: NaN scores, different lengths, or a level outside (0, 1).
+    """
+    one, member_array = scored_members(first, members)
+    other, _ = scored_members(second, members)
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"a confidence level lies between 0 and 1, got {level}")
+    n_in = int(np.count_nonzero(member_array))
+    n_out = member_array.size - n_in
+    if min(n_in, n_out) == 0:
+        return undefined("no members" if n_in == 0 else "no non-members", member_array.size, level=level)
+    before, after = (_placements(scores, member_array) for scores in (one, other))
+    inside, outside = (later - earlier for earlier, later in zip(before, after))
+    value = float(inside.mean())
+    if min(n_in, n_out) < 2:
+        return Metric(value, member_array.size, ci_level=level, reason="a single sample on one side has no variance")
+    variance = float(inside.var(ddof=1)) / n_in + float(outside.var(ddof=1)) / n_out
+    if variance == 0.0:
+        return Metric(value, member_array.size, ci_level=level, reason="both attacks rank every pair alike")
+    half = float(stats.norm.ppf((1.0 + level) / 2)) * math.sqrt(variance)
+    interval = (max(value - half, -1.0), min(value + half, 1.0))
+    return Metric(value, member_array.size, ci=interval, ci_level=level, ci_method="delong-paired")
+
+
+def _placements(scores: NDArray[np.float64], members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
+    """Return every member's and every non-member's placement, shapes (n_in,) and (n_out,)."""
+    inside, outside = scores[members], scores[~members]
+    return _share_below(inside, outside), 1.0 - _share_below(outside, inside)
+
+
+def _share_below(scores: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return, for each score, the share of ``others`` below it, ties half."""
+    ordered = np.sort(others)
+    count = np.searchsorted(ordered, scores, side="left") + np.searchsorted(ordered, scores, side="right")
+    share: NDArray[np.float64] = count / (2 * others.size)
+    return share
