@@ -38,7 +38,7 @@ def _against_chance(result: Record, attack: Record) -> str:
     smallest = result["detectable"].get("auc")
     reach = ("the sample is too small to have shown any" if smallest is None
              else f"eight of ten samples of this size would show an AUC of {smallest:.3f}")
-    return f"{found}; no leak was detected, and {reach}."
+    return f"{found}; no leak was detected on average, and {reach}.{_epsilon(attack)}"
 
 
 def _rare(attack: Record) -> str:
@@ -83,6 +83,8 @@ def _fallbacks(result: Record) -> Iterator[str]:
     notes = {attack["notes"]["sigma_note"] for attack in result["attacks"]
              if attack["notes"].get("sigma") not in (None, "per sample")}
     yield from (f"LiRA on {result['subject']}: {note}." for note in sorted(notes))
+    notes = {attack["notes"]["population_note"] for attack in result["attacks"] if "population_note" in attack["notes"]}
+    yield from (f"RMIA on {result['subject']}: {note}." for note in sorted(notes))
     shared = {name: reason for attack in result["attacks"]
               for name, reason in attack.get("shared_threshold", {}).items()}
     if shared:

@@ -6,6 +6,7 @@ Yeom et al., arXiv 1709.01604 (loss); Salem et al., arXiv 1806.01246 (entropy); 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,9 +73,12 @@ def best_threshold(members: ArrayLike, non_members: ArrayLike) -> float:
     if round(float(advantage[best]), 12) <= 0.0:
         return float("inf")
     upper = float(inside[best])
-    below = [side[place - 1] for side in (inside, outside) if (place := np.searchsorted(side, upper)) > 0]
-    middle = upper + (max(below) - upper) / 2 if below else upper
-    return float(middle) if np.isfinite(middle) and middle > max(below, default=middle - 1) else upper
+    below = [float(side[place - 1]) for side in (inside, outside) if (place := np.searchsorted(side, upper)) > 0]
+    lower = max(below, default=-math.inf)
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        return upper
+    middle = upper + (lower - upper) / 2
+    return middle if middle > lower else upper
 
 
 def class_thresholds(scores: Floats, members: Flags, labels: ArrayLike, classes: int) -> ClassThresholds:

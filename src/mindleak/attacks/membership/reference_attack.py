@@ -19,6 +19,10 @@ from mindleak.attacks.membership.signals import Flags, Floats, ModelSignals, Ref
 from mindleak.errors import InputError
 
 
+# RMIA's score is a share of the population: with fewer, the tail that sets its thresholds is a handful of samples.
+FEW_POPULATION = 1000
+
+
 @dataclass(frozen=True)
 class RmiaSettings:
     """How RMIA is run: field names are the keys of ``membership.rmia``."""
@@ -94,6 +98,9 @@ def rmia_scores(target: ModelSignals, references: ReferenceSignals, names: Seque
             "ties_broken_by_ratio": own.tied}
         if name == "rmia_offline":
             notes["a"] = a
+        if references.log_p_z.shape[1] < FEW_POPULATION:
+            notes["population_note"] = (f"shares of {references.log_p_z.shape[1]} samples are coarse, and thresholds "
+                                        "carry over badly from model to model; raise membership.population")
         results[name] = AttackScores(own.scores, turns[name], notes, 0 if name == "rmia_offline" else None)
     return results
 
