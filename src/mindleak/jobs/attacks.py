@@ -215,9 +215,12 @@ def _roles(plan: SubjectPlan, sizes: dict[str, int], size_in: int,
     """Return the split into roles, and (in, out) rows of every shadow, in being as many as the subject's.
 
     Out is as many, too, except for a subject from elsewhere with more members than ``target_out``, where the pool
-    would rarely do; the attack balances in and out in any case.
+    would rarely do; the attack balances in and out in any case. ``shadows`` None: no attack needs them, and the pool
+    may be empty.
     """
     seed = plan.session.seed("split")
+    if shadows is None and sizes["shadow_pool"] == 0:
+        sizes = {role: size for role, size in sizes.items() if role != "shadow_pool"}
     try:
         if plan.provided is None:
             split = split_roles(plan.dataset, sizes, seed)

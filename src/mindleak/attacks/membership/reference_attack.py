@@ -18,7 +18,6 @@ from mindleak.attacks.membership.names import LIRA_ATTACKS, METRIC_ATTACKS, RMIA
 from mindleak.attacks.membership.signals import Flags, Floats, ModelSignals, ReferenceSignals
 from mindleak.errors import InputError
 
-
 # RMIA's score is a share of the population: with fewer, the tail that sets its thresholds is a handful of samples.
 FEW_POPULATION = 1000
 
