@@ -45,18 +45,16 @@ def bootstrap_roc(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[f
     if min(n_in, n_out) == 0:
         empty = undefined("no members" if n_in == 0 else "no non-members", member_array.size, level=level)
         return dict.fromkeys(names, empty)
-    steps = np.unique(-score_array, return_inverse=True)[1].reshape(-1)
-    inside, outside, width = steps[member_array], steps[~member_array], int(steps.max()) + 1
-    targets = np.asarray(target_fprs, dtype=np.float64)
-    values = _statistics(np.bincount(inside, minlength=width), np.bincount(outside, minlength=width), targets)
+    statistic = _Statistics(score_array[member_array], score_array[~member_array], target_fprs)
+    values = statistic.of(np.ones(n_in, dtype=np.int64), np.ones(n_out, dtype=np.int64))
     generator = np.random.default_rng(seed)
     drawn = np.empty((resamples, len(names)))
     for row in drawn:
-        row[:] = _statistics(_resampled(inside, width, generator), _resampled(outside, width, generator), targets)
+        row[:] = statistic.of(_resampled(n_in, generator), _resampled(n_out, generator))
     tail = (1.0 - level) / 2
     lower, upper = np.quantile(drawn, [tail, 1.0 - tail], axis=0)
     method = f"bootstrap-percentile, {resamples} resamples, seed {seed}"
-    sizes = [member_array.size, *([n_in] * len(targets))]
+    sizes = [member_array.size, *([n_in] * len(target_fprs))]
     return {name: Metric(value, n, ci=(low, high), ci_level=level, ci_method=method, reason=_unresolved(name, n_out))
             for name, value, n, low, high in zip(names, values, sizes, lower, upper)}
 
@@ -83,20 +81,34 @@ def area_and_rates(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[
     return found
 
 
-def _resampled(steps: NDArray[np.int64], width: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return how often each step of the curve occurs when the samples are drawn anew."""
-    return np.bincount(steps[generator.integers(0, steps.size, steps.size)], minlength=width)
+def _resampled(size: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return how often each of ``size`` samples occurs when as many are drawn with replacement."""
+    return np.bincount(generator.integers(0, size, size), minlength=size)
 
 
-def _statistics(inside: NDArray[np.int64], outside: NDArray[np.int64],
-                targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return area and rates from counts per distinct score, highest first."""
-    true_positives, false_positives = np.cumsum(inside), np.cumsum(outside)
-    n_in, n_out = int(true_positives[-1]), int(false_positives[-1])
-    outranked = inside @ (2 * (n_out - false_positives) + outside)
-    taken = np.searchsorted(false_positives / n_out, targets, side="right")
-    rates = np.where(taken > 0, true_positives[np.maximum(taken, 1) - 1], 0) / n_in
-    return np.concatenate([[outranked / (2 * n_in * n_out)], rates])
+class _Statistics:
+    """Area and rates of a curve whose samples occur so and so often; all sorting is done beforehand."""
+
+    def __init__(self, inside: NDArray[np.float64], outside: NDArray[np.float64], targets: Sequence[float]) -> None:
+        inside, outside = np.sort(inside), np.sort(outside)
+        # Below and up to each member; above each non-member, by the last of those that tie with it.
+        self._below, self._up_to = (np.searchsorted(outside, inside, side=side) for side in ("left", "right"))
+        self._members_up_to = np.searchsorted(inside, outside, side="right")
+        self._size = outside.size
+        allowed = np.arange(1, outside.size + 1) / outside.size
+        self._allowed = np.searchsorted(allowed, np.asarray(targets, dtype=np.float64), side="right")
+        self._no_limit = self._allowed == outside.size
+
+    def of(self, inside: NDArray[np.int64], outside: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return area and rates, given how often each sample occurs, in rising order of their scores."""
+        accused = np.concatenate([[0], np.cumsum(outside)])
+        n_in, n_out = int(inside.sum()), int(accused[-1])
+        outranked = int(inside @ (accused[self._below] + accused[self._up_to]))
+        # The non-member that would be one too many sets the border: members above it are found.
+        border = np.searchsorted(accused, n_out - self._allowed, side="left") - 1
+        found = np.array([n_in if free else int(inside[self._members_up_to[place]:].sum())
+                          for place, free in zip(border, self._no_limit)], dtype=np.float64)
+        return np.concatenate([[outranked / (2 * n_in * n_out)], found / n_in])
 
 
 def _unresolved(name: str, n_out: int) -> str | None:
