@@ -18,6 +18,7 @@ SETTINGS = [
     "name=twins", "data.image_size=28", "model.name=lenet5_bias", "training.epochs=3", "training.batch_size=16",
     "training.learning_rate=0.1", "membership.target_in=200", "membership.target_out=200",
     "membership.population=97", "membership.shadow_pool=400", "membership.shadows=3", "membership.attack.epochs=5",
+    "membership.attacks=[shadow, lira_online, rmia_offline]", "membership.references=4",
 ]
 
 
@@ -70,4 +71,5 @@ def test_shadows_on_two_processes_equal_those_on_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_scores(one), _scores(two))
     reports = [json.loads((folder / "run" / "report-membership.json").read_text()) for folder in (one, two)]
     assert reports[0]["membership"][0]["overall"] == reports[1]["membership"][0]["overall"]
+    assert reports[0]["reference_attacks"][0]["attacks"] == reports[1]["reference_attacks"][0]["attacks"]
     assert [report["provenance"]["processes"] for report in reports] == [1, 2]

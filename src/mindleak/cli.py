@@ -108,7 +108,15 @@ def _add_attack(commands: Any) -> None:
     attack = commands.add_parser("attack", help="one attack on one or more subjects")
     kinds = attack.add_subparsers(dest="attack", required=True, metavar="ATTACK", parser_class=_Parser)
     _common(kinds.add_parser("inversion", help="reconstruct images from a layer's output"))
-    _common(kinds.add_parser("membership", help="tell members from non-members"))
+    membership = kinds.add_parser("membership", help="tell members from non-members")
+    _common(membership)
+    membership.add_argument("--attack", dest="membership_attacks", type=_names, metavar="NAME,...",
+                            help="which: shadow, lira_online, rmia_offline, loss, ... (membership.attacks)")
+
+
+def _names(text: str) -> list[str]:
+    """Split a list of names at its commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _add_data(commands: Any) -> None:
@@ -154,12 +162,13 @@ _OPTION_KEYS = {
     "device_id": "device.id",
     "seed": "seed",
     "suppress_engine": "suppress.engine",
+    "membership_attacks": "membership.attacks",
 }
 
 
 def assignments(arguments: argparse.Namespace) -> list[str]:
     """Return what the command line says about the configuration, as ``key=value``; --set comes last and wins."""
-    given = {key: getattr(arguments, option) for option, key in _OPTION_KEYS.items()}
+    given = {key: getattr(arguments, option, None) for option, key in _OPTION_KEYS.items()}
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None] + arguments.assignments
 
 

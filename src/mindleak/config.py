@@ -96,6 +96,12 @@ DEFAULTS: dict[str, Any] = {
     },
     "membership": {
         "enabled": True,
+        # 'shadow' alone costs the least; the others need references (attacks/membership/names.py has them all).
+        "attacks": ["shadow"],
+        "references": 16,
+        # Also ask for every image's mirror: 'mirror', where a mirrored image is an image of the same class.
+        "augment": "none",
+        "rmia": {"gamma": 2.0, "temperature": 1.0},
         "target_in": None,
         "target_out": None,
         "population": None,
@@ -219,8 +225,11 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     plain = to_plain(config)
     del plain["name"], plain["device"]["threads"], plain["device"]["id"], plain["device"]["kernels"]
     del plain["data"]["dir"]
+    # Which membership attacks are done is what a call asks for; their stages' keys tell them apart.
+    del plain["membership"]["attacks"]
     for name, sections in plain["subjects"].items():
         sections.get("data", {}).pop("dir", None)
+        sections.get("membership", {}).pop("attacks", None)
         plain["subjects"][name] = {key: section for key, section in sections.items() if section}
     return plain
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import nn
 
 from mindleak.attacks.membership import report
+from mindleak.attacks.membership.names import SHADOW, checked_attacks
 from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
@@ -18,6 +19,7 @@ from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
 from mindleak.jobs.key_names import MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
+from mindleak.jobs.references import ReferencePlan, plan_references
 from mindleak.jobs.subjects import SubjectPlan, TrainingTask, training_code
 from mindleak.models.registry import file_source
 from mindleak.runs.digest import file_digest, stable_hash
@@ -48,17 +50,27 @@ class ImpossibleSplitError(InputError):
 
 @dataclass(frozen=True)
 class MembershipPlan:
-    """Roles, subject and shadows of one membership attack. ``subject`` is None for a subject trained elsewhere."""
+    """Roles, subject, shadows and references of membership attacks. ``subject`` is None where trained elsewhere.
+
+    ``shadows`` is empty and ``references`` None where no attack was asked for that needs them.
+    """
 
     plan: SubjectPlan
     split: Split
     subject: TrainingTask | None
     shadows: list[TrainingTask]
     attack: ShadowAttack
+    references: ReferencePlan | None = None
 
     def tasks(self) -> list[TrainingTask]:
         """Return everything that is to be trained."""
-        return ([] if self.subject is None else [self.subject]) + self.shadows
+        references = [] if self.references is None else self.references.tasks
+        return ([] if self.subject is None else [self.subject]) + self.shadows + references
+
+    @property
+    def subject_size(self) -> int:
+        """Number of samples that the subject is trained on."""
+        return len(self.split.indices["target_in"] if self.subject is not None else _members(self.plan))
 
 
 def plan_membership(plan: SubjectPlan) -> MembershipPlan:
@@ -72,27 +84,28 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
             that cannot work.
     """
     settings = plan.config.membership
+    attacks = checked_attacks(settings.attacks)
     sizes = role_sizes(plan)
     if sizes["target_in"] != sizes["target_out"]:
         raise InputError(f"membership.target_in is {sizes['target_in']} and target_out {sizes['target_out']}; right is "
                          "one number for both, or guessing the larger side would look like an attack")
     attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings.attack), plan.session.seed("membership"))
     size_in = sizes["target_in"] if plan.provided is None else len(_members(plan))
-    split, pairs = _roles(plan, sizes, size_in)
+    split, pairs = _roles(plan, sizes, size_in, settings.shadows if SHADOW in attacks else None)
     labels = plan.dataset.y_train
-    require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
+    if SHADOW in attacks:
+        require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
     recipe = plan.recipe(settings.training)
     method = METHODS[recipe.method]
     given = {} if method.section is None else settings[method.section]
     method_settings = method.resized(plan.settings(recipe, given), given, size_in, len(labels))
-    shadows = [TrainingTask(plan, f"shadow{number}", recipe, method_settings, rows_in, (rows_in, rows_out),
-                            MEMBERSHIP)
+    alike = TrainingTask(plan, MEMBERSHIP, recipe, method_settings, split.indices["target_in"], section=MEMBERSHIP)
+    shadows = [replace(alike, role=f"shadow{number}", rows=rows_in, queries=(rows_in, rows_out))
                for number, (rows_in, rows_out) in enumerate(pairs)]
-    subject = None
-    if plan.provided is None:
-        subject = TrainingTask(plan, MEMBERSHIP, recipe, method_settings, split.indices["target_in"],
-                               section=MEMBERSHIP)
-    return MembershipPlan(plan, split, subject, shadows, attack)
+    subject = alike if plan.provided is None else None
+    members = split.indices["target_in"] if plan.provided is None else _members(plan)
+    references = plan_references(plan, split, alike, members, attacks)
+    return MembershipPlan(plan, split, subject, shadows, attack, references)
 
 
 def _members(plan: SubjectPlan) -> np.ndarray:
@@ -123,21 +136,25 @@ def role_sizes(plan: SubjectPlan) -> dict[str, int]:
     return {**sizes, "shadow_pool": rest if given["shadow_pool"] is None else given["shadow_pool"]}
 
 
-def _roles(plan: SubjectPlan, sizes: dict[str, int],
-           size_in: int) -> tuple[Split, list[tuple[np.ndarray, np.ndarray]]]:
+def _roles(plan: SubjectPlan, sizes: dict[str, int], size_in: int,
+           shadows: int | None) -> tuple[Split, list[tuple[np.ndarray, np.ndarray]]]:
     """Return the split into roles, and (in, out) rows of every shadow, in being as many as the subject's.
 
     Out is as many, too, except for a subject from elsewhere with more members than ``target_out``, where the pool
-    would rarely do; the attack balances in and out in any case.
+    would rarely do; the attack balances in and out in any case. ``shadows`` None: no attack needs them, and the pool
+    may be empty.
     """
     seed = plan.session.seed("split")
+    if shadows is None and sizes["shadow_pool"] == 0:
+        sizes = {role: size for role, size in sizes.items() if role != "shadow_pool"}
     try:
         if plan.provided is None:
             split = split_roles(plan.dataset, sizes, seed)
         else:
             split = split_around_members(plan.dataset, _members(plan), sizes, seed)
+        if shadows is None:
+            return split, []
         size_out = min(size_in, sizes["target_out"])
-        shadows = plan.config.membership.shadows
         return split, shadow_splits(split, "shadow_pool", shadows, size_in, size_out, seed)
     except InputError as error:
         names = ", ".join(ROLES)

@@ -23,6 +23,9 @@ from mindleak.jobs.attacks import (
 )
 from mindleak.jobs.findings import findings
 from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
+from mindleak.jobs.reference_attacks import reference_stage
+from mindleak.jobs.reference_findings import reference_findings
+from mindleak.jobs.references import stale_references
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import (
     HEADLINE,
@@ -66,6 +69,7 @@ class Audit:
         self._subjects: list[dict[str, Any]] = []
         self._inversions: list[dict[str, Any]] = []
         self._membership_results: list[dict[str, Any]] = []
+        self._reference_results: list[dict[str, Any]] = []
 
     def run(self) -> dict[str, Any] | None:
         """Do all stages and return the audit document; None on processes other than the main one."""
@@ -83,12 +87,14 @@ class Audit:
         for planned in self._memberships.values():
             self._membership(planned)
         body: dict[str, Any] = {"subjects": self._subjects, "inversion": self._inversions,
-                                "membership": self._membership_results, "skipped": self._skipped}
+                                "membership": self._membership_results, "skipped": self._skipped,
+                                "reference_attacks": self._reference_results}
         datasets = {plan.name: plan.dataset for plan in self._plans}
         if self._sweep is not None:
             body["sweep"] = self._sweep.record()
             datasets["sweep"] = self._sweep.dataset
-        body["findings"] = findings(body, self._session.run.run_dir)
+        body["findings"] = [*findings(body, self._session.run.run_dir),
+                            *reference_findings(self._reference_results, self._membership_results)]
         head = document.head(self._session, datasets,
                              {name: planned.split for name, planned in self._memberships.items()},
                              time.perf_counter() - started)
@@ -148,7 +154,16 @@ class Audit:
             self._skipped.append({"subject": plan.name, "attack": "membership", "reason": str(error)})
             return []
         self._memberships[plan.name] = planned
+        self._say_stale(planned)
         return planned.tasks()
+
+    def _say_stale(self, planned: MembershipPlan) -> None:
+        """Say that references which are there already belong to something else."""
+        stale = [] if planned.references is None else stale_references(planned.references)
+        if stale:
+            self._session.say(f"{len(stale)} finished reference models of '{planned.plan.name}' in "
+                              f"{self._session.run_dir} are of another split, recipe, seed or version of the code and "
+                              f"are not used: {stale[0]}{', ...' if len(stale) > 1 else ''}")
 
     def _train(self, tasks: list[TrainingTask]) -> None:
         """Train everything, dealt out over the processes of the job; results meet in the run directory."""
@@ -191,8 +206,12 @@ class Audit:
             identifier = f"{plan.name}-{planned.subject.role}"
             self._subjects.append(document.subject(identifier, plan, planned.subject.role, planned.subject,
                                                    planned.subject.run()))
-        self._membership_results.append(document.membership(identifier, membership_stage(planned),
-                                                            self._session.run.run_dir, planned.shadows[0]))
+        if planned.shadows:
+            self._membership_results.append(document.membership(identifier, membership_stage(planned),
+                                                                self._session.run.run_dir, planned.shadows[0]))
+        if planned.references is not None:
+            self._reference_results.append(
+                document.reference_attacks(identifier, reference_stage(planned), self._session.run.run_dir))
 
     def _provided_subject(self, plan: SubjectPlan) -> dict[str, Any]:
         """Record a subject that was trained elsewhere, measured here."""

@@ -114,3 +114,9 @@ def membership(identifier: str, result: StageResult, run_dir: Path, shadow: Trai
     arrays = result.path.relative_to(run_dir) / "arrays.npz"
     return {"subject": identifier, **result.metrics, "shadow_recipe": recipe, "arrays": arrays.as_posix(),
             "seconds": result.seconds}
+
+
+def reference_attacks(identifier: str, result: StageResult, run_dir: Path) -> dict[str, Any]:
+    """Return the record of a subject's reference attacks, with where every sample's scores lie."""
+    arrays = result.path.relative_to(run_dir) / "arrays.npz"
+    return {"subject": identifier, **result.metrics, "arrays": arrays.as_posix(), "seconds": result.seconds}

@@ -194,8 +194,9 @@ class TrainingTask:
     """One network to be trained as a stage: which subject, in which role, on which rows.
 
     ``settings`` are those of the recipe's method (``training.methods``). ``rows`` None means the whole training split.
-    ``queries`` are rows whose logits the stage keeps: a shadow's in and out. Shadows keep no checkpoint. ``section``
-    is the configuration's that has the recipe (``KeyNames``).
+    ``queries`` are rows whose logits the stage keeps: a shadow's in and out; ``mirrored``, also those of their images
+    mirrored left to right. Shadows keep no checkpoint. ``section`` is the configuration's that has the recipe
+    (``KeyNames``).
     """
 
     plan: SubjectPlan
@@ -205,6 +206,7 @@ class TrainingTask:
     rows: np.ndarray | None = None
     queries: tuple[np.ndarray, np.ndarray] | None = None
     section: str = ""
+    mirrored: bool = False
 
     @property
     def stage_name(self) -> str:
@@ -290,7 +292,8 @@ class TrainingTask:
         rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
         return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
                 **self.method_settings(), "data": rows,
-                "queries": None if self.queries is None else [stable_hash(side) for side in self.queries]}
+                "queries": None if self.queries is None else [stable_hash(side) for side in self.queries],
+                "mirrored": self.mirrored}
 
     def network(self, result: StageResult) -> nn.Cell:
         """Return the trained network of a finished stage."""
@@ -332,6 +335,9 @@ class TrainingTask:
         if self.queries is not None:
             logits = [predict(self.plan.dataset.x_train[side]) for side in self.queries]
             context.save_arrays(logits=np.concatenate(logits))
+            if self.mirrored:
+                flipped = [predict(mirror(self.plan.dataset.x_train[side])) for side in self.queries]
+                context.save_arrays("mirrored", mirrored=np.concatenate(flipped))
             labels = [self.plan.dataset.y_train[side] for side in self.queries]
             result["train_accuracy"], result["test_accuracy"] = (
                 accuracy(answers, truth).to_json() for answers, truth in zip(logits, labels))
@@ -387,6 +393,11 @@ def training_code() -> tuple[str, ...]:
     """
     here = Path(__file__).parent
     return tuple(file_digest(here / name) for name in ("subjects.py", "own_model.py"))
+
+
+def mirror(images: np.ndarray) -> np.ndarray:
+    """Return images (N, C, H, W) mirrored left to right."""
+    return np.ascontiguousarray(images[..., ::-1])
 
 
 def headline_task(plan: SubjectPlan) -> TrainingTask:

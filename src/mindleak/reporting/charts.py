@@ -7,6 +7,7 @@ on it: no false-positive rate below 1/n_out can be observed, and one below 10/n_
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
@@ -14,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from mindleak.reporting.canvas import blank, house_style, percent_axis
-from mindleak.reporting.palette import INK, MUTED, RULE
+from mindleak.reporting.palette import INK, MUTED, RULE, Look
+from mindleak.reporting.palette import look as nth_look
 from mindleak.reporting.wording import Subjects, bounds, has_value, number
 
 FEW_FALSE_POSITIVES = 10
@@ -69,19 +71,49 @@ def roc_figure(results: Sequence[Mapping[str, Any]], subjects: Subjects) -> Opti
     Shaded: rates below 1/n_out of the largest non-member set. A curve is thin where it rests on fewer than ten
     false positives. The diagonal is what guessing gives.
     """
-    shown = [result for result in results if len(result["roc"]["fpr"]) > 1]
+    return _log_log([_curve(result, subjects.name(result["subject"]).recipe, subjects.look(result["subject"]))
+                     for result in results])
+
+
+def attacks_roc_figure(result: Mapping[str, Any], title: str) -> Optional[Figure]:
+    """Draw the ROC curves of several attacks on one subject, as ``roc_figure`` does for several subjects."""
+    return _log_log([_curve(attack, attack["attack"], nth_look(place))
+                     for place, attack in enumerate(result["attacks"])], title)
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One line of a ROC figure."""
+
+    fpr: np.ndarray
+    tpr: np.ndarray
+    n_out: int
+    label: str
+    look: Look
+
+
+def _curve(result: Mapping[str, Any], label: str, look: Look) -> _Curve:
+    auc = result["overall"].get("auc")
+    if has_value(auc):
+        label += f", AUC {number('auc', auc['value'])}"
+    roc = result["roc"]
+    return _Curve(np.asarray(roc["fpr"], float), np.asarray(roc["tpr"], float), result["n_out"], label, look)
+
+
+def _log_log(curves: Sequence[_Curve], title: str = "") -> Optional[Figure]:
+    shown = [curve for curve in curves if len(curve.fpr) > 1]
     if not shown:
         return None
-    n_out = max(result["n_out"] for result in shown)
+    n_out = max(curve.n_out for curve in shown)
     left = 0.3 / n_out
     with house_style():
-        figure = blank(5.6, 5.2)
+        figure = blank(5.6, 5.2, title)
         axes = figure.subplots()
         axes.set(xscale="log", yscale="log", xlim=(left, 1.15), ylim=(left, 1.15))
         axes.set_aspect("equal")
         axes.plot([left, 1], [left, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="guessing")
-        for result in shown:
-            _roc_curve(axes, result, subjects)
+        for curve in shown:
+            _roc_curve(axes, curve)
         _mark_resolution(axes, left, n_out)
         axes.set_xlabel("False-positive rate (non-members called members)")
         axes.set_ylabel("True-positive rate (members found)")
@@ -92,18 +124,13 @@ def roc_figure(results: Sequence[Mapping[str, Any]], subjects: Subjects) -> Opti
     return figure
 
 
-def _roc_curve(axes: Any, result: Mapping[str, Any], subjects: Subjects) -> None:
-    look = subjects.look(result["subject"])
-    fpr, tpr = thin(np.asarray(result["roc"]["fpr"], float), np.asarray(result["roc"]["tpr"], float))
-    auc = result["overall"].get("auc")
-    label = subjects.name(result["subject"]).recipe
-    if has_value(auc):
-        label += f", AUC {number('auc', auc['value'])}"
-    solid = fpr * result["n_out"] >= FEW_FALSE_POSITIVES
+def _roc_curve(axes: Any, curve: _Curve) -> None:
+    fpr, tpr = thin(curve.fpr, curve.tpr)
+    solid = fpr * curve.n_out >= FEW_FALSE_POSITIVES
     first = int(np.argmax(solid)) if solid.any() else len(fpr) - 1
-    form = {"color": look.colour, "drawstyle": "steps-post"}
+    form = {"color": curve.look.colour, "drawstyle": "steps-post"}
     axes.plot(fpr[: first + 1], tpr[: first + 1], linewidth=0.8, **form)
-    axes.plot(fpr[first:], tpr[first:], linewidth=1.7, linestyle=look.dash, label=label, **form)
+    axes.plot(fpr[first:], tpr[first:], linewidth=1.7, linestyle=curve.look.dash, label=curve.label, **form)
 
 
 def _mark_resolution(axes: Any, left: float, n_out: int) -> None:

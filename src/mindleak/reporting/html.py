@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mindleak.reporting import inversion_table, tables
 from mindleak.reporting.illustrations import Gallery
 from mindleak.reporting.palette import css_variables
+from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table
 from mindleak.reporting.tradeoff import sweep_note, sweep_table
 from mindleak.reporting.wording import Subjects, count, duration
 from mindleak.runs.atomic import atomic_json, atomic_write_text, plain
@@ -84,6 +85,10 @@ def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Pa
         per_class=[tables.per_class(r, subjects) for r in document["membership"] if r["per_class"]],
         summary_figure=gallery.summary(),
         roc=gallery.roc(),
+        references=[reference_table(each, subjects) for each in reference_results(document)],
+        reference_details=[reference_details(each, subjects) for each in reference_results(document)],
+        reference_rocs=gallery.attacks_rocs(),
+        exposed=gallery.exposed(),
         inversions=gallery.inversions(),
         curves=gallery.curves(),
         sweep=_sweep(document, gallery),
@@ -171,7 +176,11 @@ def _attack_names(document: Mapping[str, Any]) -> list[str]:
     membership = [
         f"membership ({result['attack']}, {result['n_shadows']} shadows)" for result in document["membership"]
     ]
-    return list(dict.fromkeys([*inversion, *membership]))
+    reference = [
+        f"membership by {result['n_references']} references ({', '.join(each['attack'] for each in result['attacks'])})"
+        for result in reference_results(document)
+    ]
+    return list(dict.fromkeys([*inversion, *membership, *reference]))
 
 
 def _defence_names(document: Mapping[str, Any]) -> str:

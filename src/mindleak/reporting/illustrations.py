@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 
 from mindleak.errors import InputError
 from mindleak.reporting.canvas import inline_svg, png_bytes
-from mindleak.reporting.charts import curves_figure, roc_figure, summary_figure
-from mindleak.reporting.pictures import MAX_PAIRS, inversion_figure
+from mindleak.reporting.charts import attacks_roc_figure, curves_figure, roc_figure, summary_figure
+from mindleak.reporting.pictures import MAX_PAIRS, captioned_figure, inversion_figure
+from mindleak.reporting.reference_tables import reference_results
 from mindleak.reporting.tradeoff import in_words, tradeoff_figure
 from mindleak.reporting.wording import Subjects, class_names, count, has_value, number, percent
 from mindleak.runs.atomic import atomic_write_bytes
@@ -101,7 +102,7 @@ class Gallery:
         for entry in self._document["inversion"]:
             if not entry.get("arrays"):
                 continue
-            originals, inversions = _load_pair(self._arrays_root / entry["arrays"])
+            originals, inversions = _load(self._arrays_root / entry["arrays"], ("originals", "inversions"))
             subject = self._subjects.name(entry["subject"]).full
             title = f"{subject}, layer {entry['layer']}"
             drawn = min(len(originals), MAX_PAIRS)
@@ -114,6 +115,46 @@ class Gallery:
             alt = f"{drawn} originals and their inversions, {title}; the judge reads {right} of {drawn} correctly."
             figure = inversion_figure(originals, inversions, entry["labels"], entry["predicted"], names, title)
             shown.append(self._hang(f"inversion-{entry['subject']}-{entry['layer']}", figure, caption, alt))
+        return [illustration for illustration in shown if illustration]
+
+    def attacks_rocs(self) -> list[Illustration]:
+        """Return, for every subject with reference attacks, their log-log ROC curves together."""
+        shown = []
+        for result in reference_results(self._document):
+            name = self._subjects.name(result["subject"]).full
+            areas = [f"{each['attack']} {number('auc', each['overall']['auc']['value'])}"
+                     for each in result["attacks"] if has_value(each["overall"].get("auc"))]
+            caption = (
+                f"{name}: ROC of the attacks that use reference models, on logarithmic axes. Curves above the dashed "
+                "diagonal beat guessing. The thin part of a curve rests on fewer than ten false positives."
+            )
+            alt = f"Log-log ROC curves of attacks on {name}; AUC: {', '.join(areas) or 'not measured'}."
+            figure = attacks_roc_figure(result, name)
+            shown.append(self._hang(f"attacks-{result['subject']}", figure, caption, alt))
+        return [illustration for illustration in shown if illustration]
+
+    def exposed(self) -> list[Illustration]:
+        """Return the most exposed members of every subject with reference attacks, as pictures.
+
+        Raises:
+            InputError: a picture file that the document names is missing or damaged.
+        """
+        names = class_names(self._document)
+        shown = []
+        for result in reference_results(self._document):
+            parts = ("exposed_images", "exposed_labels", "exposed_scores")
+            images, labels, scores = _load(self._arrays_root / result["arrays"], parts)
+            if len(images) == 0:
+                continue
+            name, attack = self._subjects.name(result["subject"]).full, result["exposed"]["attack"]
+            captions = [f"{names.get(int(label), str(label))}\n{score:.3g}" for label, score in zip(labels, scores)]
+            caption = (
+                f"{name}: the {len(images)} members with the highest scores of {attack}, highest first, with class and "
+                "score. The scores of all samples lie beside the stage's result."
+            )
+            figure = captioned_figure(images, captions, f"{name}, most exposed by {attack}")
+            shown.append(self._hang(f"exposed-{result['subject']}", figure, caption,
+                                    f"{len(images)} training images that {attack} scores highest, {name}."))
         return [illustration for illustration in shown if illustration]
 
     def _hang(self, name: str, figure: Optional[Figure], caption: str, alt: str) -> Optional[Illustration]:
@@ -146,10 +187,10 @@ def _last_epoch(history: Sequence[Mapping[str, Any]]) -> str:
     return f"validation accuracy {percent(history[-1]['val_accuracy'], 2)} after {len(history)} epochs."
 
 
-def _load_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _load(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return stored["originals"], stored["inversions"]
+            return [stored[name] for name in names]
     except FileNotFoundError:
         raise InputError(f"{path}: the pictures of this run are gone; run the audit again to rebuild them") from None
     except Exception as error:  # NumPy and zipfile raise a different type for each kind of damage

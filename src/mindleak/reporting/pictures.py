@@ -90,6 +90,28 @@ def prediction_figure(
     return sheet.figure
 
 
+def captioned_figure(images: np.ndarray, captions: Sequence[str], title: str = "") -> Figure:
+    """Draw a grid of pictures, ten a row, with up to two lines of text below each.
+
+    Args:
+        images: float array (N, C, H, W) in [0, 1], C = 1 or 3.
+        captions: N texts.
+        title: printed above.
+
+    Raises:
+        ValueError: there is no image, the array is not (N, C, H, W) with C in {1, 3}, or the lengths differ.
+    """
+    _check_images(images)
+    if len(images) != len(captions):
+        raise ValueError(f"{len(images)} images, {len(captions)} captions")
+    with house_style():
+        sheet = _Sheet(len(images), _SIDE + _CAPTION, title)
+        for index, image in enumerate(images):
+            sheet.picture(index, 0, image)
+            sheet.words(index, captions[index])
+    return sheet.figure
+
+
 class _Sheet:
     """A figure with one place per picture, ten a row; all sizes and places in inches from its top left."""
 
@@ -143,18 +165,14 @@ class _Sheet:
         right = actual == predicted
         first, second = (name if writable(name := names.get(int(label), str(label))) else str(int(label))
                          for label in (actual, predicted))
+        form = {"color": INK, "fontweight": "normal"} if right else {"color": ALARM, "fontweight": "bold"}
+        self.words(index, f"{first}\n{'→' if right else '✗'} {second}", **form)
+
+    def words(self, index: int, text: str, **form: Any) -> None:
+        """Write up to two lines at the foot of place ``index``."""
         x, y = self._corner(index)
-        self._axes.text(
-            x + _SIDE / 2,
-            y + self._row_height - _CAPTION + 0.05,
-            f"{first}\n{'→' if right else '✗'} {second}",
-            ha="center",
-            va="top",
-            fontsize=7,
-            linespacing=1.25,
-            color=INK if right else ALARM,
-            fontweight="normal" if right else "bold",
-        )
+        place = (x + _SIDE / 2, y + self._row_height - _CAPTION + 0.05)
+        self._axes.text(*place, text, ha="center", va="top", fontsize=7, linespacing=1.25, **form)
 
     def row_label(self, index: int, down: float, text: str) -> None:
         """Write ``text`` upwards in the margin beside place ``index``."""
@@ -163,8 +181,12 @@ class _Sheet:
         self._axes.text(x - 0.05, y + down + _SIDE / 2, text, **form)
 
 
-def _check(images: np.ndarray, labels: Sequence[int], predicted: Sequence[int]) -> None:
+def _check_images(images: np.ndarray) -> None:
     if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
         raise ValueError(f"expected at least one image as (N, 1 or 3, H, W), got {images.shape}")
+
+
+def _check(images: np.ndarray, labels: Sequence[int], predicted: Sequence[int]) -> None:
+    _check_images(images)
     if not len(images) == len(labels) == len(predicted):
         raise ValueError(f"{len(images)} images, {len(labels)} labels, {len(predicted)} predictions")

@@ -18,6 +18,7 @@ _PERCENT = {
     "recall",
     "f1",
     "balanced_accuracy",
+    "balanced_accuracy_per_class",
     "test_accuracy",
     "train_accuracy",
     "judge_accuracy",
@@ -30,6 +31,7 @@ _DIGITS = {"psnr": 2, "l2": 2}
 _LABELS = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
+    "balanced_accuracy_per_class": "Balanced accuracy, threshold per class",
     "precision": "Precision",
     "recall": "Recall",
     "f1": "F1",

@@ -1,0 +1,130 @@
+"""What reference models and targets answer, turned into the signals that all reference attacks share.
+
+Signals are computed once per model from its stored logits; every attack after that is arithmetic on arrays of shape
+(models, samples). Nothing here trains or queries a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mindleak.evaluation import signals
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ModelSignals:
+    """The signals of one model.
+
+    Attributes:
+        phi: logit-scaled confidence of every query, (samples, queries).
+        log_p: ln p_y at RMIA's temperature, of the plain image, (samples,).
+        log_p_z: the same on the population, (population,).
+    """
+
+    phi: Floats
+    log_p: Floats
+    log_p_z: Floats
+
+
+@dataclass(frozen=True)
+class ReferenceSignals:
+    """The signals of all reference models, and which of them were trained on which samples.
+
+    Attributes:
+        keep: (models, samples), True where a model was trained on a sample.
+        phi: (models, samples, queries).
+        log_p: (models, samples).
+        log_p_z: (models, population); the population is in no training set.
+    """
+
+    keep: Flags
+    phi: Floats
+    log_p: Floats
+    log_p_z: Floats
+
+    def __post_init__(self) -> None:
+        models, samples = self.keep.shape
+        shapes = (self.phi.shape[:2], self.log_p.shape, self.log_p_z.shape[:1])
+        if shapes != ((models, samples), (models, samples), (models,)):
+            raise ValueError(f"signals of shapes {shapes} do not belong to a keep matrix of {models} x {samples}")
+
+    def model(self, number: int) -> ModelSignals:
+        """Return one model's signals, as those of a target."""
+        return ModelSignals(self.phi[number], self.log_p[number], self.log_p_z[number])
+
+
+def model_signals(logits: ArrayLike, labels: ArrayLike, logits_z: ArrayLike, labels_z: ArrayLike,
+                  temperature: float = 1.0) -> ModelSignals:
+    """Return a model's signals from its logits.
+
+    Args:
+        logits: (samples, classes), or (queries, samples, classes) with the plain image first.
+        labels: (samples,).
+        logits_z: (population, classes).
+        labels_z: (population,).
+        temperature: RMIA's P(x|f) is the softmax of logits/temperature.
+
+    Raises:
+        ValueError: shapes that do not fit, logits that are not finite, or a temperature not above 0.
+    """
+    if not 0.0 < temperature < float("inf"):
+        raise ValueError(f"temperature lies above 0, got {temperature}")
+    stack = np.asarray(logits)
+    stack = stack[None] if stack.ndim == 2 else stack
+    phi = np.stack([signals.phi(query, labels) for query in stack], axis=1)
+    return ModelSignals(phi, _log_p(stack[0], labels, temperature), _log_p(np.asarray(logits_z), labels_z, temperature))
+
+
+def stacked(models: Sequence[ModelSignals], keep: ArrayLike) -> ReferenceSignals:
+    """Return the signals of several models together.
+
+    Raises:
+        ValueError: no model, or shapes that do not fit each other or the keep matrix.
+    """
+    if not models:
+        raise ValueError("no reference model")
+    return ReferenceSignals(np.asarray(keep, dtype=np.bool_), np.stack([model.phi for model in models]),
+                            np.stack([model.log_p for model in models]), np.stack([model.log_p_z for model in models]))
+
+
+def partners(keep: Flags) -> NDArray[np.int64]:
+    """Return for each model and sample the next model (cyclically) on the other side of the sample, (models, samples).
+
+    A reference that plays the target leaves its own side of each sample one model short. A sample's scores would then
+    depend on the side through the counts alone; leaving out the partner as well keeps the sides equal. -1 where all
+    models are on one side.
+    """
+    models, samples = keep.shape
+    following = np.full((2, samples), -1, dtype=np.int64)
+    result = np.empty((models, samples), dtype=np.int64)
+    everyone = np.arange(samples)
+    for step in range(2 * models - 1, -1, -1):
+        number = step % models
+        side = keep[number].astype(np.int64)
+        if step < models:
+            result[number] = following[1 - side, everyone]
+        following[side, everyone] = number
+    return result
+
+
+def others(keep: Flags, target: int, partner: NDArray[np.int64]) -> tuple[Flags, Flags]:
+    """Return which references stand IN and OUT for each sample when model ``target`` is attacked, (models, samples).
+
+    The target and its ``partner`` row (see ``partners``) are on neither side.
+    """
+    free = np.ones_like(keep)
+    free[target] = False
+    samples = np.flatnonzero(partner >= 0)
+    free[partner[samples], samples] = False
+    return keep & free, ~keep & free
+
+
+def _log_p(logits: NDArray[np.floating], labels: ArrayLike, temperature: float) -> Floats:
+    return -signals.loss(np.asarray(logits, dtype=np.float64) / temperature, labels)

@@ -1,0 +1,170 @@
+"""The stage that scores a membership subject by its reference models, and the record that reports show of it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+from mindleak.attacks.membership import report
+from mindleak.attacks.membership.metric import metric_scores
+from mindleak.attacks.membership.names import METRIC_ATTACKS
+from mindleak.attacks.membership.reference_attack import AttackScores, reference_scores
+from mindleak.attacks.membership.reference_report import Truth, figures, per_class_decisions, several_targets
+from mindleak.attacks.membership.signals import model_signals, stacked
+from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
+from mindleak.jobs.own_model import network_digest
+from mindleak.jobs.references import ReferencePlan
+from mindleak.jobs.subjects import mirror
+from mindleak.runs.digest import file_digest, stable_hash
+from mindleak.runs.stages import StageContext, StageResult
+from mindleak.training.loop import Predictor
+
+EXPOSED = 20
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Logits of subject and references on the samples attacked and on the population.
+
+    Shapes: subject (queries, samples, classes), subject_z (population, classes), references (models, queries, samples,
+    classes), references_z (models, population, classes).
+    """
+
+    subject: np.ndarray
+    subject_z: np.ndarray
+    references: np.ndarray
+    references_z: np.ndarray
+
+
+def reference_stage(planned: MembershipPlan) -> StageResult:
+    """Score the membership subject by every reference attack that was asked for, and report on it."""
+    references = planned.references
+    assert references is not None
+    plan = planned.plan
+    results = [task.run() for task in references.tasks]
+    network = subject_network(planned)
+    inputs = {"attacks": list(references.attacks), "code": [_own_code(), *code_digest(plan, "reference_attacks.py")],
+              "subject": network_digest(network), "rmia": vars(references.rmia), "mirrored": references.mirrored,
+              "references": [[result.key, stable_hash(result.arrays["logits"])] for result in results],
+              "split": planned.split.digest, "pool": stable_hash([references.rows, references.keep]),
+              "classes": list(plan.dataset.class_names)}
+    seed = plan.session.seed("references", "bootstrap")
+
+    def compute(context: StageContext) -> dict[str, Any]:
+        return _attack(context, planned, references, results, network, seed)
+
+    return plan.session.run.stage(f"references-{plan.name}", "attacks", inputs, seed, compute)
+
+
+@functools.cache
+def _own_code() -> tuple[str, ...]:
+    """Return the digests of what decides the outcome beside the rooms that the key covers."""
+    return tuple(file_digest(Path(__file__).with_name(name)) for name in ("reference_attacks.py", "references.py"))
+
+
+def _attack(context: StageContext, planned: MembershipPlan, references: ReferencePlan, results: list[StageResult],
+            network: nn.Cell, seed: int) -> dict[str, Any]:
+    """Gather the answers, score, save every sample's scores, and return the record."""
+    data, rows_in = planned.plan.dataset, planned.split.indices["target_in"]
+    targets = np.concatenate([rows_in, planned.split.indices["target_out"]])
+    columns = np.isin(references.rows, targets)
+    rows = references.rows[columns]
+    truth = Truth(np.isin(rows, rows_in), references.keep[:, columns], data.y_train[rows])
+    answers = _answers(planned, references, results, network, columns)
+    scores = _scores(references, answers, truth, data.y_train[references.population])
+    lead = scores[references.attacks[0]].target
+    exposed = _most_exposed(lead, truth.members)
+    context.save_arrays(
+        rows=rows, members=truth.members, labels=truth.labels, logits=answers.subject[0],
+        exposed_rows=rows[exposed], exposed_images=data.x_train[rows[exposed]], exposed_labels=truth.labels[exposed],
+        exposed_scores=lead[exposed], **{f"scores_{name}": each.target for name, each in scores.items()})
+    return {**_sizes(planned, references, truth), "attacks": _records(planned, scores, truth, seed),
+            "exposed": {"attack": references.attacks[0], "n": len(exposed)}, "notes": _notes(planned, references),
+            **_likeness(answers, truth, results)}
+
+
+def _answers(planned: MembershipPlan, references: ReferencePlan, results: list[StageResult], network: nn.Cell,
+             columns: np.ndarray) -> _Answers:
+    """Ask the subject and read what the references have answered."""
+    images, predict = planned.plan.dataset.x_train, Predictor(network)
+    queries = images[references.rows[columns]]
+    own = [predict(queries), *([predict(mirror(queries))] if references.mirrored else [])]
+    pairs = [references.logits(number, result) for number, result in enumerate(results)]
+    return _Answers(np.stack(own), predict(images[references.population]),
+                    np.stack([pool[:, columns] for pool, _ in pairs]), np.stack([z for _, z in pairs]))
+
+
+def _scores(references: ReferencePlan, answers: _Answers, truth: Truth,
+            labels_z: np.ndarray) -> dict[str, AttackScores]:
+    """Return the scores of every attack asked for, in that order."""
+    temperature = references.rmia.temperature
+    subject = model_signals(answers.subject, truth.labels, answers.subject_z, labels_z, temperature)
+    others = stacked([model_signals(logits, truth.labels, logits_z, labels_z, temperature)
+                      for logits, logits_z in zip(answers.references, answers.references_z)], truth.keep)
+    found = reference_scores(subject, others, references.attacks, references.rmia)
+    for name in (name for name in references.attacks if name in METRIC_ATTACKS):
+        found[name] = AttackScores(
+            metric_scores(name, answers.subject[0], truth.labels),
+            np.stack([metric_scores(name, logits[0], truth.labels) for logits in answers.references]))
+    return {name: found[name] for name in references.attacks}
+
+
+def _records(planned: MembershipPlan, scores: dict[str, AttackScores], truth: Truth, seed: int) -> list[dict[str, Any]]:
+    """Return one record per attack: figures, notes, the same on the references, and the curve."""
+    data = planned.plan.dataset
+    records = []
+    for name, each in scores.items():
+        found = {"attack": name, **figures(each, truth, seed), "notes": dict(each.notes),
+                 "as_targets": several_targets(each, truth)}
+        if name in METRIC_ATTACKS:
+            decided = per_class_decisions(each, truth, data.num_classes, data.class_names)
+            found["overall"]["balanced_accuracy_per_class"] = decided["balanced_accuracy_per_class"]
+            found["shared_threshold"] = decided["shared_threshold"]
+        known = np.isfinite(each.target)
+        both = 0 < truth.members[known].sum() < known.sum()
+        found["roc"] = report.roc(each.target[known], truth.members[known]) if both else {"fpr": [], "tpr": []}
+        records.append(found)
+    return records
+
+
+def _most_exposed(scores: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Return the places of the members with the highest scores, highest first."""
+    inside = np.flatnonzero(members & np.isfinite(scores))
+    return inside[np.argsort(-scores[inside], kind="stable")][:EXPOSED]
+
+
+def _sizes(planned: MembershipPlan, references: ReferencePlan, truth: Truth) -> dict[str, Any]:
+    """Return how many there are of everything."""
+    n_in = int(truth.members.sum())
+    n_out = len(truth.members) - n_in
+    return {"n_references": len(references.tasks), "reference_size": int(references.keep[0].sum()),
+            "subject_size": planned.subject_size, "population": len(references.population), "n_in": n_in,
+            "n_out": n_out, "mirrored": references.mirrored, "detectable": report.detectable(n_in, n_out)}
+
+
+def _notes(planned: MembershipPlan, references: ReferencePlan) -> list[str]:
+    """Return what limits the attack as a whole."""
+    notes = []
+    size = int(references.keep[0].sum())
+    if abs(size - planned.subject_size) > 0.05 * planned.subject_size:
+        notes.append(f"a reference is trained on {size} samples and the subject on {planned.subject_size}: there are "
+                     "not enough samples outside the subject's for more")
+    if references.left_out:
+        notes.append(f"{references.left_out} samples of classes with an odd number are in no reference and are not "
+                     "attacked")
+    return notes
+
+
+def _likeness(answers: _Answers, truth: Truth, results: list[StageResult]) -> dict[str, Any]:
+    """Return accuracies of subject and references on members and non-members of their own."""
+    plain = answers.subject[0]
+    sides = [accuracy(plain[side], truth.labels[side]).to_json() for side in (truth.members, ~truth.members)]
+    return {"subject_accuracy": {"train": sides[0], "test": sides[1]},
+            "reference_accuracy": [{"train": result.metrics["train_accuracy"]["value"],
+                                    "test": result.metrics["test_accuracy"]["value"]} for result in results]}

@@ -1,0 +1,114 @@
+"""Reference models: planned as trainings like the subject's, each on half of a pool that holds the subject's samples.
+
+One set serves every reference attack. The subject is a model of its own and in no way one of them; every reference
+plays the target in its turn, left out of its own references, and thresholds are fixed on those. The population z is
+the split's role of that name, which nobody is trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mindleak.attacks.membership.names import SHADOW
+from mindleak.attacks.membership.reference_attack import RmiaSettings
+from mindleak.data.reference_pool import in_pool_order, reference_pool
+from mindleak.data.splits import Split, halves
+from mindleak.errors import InputError, nearest
+from mindleak.jobs.subjects import SubjectPlan, TrainingTask
+from mindleak.runs.stages import StageResult
+
+# With fewer, a reference that plays the target has a side without any reference left.
+FEWEST = 4
+AUGMENTATIONS = ("none", "mirror")
+
+
+@dataclass(frozen=True, eq=False)
+class ReferencePlan:
+    """The reference models of one subject and what they are asked.
+
+    Attributes:
+        attacks: names, in the order asked for.
+        rows: rows of the pool, sorted (N,); every one is in half of the models.
+        keep: (models, N), True where a model is trained on a row.
+        population: rows that no model is trained on, the subject included.
+        left_out: number of the pool's rows that could not be dealt out evenly and are in no model.
+        tasks: the trainings, one per model.
+        rmia: settings of RMIA.
+    """
+
+    attacks: tuple[str, ...]
+    rows: np.ndarray
+    keep: np.ndarray
+    population: np.ndarray
+    left_out: int
+    tasks: list[TrainingTask]
+    rmia: RmiaSettings
+
+    @property
+    def mirrored(self) -> bool:
+        """True if every image is asked in its mirror as well."""
+        return self.tasks[0].mirrored
+
+    def logits(self, number: int, result: StageResult) -> tuple[np.ndarray, np.ndarray]:
+        """Return a model's logits on pool, (queries, N, classes), and on population, (population, classes)."""
+        names = ("logits", "mirrored") if self.mirrored else ("logits",)
+        answers = np.stack([result.arrays[name] for name in names])
+        size = len(self.rows)
+        sides = [self.rows[self.keep[number]], self.rows[~self.keep[number]]]
+        return in_pool_order(sides, answers[:, :size]), answers[0, size:]
+
+
+def plan_references(plan: SubjectPlan, split: Split, alike: TrainingTask, members: np.ndarray,
+                    attacks: Sequence[str]) -> ReferencePlan | None:
+    """Return the references that the configured attacks need, or None where none of them needs any.
+
+    Args:
+        plan: the subject's.
+        split: its roles.
+        alike: a training by the subject's recipe, in any role.
+        members: rows that the subject is trained on.
+        attacks: names that have been checked.
+
+    Raises:
+        InputError: a number of references that is odd or below 4, an unknown augmentation, or settings of RMIA out
+            of range.
+    """
+    wanted = tuple(name for name in attacks if name != SHADOW)
+    settings = plan.config.membership
+    rmia = RmiaSettings(**settings.rmia)
+    if settings.augment not in AUGMENTATIONS:
+        raise InputError(f"membership.augment '{settings.augment}' is unknown"
+                         + nearest(str(settings.augment), AUGMENTATIONS))
+    if not wanted:
+        return None
+    if settings.references < FEWEST or settings.references % 2:
+        raise InputError(f"membership.references is {settings.references}; right is an even number from {FEWEST} on: "
+                         "every sample is in half of them, and each is left out once")
+    pool = _pool(plan, split, members)
+    rows, keep = halves(split.labels, pool, settings.references, plan.session.seed("references"))
+    population = split.indices["population"]
+    tasks = [replace(alike, role=f"reference{number}", rows=rows[inside], mirrored=settings.augment == "mirror",
+                     queries=(rows[inside], np.concatenate([rows[~inside], population])))
+             for number, inside in enumerate(keep)]
+    return ReferencePlan(wanted, rows, keep, population, len(pool) - len(rows), tasks, rmia)
+
+
+def stale_references(planned: ReferencePlan) -> list[str]:
+    """Return the names of finished references of the same run and name that are none of these.
+
+    They belong to another split, recipe, seed, data or version of the code. A key never lets them be used; a user who
+    waits for trainings that seem to be there wants to know why.
+    """
+    stages = planned.tasks[0].plan.session.run_dir / "stages"
+    missing = [task for task in planned.tasks if not task.is_done] if stages.is_dir() else []
+    return sorted(folder.name for task in missing for folder in stages.glob(f"{task.stage_name}-*"))
+
+
+def _pool(plan: SubjectPlan, split: Split, members: np.ndarray) -> np.ndarray:
+    """Return the pool around the subject's members: filled from rows that have no part in attacking it."""
+    taken = np.concatenate([members, split.indices["target_out"], split.indices["population"]])
+    more = np.setdiff1d(np.arange(len(split.labels)), taken)
+    return reference_pool(split.labels, members, split.indices["target_out"], more, plan.session.seed("references"))

@@ -1,0 +1,129 @@
+"""Tables of the attacks that use reference models: one row per attack, for the page and for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mindleak.reporting.cells import Cell, Row, Table, plain_cell
+from mindleak.reporting.wording import NBSP, Subjects, count, has_value, metric_label, number, percent, written_bounds
+
+Document = Mapping[str, Any]
+Record = Mapping[str, Any]
+
+_OWN_ROC = "tpr_own_roc"
+_PPV_AT = "0.01"
+
+
+def reference_results(document: Document) -> Sequence[Record]:
+    """Return the document's reference attacks, one record per subject; none in documents that have none."""
+    found: Sequence[Record] = document.get("reference_attacks") or []
+    return found
+
+
+def reference_table(result: Record, subjects: Subjects) -> Table:
+    """Return the attacks on one subject: areas, rates at thresholds of the references, PPV and ε."""
+    attacks = result["attacks"]
+    keys = _keys(attacks)
+    priors = list(dict.fromkeys(key for attack in attacks for key in attack["ppv"].get(_PPV_AT, {})))
+    name = subjects.name(result["subject"]).full
+    table = Table(
+        f"{name}: {count(result['n_in'])} members, {count(result['n_out'])} non-members, {result['n_references']} "
+        f"references of {count(result['reference_size'])} samples, population {count(result['population'])}",
+        ["Attack", *map(metric_label, keys), *map(metric_label, priors), "ε at least", "AUC on references, mean ± sd"],
+    )
+    table.groups = [[
+        Row(
+            attack["attack"],
+            "",
+            [
+                *([table.metric(key, attack["overall"].get(key))] for key in keys),
+                *([table.metric(key, attack["ppv"].get(_PPV_AT, {}).get(key), with_fpr=False)] for key in priors),
+                [_epsilon(attack)],
+                [_mean_and_deviation(attack["as_targets"])],
+            ],
+        )
+        for attack in attacks
+    ]]
+    return table
+
+
+def reference_details(result: Record, subjects: Subjects) -> Table:
+    """Return what the figures of ``reference_table`` rest on: own-ROC rates, the bootstrap, ties, what was tuned."""
+    attacks = result["attacks"]
+    own = list(dict.fromkeys(key for attack in attacks for key in attack["overall"] if key.startswith(_OWN_ROC)))
+    drawn = list(dict.fromkeys(key for attack in attacks for key in attack["bootstrap"]))
+    name = subjects.name(result["subject"]).full
+    table = Table(
+        f"{name}: thresholds from the subject's own ROC, and what the attacks rest on",
+        [
+            "Attack",
+            *map(metric_label, own),
+            *(f"{metric_label(key)}, bootstrap" for key in drawn),
+            "Ties at the 1 % threshold",
+            "Settings",
+        ],
+    )
+    table.groups = [[
+        Row(
+            attack["attack"],
+            "",
+            [
+                *([table.metric(key, attack["overall"].get(key))] for key in own),
+                *([table.metric(key, attack["bootstrap"].get(key))] for key in drawn),
+                [plain_cell((attack["overall"].get(f"tpr@{_PPV_AT}") or {}).get("ties"))],
+                [Cell(_settings(attack["notes"]))],
+            ],
+        )
+        for attack in attacks
+    ]]
+    return table
+
+
+def reference_lines(document: Document) -> list[str]:
+    """Return the attacks as lines for a terminal: AUC, balanced accuracy and rates, intervals behind the values."""
+    subjects = Subjects(document)
+    lines: list[str] = []
+    for result in reference_results(document):
+        lines.append(f"{subjects.name(result['subject']).full}: {result['n_references']} references")
+        for attack in result["attacks"]:
+            parts = [_short(key, attack["overall"].get(key)) for key in ("auc", "tpr@0.01", "tpr@0.001")]
+            lines.append(f"  {attack['attack']:<23}" + "  ".join(parts).replace(NBSP, " "))
+    return lines
+
+
+def _short(key: str, metric: Record | None) -> str:
+    name = {"auc": "AUC"}.get(key) or f"TPR@{percent(float(key.partition('@')[2]))}"
+    if metric is None or not has_value(metric):
+        return f"{name} -"
+    interval = written_bounds(key, metric)
+    return f"{name} {number(key, metric['value'])}" + (f" [{interval[0]}, {interval[1]}]" if interval else "")
+
+
+def _keys(attacks: Sequence[Record]) -> list[str]:
+    """Return the metrics of the main table, in the order of the attacks' own."""
+    found = dict.fromkeys(key for attack in attacks for key in attack["overall"] if not key.startswith(_OWN_ROC))
+    order = {"auc": 0, "balanced_accuracy": 1, "balanced_accuracy_per_class": 2}
+    return sorted(found, key=lambda key: order.get(key, 3))
+
+
+def _epsilon(attack: Record) -> Cell:
+    bound = attack["epsilon"]
+    if bound is None:
+        return plain_cell(None)
+    return Cell(f"{bound['epsilon']:.2f}", detail=f"{percent(1 - bound['alpha'])} level, δ {bound['delta']:g}")
+
+
+def _mean_and_deviation(targets: Record) -> Cell:
+    area = targets.get("auc") or {}
+    if area.get("mean") is None:
+        return plain_cell(None)
+    deviation = "" if area["sd"] is None else f" ± {area['sd']:.3f}"
+    return Cell(f"{area['mean']:.3f}{deviation}", detail=f"{targets['targets']} targets")
+
+
+def _settings(notes: Record) -> str:
+    """Write what an attack was run with; the σ in one phrase is enough."""
+    shown = {key: value for key, value in notes.items() if key != "sigma"}
+    return "; ".join(f"{key.replace('_', ' ')}: {value:g}" if isinstance(value, float)
+                     else f"{key.replace('_', ' ')}: {value}" for key, value in shown.items()) or "none"

@@ -1,0 +1,128 @@
+"""How reference attacks are shown and put in words, on a made-up record that holds every kind of gap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mindleak.attacks.membership import report
+from mindleak.attacks.membership.reference_attack import AttackScores
+from mindleak.attacks.membership.reference_report import Truth, figures, several_targets
+from mindleak.data.splits import halves
+from mindleak.jobs.reference_findings import reference_findings
+from mindleak.reporting.charts import attacks_roc_figure
+from mindleak.reporting.pictures import captioned_figure
+from mindleak.reporting.reference_tables import reference_details, reference_lines, reference_results, reference_table
+from mindleak.reporting.wording import Subjects
+
+SAMPLES = 400
+
+
+def attack(name: str, shift: float, notes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the record of an attack whose members score ``shift`` standard deviations higher."""
+    generator = np.random.default_rng(0)
+    keep = halves(np.zeros(SAMPLES, int), np.arange(SAMPLES), 6, 0)[1]
+    members = np.arange(SAMPLES) % 2 == 0
+    scores = AttackScores(generator.normal(size=SAMPLES) + shift * members,
+                          generator.normal(size=keep.shape) + shift * keep)
+    truth = Truth(members, keep, np.zeros(SAMPLES, int))
+    return {"attack": name, **figures(scores, truth, 0), "notes": notes or {},
+            "as_targets": several_targets(scores, truth), "roc": report.roc(scores.target, members)}
+
+
+def document(*attacks: dict[str, Any]) -> dict[str, Any]:
+    subject = {"id": "net-membership", "name": "net", "model": "lenet5", "training": "ordinary", "role": "membership"}
+    record = {"subject": "net-membership", "n_references": 6, "reference_size": 200, "population": 50, "n_in": 200,
+              "n_out": 200, "attacks": list(attacks), "detectable": report.detectable(200, 200), "notes": []}
+    return {"subjects": [subject], "inversion": [], "membership": [], "reference_attacks": [record]}
+
+
+NOTE = "2 IN and 2 OUT references per sample: σ is pooled"
+
+
+def test_table_has_a_row_per_attack_with_interval_ppv_epsilon_and_spread() -> None:
+    made = document(attack("lira_online", 2.0, {"sigma": "pooled", "sigma_note": NOTE}), attack("loss", 0.0))
+    (result,) = reference_results(made)
+    table = reference_table(result, Subjects(made))
+    assert [row.header for row in table.groups[0]] == ["lira_online", "loss"]
+    assert all(len(row.cells) == len(table.head) - 1 for row in table.groups[0])
+    row = dict(zip(table.head[1:], table.groups[0][0].cells))
+    assert row["AUC"][0].interval and row["TPR at 1\u00a0% FPR"][0].detail.startswith("at FPR")
+    assert {"PPV at 50\u00a0% members", "PPV at 10\u00a0% members", "PPV at 1\u00a0% members"} <= set(row)
+    assert float(row["ε at least"][0].text) > 0.5
+    assert "±" in row["AUC on references, mean ± sd"][0].text and row[table.head[-1]][0].detail == "6 targets"
+    details = reference_details(result, Subjects(made))
+    assert all(len(each.cells) == len(details.head) - 1 for each in details.groups[0])
+    assert NOTE in details.groups[0][0].cells[-1][0].text and details.groups[0][1].cells[-1][0].text == "none"
+
+
+def test_what_could_not_be_measured_is_a_dash_with_its_reason() -> None:
+    empty = attack("rmia_online", 0.0)
+    empty |= {"overall": {"auc": {"value": None, "ci": None, "ci_level": 0.95, "ci_method": None, "n": 0,
+                                  "reason": "no members"}}, "bootstrap": {}, "ppv": {}, "epsilon": None,
+              "as_targets": {"targets": 0}}
+    made = document(empty)
+    table = reference_table(reference_results(made)[0], Subjects(made))
+    assert table.notes == [("a", "no members")]
+    assert "AUC -" in reference_lines(made)[1]
+    assert any("no AUC (no members)" in sentence for sentence in reference_findings(made["reference_attacks"], []))
+
+
+def test_documents_without_reference_attacks_have_nothing_to_show() -> None:
+    assert reference_results({"subjects": []}) == []
+    assert reference_lines({"subjects": [], "inversion": [], "membership": []}) == []
+
+
+def test_lines_for_the_terminal() -> None:
+    head, line = reference_lines(document(attack("lira_online", 2.0)))
+    assert "6 references" in head
+    assert line.startswith("  lira_online") and "AUC 0.9" in line and "TPR@1 %" in line and "TPR@0.1 %" in line
+    assert "\u00a0" not in line
+
+
+def test_curves_of_several_attacks_in_one_figure() -> None:
+    (result,) = reference_results(document(attack("lira_online", 2.0), attack("loss", 0.5)))
+    figure = attacks_roc_figure(result, "lenet5")
+    assert figure is not None
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels[0] == "guessing"
+    assert labels[1].startswith("lira_online, AUC 0.9") and labels[2].startswith("loss, AUC")
+    result["attacks"][0]["roc"] = result["attacks"][1]["roc"] = {"fpr": [], "tpr": []}
+    assert attacks_roc_figure(result, "lenet5") is None
+
+
+def test_pictures_with_captions() -> None:
+    figure = captioned_figure(np.zeros((12, 1, 4, 4)), [f"{number}\n0.5" for number in range(12)], "most exposed")
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert "11\n0.5" in written and "most exposed" in written
+    for images, captions in ((np.zeros((0, 1, 4, 4)), []), (np.zeros((2, 1, 4, 4)), ["one"])):
+        with pytest.raises(ValueError, match="image"):
+            captioned_figure(images, captions)
+
+
+def found(*attacks: dict[str, Any], shadow: float | None = None) -> list[str]:
+    shadows = [] if shadow is None else [{"subject": "net-membership", "overall": attack("shadow", shadow)["overall"]}]
+    return list(reference_findings(document(*attacks)["reference_attacks"], shadows))
+
+
+def test_findings_follow_from_intervals() -> None:
+    (strong, *_) = found(attack("lira_online", 2.0))
+    assert "better than chance" in strong and "ε is at least" in strong and "accuses" in strong
+    (weak, *_) = found(attack("loss", 0.0))
+    assert "no leak was detected on average" in weak and "eight of ten samples" in weak
+    (below, *_) = found(attack("loss", -1.0))
+    assert "below chance" in below
+    assert any("it is stronger, the intervals do not meet" in each for each in found(attack("phi", 2.0), shadow=0.5))
+    assert any("it is weaker, the intervals do not meet" in each for each in found(attack("phi", 0.5), shadow=2.0))
+    assert any("does not show which is stronger" in each for each in found(attack("phi", 0.5), shadow=0.5))
+
+
+def test_fallbacks_are_said() -> None:
+    shared = {**attack("phi", 1.0), "shared_threshold": {"cat": "3 answers"}}
+    lira = attack("lira_online", 1.0, {"sigma": "pooled", "sigma_note": NOTE})
+    rmia = attack("rmia_online", 1.0, {"population_note": "shares of 50 samples are coarse"})
+    said = " ".join(found(shared, lira, rmia))
+    assert NOTE in said and "class cat (3 answers)" in said and "shares of 50 samples are coarse" in said
+    assert NOTE not in " ".join(found(attack("lira_online", 1.0, {"sigma": "per sample", "sigma_note": NOTE})))
