@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.references import ReferencePlan
 from mindleak.jobs.subjects import mirror
-from mindleak.runs.digest import file_digest, stable_hash
+from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor
 
@@ -49,7 +47,7 @@ def reference_stage(planned: MembershipPlan) -> StageResult:
     plan = planned.plan
     results = [task.run() for task in references.tasks]
     network = subject_network(planned)
-    inputs = {"attacks": list(references.attacks), "code": [_own_code(), *code_digest(plan, "reference_attacks.py")],
+    inputs = {"attacks": list(references.attacks), "code": code_digest(plan, "reference_attacks.py"),
               "subject": network_digest(network), "rmia": vars(references.rmia), "mirrored": references.mirrored,
               "references": [[result.key, stable_hash(result.arrays["logits"])] for result in results],
               "split": planned.split.digest, "pool": stable_hash([references.rows, references.keep]),
@@ -60,12 +58,6 @@ def reference_stage(planned: MembershipPlan) -> StageResult:
         return _attack(context, planned, references, results, network, seed)
 
     return plan.session.run.stage(f"references-{plan.name}", "attacks", inputs, seed, compute)
-
-
-@functools.cache
-def _own_code() -> tuple[str, ...]:
-    """Return the digests of what decides the outcome beside the rooms that the key covers."""
-    return tuple(file_digest(Path(__file__).with_name(name)) for name in ("reference_attacks.py", "references.py"))
 
 
 def _attack(context: StageContext, planned: MembershipPlan, references: ReferencePlan, results: list[StageResult],
