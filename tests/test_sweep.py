@@ -110,6 +110,16 @@ def test_a_second_call_computes_nothing_and_writes_the_same(report: AuditReport,
     assert again.document["sweep"] == report.document["sweep"]
 
 
+def test_a_second_process_works_towards_the_first_from_the_end(report: AuditReport, folder: Path) -> None:
+    session = open_sweep(folder)
+    DefenceSweep(session).assist()
+    evaluations = [event for event in session.run.log if event.name.startswith("sweep-")]
+    assert {event.how for event in evaluations} == {"cached"}
+    names = list(dict.fromkeys(event.name.rpartition("-")[0] for event in evaluations))
+    assert names == ["sweep-small", "sweep-prune-50", "sweep-suppress-50", "sweep-ordinary"]
+    assert evaluations[0].name == "sweep-small-model3"
+
+
 def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
                                              capsys: pytest.CaptureFixture[str]) -> None:
     page = report.path.read_text(encoding="utf-8")

@@ -80,6 +80,8 @@ class Audit:
             task.refuse_foreign_checkpoint()
         self._train(tasks)
         if not self._session.device.is_main:
+            if self._sweep is not None:
+                self._sweep.assist()
             return None
         for plan in self._plans:
             if plan.provided is not None or self._wants_headlines:

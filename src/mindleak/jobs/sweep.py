@@ -95,9 +95,12 @@ class Defence:
         labels = self.plan.dataset.y_train[self._pool.rows]
         require_enough([(labels[kept], labels[~kept]) for kept in self._pool.keep[1:]], self.plan.dataset.num_classes)
 
-    def measures(self, judge: nn.Cell, judge_digest: str) -> list[dict[str, float]]:
+    def measures(self, judge: nn.Cell, judge_digest: str, backwards: bool = False) -> list[dict[str, float]]:
         """Return, per network, every measure by name; stages that are there already are not computed again."""
-        evaluated = [self._evaluation(number, judge, judge_digest) for number in range(len(self.tasks))]
+        numbers = range(len(self.tasks))
+        order = reversed(numbers) if backwards else numbers
+        found = {number: self._evaluation(number, judge, judge_digest) for number in order}
+        evaluated = [found[number] for number in numbers]
         attacked = [self._membership(number, evaluated) for number in range(len(self.tasks))]
         trained = [task.run().metrics for task in self.tasks]
         return [_flat(*metrics) for metrics in zip(trained, (e.metrics for e in evaluated),
@@ -185,6 +188,12 @@ class DefenceSweep:
         for defence in self._defences:
             defence.check()
         return [self.judge, *(task for defence in self._defences for task in defence.tasks)]
+
+    def assist(self) -> None:
+        """Compute from the end what ``record`` computes from the beginning on another process, until they meet."""
+        judge = self.judge.network(self.judge.run())
+        for defence in reversed(self._defences):
+            defence.measures(judge, network_digest(judge), backwards=True)
 
     def record(self) -> dict[str, Any]:
         """Return the sweep as JSON values; trains and attacks what is missing."""
