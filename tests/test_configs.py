@@ -23,7 +23,8 @@ STEPS = {
 
 def subjects(path: Path) -> list:
     merged = config.load(str(path))
-    return [config.for_subject(merged, name) for name in merged.subjects] or [merged]
+    defences = [config.for_defence(merged, name) for name in merged.sweep.defences]
+    return [config.for_subject(merged, name) for name in merged.subjects] + defences or [merged]
 
 
 def built(recipe) -> tuple[nn.Cell, tuple[int, int, int]]:
@@ -40,7 +41,8 @@ def built(recipe) -> tuple[nn.Cell, tuple[int, int, int]]:
 def test_every_recipe_names_what_there_is(path):
     for recipe in subjects(path):
         network, _ = built(recipe)
-        assert recipe.inversion.layer is None or recipe.inversion.layer in network.layer_names
+        named = recipe.inversion.layer or []
+        assert set([named] if isinstance(named, str) else named) <= set(network.layer_names)
         Recipe(**{**recipe.training, "epochs": recipe.training.epochs or 1})
 
 
