@@ -23,6 +23,7 @@ import pytest
 from command import SMALL, assert_refused, call, contents
 from data_files import write_cifar, write_idx_set
 from mindleak import config, device
+from mindleak.defaults import DEFAULTS
 from mindleak.jobs import audit as audit_job
 from mindleak.jobs import session as session_job
 from mindleak.training import checkpoint
@@ -694,7 +695,7 @@ BASE = {
 }
 
 
-@pytest.mark.parametrize("key", [key for key, _ in leaves(config.DEFAULTS)])
+@pytest.mark.parametrize("key", [key for key, _ in leaves(DEFAULTS)])
 def test_no_value_of_any_key_is_a_fault_of_ours(work, capfd, monkeypatch, key):
     """Planned or refused before any work begins: never a traceback, never a folder."""
 
@@ -703,7 +704,7 @@ def test_no_value_of_any_key_is_a_fault_of_ours(work, capfd, monkeypatch, key):
 
     monkeypatch.setattr(audit_job.Audit, "_train", planned)
     before = contents(work)
-    for value in unsuitable(dict(leaves(config.DEFAULTS))[key]):
+    for value in unsuitable(dict(leaves(DEFAULTS))[key]):
         if PATIENT.get(key) == value:
             continue
         given = {**BASE, key: value}

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindleak import config
+from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -32,22 +33,22 @@ def test_defaults_then_file_then_command_line(tmp_path):
     path = write(tmp_path, "training: {epochs: 7, batch_size: 8}")
     merged = config.load(path, ["training.epochs=9"])
     assert (merged.training.epochs, merged.training.batch_size) == (9, 8)
-    assert merged.training.optimizer == config.DEFAULTS["training"]["optimizer"]
+    assert merged.training.optimizer == DEFAULTS["training"]["optimizer"]
     assert merged.name == "recipe"
 
 
 def test_loading_leaves_the_defaults_alone(tmp_path):
-    before = copy.deepcopy(config.DEFAULTS)
+    before = copy.deepcopy(DEFAULTS)
     merged = config.load(write(tmp_path, "subjects: {a: {training: {epochs: 3}}}"), ["training.epochs=9"])
     merged.training.epochs = 4
     merged.inversion.loss_weights.append(1)
-    assert before == config.DEFAULTS
+    assert before == DEFAULTS
 
 
 @pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "training:\n", "subjects:\n  a:\n    training:\n"])
 def test_empty_files_and_headings_without_keys_change_nothing(tmp_path, text):
     merged = config.load(write(tmp_path, text))
-    assert config.to_plain(merged.training) == config.DEFAULTS["training"]
+    assert config.to_plain(merged.training) == DEFAULTS["training"]
 
 
 def test_a_subject_sees_its_own_settings_over_the_common_ones(tmp_path):
@@ -235,7 +236,7 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.sampled_from(sorted(config.DEFAULTS)) | st.text(max_size=8), VALUES, max_size=3))
+@given(st.dictionaries(st.sampled_from(sorted(DEFAULTS)) | st.text(max_size=8), VALUES, max_size=3))
 def test_any_yaml_is_taken_or_refused(tmp_path_factory, values):
     path = write(tmp_path_factory.mktemp("any"), yaml.safe_dump(values))
     try:

@@ -9,6 +9,7 @@ import pytest
 from mindspore import Tensor
 
 from mindleak import config
+from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 from mindleak.jobs.attacks import plan_membership
 from mindleak.jobs.session import Session, open_session
@@ -37,7 +38,7 @@ def test_recipe_configuration_and_table_know_the_same_methods() -> None:
     for name, method in METHODS.items():
         assert (method.section is None) == (method.settings is None), name
     for section in SECTIONS:
-        assert set(config.DEFAULTS["membership"]) >= {section}
+        assert set(DEFAULTS["membership"]) >= {section}
         assert section in config.SUBJECT_SECTIONS
 
 
@@ -45,7 +46,7 @@ def test_recipe_configuration_and_table_know_the_same_methods() -> None:
     ("dp", DPSettings, {"noise_multiplier": 1.0}), ("prune", PruneSettings, {}),
 ])
 def test_the_configurations_defaults_are_the_settings_own(section: str, settings: type, given: dict) -> None:
-    assert settings(**{**config.DEFAULTS[section], **given}).as_dict() == settings(**given).as_dict()
+    assert settings(**{**DEFAULTS[section], **given}).as_dict() == settings(**given).as_dict()
 
 
 @pytest.mark.parametrize(("first", "second"), [

@@ -1,7 +1,7 @@
 """The configuration: defaults < YAML file < command line, every key known and of the right type.
 
-``DEFAULTS`` is the one list of all keys; what a value may be beyond its type is checked by the room that uses
-it, except where no one room does (seed, names that become folders). A run directory keeps the merged result.
+``defaults.DEFAULTS`` is the one list of all keys; what a value may be beyond its type is checked by the room that
+uses it, except where no one room does (seed, names that become folders). A run directory keeps the merged result.
 """
 
 from __future__ import annotations
@@ -15,155 +15,8 @@ from typing import Any
 import yaml
 from easydict import EasyDict
 
+from mindleak.defaults import DEFAULTS, DEFENCE_SECTIONS, NAMED, PARTIAL, SUBJECT_SECTIONS, TYPES
 from mindleak.errors import InputError, nearest
-
-DEFAULTS: dict[str, Any] = {
-    "name": None,
-    "seed": 0,
-    # kernels: auto, mindspore or native (device.configure).
-    "device": {"target": "CPU", "id": 0, "threads": 0, "kernels": "auto"},
-    # image_size None: the images' own, or what the network was made for where they are too small for it.
-    "data": {"name": "digits", "dir": None, "image_size": None, "resize": "bilinear"},
-    "model": {
-        # lenet5, the tutorial's, starts too flat to learn from data as small as the digits.
-        "name": "lenet5_bias",
-        "width": 1.0,
-        "hidden_size": 128,
-        "layers": 1,
-        "sequence": "rows",
-        "checkpoint": None,
-        "members": None,
-    },
-    "training": {
-        "method": "ordinary",
-        # None: what the architecture asks for (20 for the recurrent ones, otherwise 10).
-        "epochs": None,
-        "batch_size": 32,
-        "optimizer": "sgd",
-        "learning_rate": 0.05,
-        "momentum": 0.9,
-        "weight_decay": 0.0,
-        "schedule": "constant",
-        "schedule_every": 10,
-        "schedule_factor": 0.5,
-        "schedule_patience": 3,
-    },
-    "suppress": {
-        "sparse_end": 0.95,
-        "sparse_start": 0.0,
-        "start_epoch": 3,
-        "mask_times": 1000,
-        "layers": "auto",
-        "engine": "graph",
-    },
-    "dp": {
-        "clip_norm": 1.0,
-        # One of these two; the other follows.
-        "noise_multiplier": None,
-        "target_epsilon": None,
-        "delta": 1e-5,
-        "accountant": "pld",
-    },
-    "prune": {
-        "sparsity": 0.95,
-        "layers": "auto",
-        "finetune_epochs": 0,
-        # None: a tenth of training.learning_rate.
-        "finetune_learning_rate": None,
-    },
-    "judge": {
-        "model": "lenet5_bias",
-        "epochs": 5,
-        "batch_size": 32,
-        "optimizer": "momentum",
-        "learning_rate": 0.01,
-        "momentum": 0.9,
-    },
-    "inversion": {
-        "enabled": True,
-        "engine": "batched",
-        # One name or a list; None: the tutorial's fc1, or the last layer before the logits.
-        "layer": None,
-        "images": 30,
-        "iterations": 100,
-        "loss_weights": [1.0, 0.1, 5.0],
-        # None: what the engine has by itself (batched: isotropic, sign, and a size that suits a CPU).
-        "tv": None,
-        "optimizer": None,
-        "batch_size": None,
-        "restarts": 1,
-        "patience": 0,
-    },
-    "membership": {
-        "enabled": True,
-        # 'shadow' alone costs the least; the others need references (attacks/membership/names.py has them all).
-        "attacks": ["shadow"],
-        "references": 16,
-        # Also ask for every image's mirror: 'mirror', where a mirrored image is an image of the same class.
-        "augment": "none",
-        "rmia": {"gamma": 2.0, "temperature": 1.0},
-        "target_in": None,
-        "target_out": None,
-        "population": None,
-        "shadow_pool": None,
-        "shadows": 4,
-        "training": {},
-        "suppress": {},
-        "dp": {},
-        "prune": {},
-        "attack": {
-            "dim_hidden": 20,
-            "epochs": 50,
-            "batch_size": 100,
-            "learning_rate": 0.01,
-            "patience": 5,
-        },
-    },
-    "subjects": {},
-    "sweep": {
-        "defences": {},
-        "baseline": "ordinary",
-        "models": 4,
-        # None: a third of the training split.
-        "pool": None,
-    },
-}
-
-# Keys whose default does not tell the type: what they may hold besides null.
-_TYPES: dict[str, tuple[type, ...]] = {
-    "name": (str,),
-    "data.dir": (str,),
-    "data.image_size": (int,),
-    "model.checkpoint": (str,),
-    "model.members": (str,),
-    "training.epochs": (int,),
-    "inversion.layer": (str, list),
-    "inversion.tv": (str,),
-    "inversion.optimizer": (str,),
-    "inversion.batch_size": (int,),
-    "membership.target_in": (int,),
-    "membership.target_out": (int,),
-    "membership.population": (int,),
-    "membership.shadow_pool": (int,),
-    "suppress.layers": (str, list),
-    "dp.noise_multiplier": (float,),
-    "dp.target_epsilon": (float,),
-    "prune.layers": (str, list),
-    "prune.finetune_learning_rate": (float,),
-    "sweep.pool": (int,),
-}
-
-# Sections whose keys are those of another section, all optional.
-_PARTIAL = {f"membership.{section}": section for section in ("training", "suppress", "dp", "prune")}
-
-# What a subject of ``subjects`` may set for itself, over the sections of the same name.
-SUBJECT_SECTIONS = ("data", "model", "training", "suppress", "dp", "prune", "inversion", "membership")
-
-# What a defence of ``sweep.defences`` may set for itself: how its networks are made, never what they are judged by.
-DEFENCE_SECTIONS = ("model", "training", "suppress", "dp", "prune")
-
-# Sections whose keys are names of the user's, each with sections of its own.
-_NAMED = {"subjects": SUBJECT_SECTIONS, "sweep.defences": DEFENCE_SECTIONS}
 
 # What says which one network is meant, and so cannot be said to several subjects at once.
 _ONE_NETWORK = ("name", "checkpoint", "members")
@@ -367,10 +220,10 @@ def _merge(target: dict[str, Any], values: Mapping[str, Any], prefix: str, where
             continue
         value = _section(written, value, where)
         inner = target.setdefault(key, {})
-        if path in _NAMED:
+        if path in NAMED:
             _merge_named(inner, value, path, where)
         else:
-            _merge(inner, value, f"{_PARTIAL.get(path, path)}.", where, f"{written}.")
+            _merge(inner, value, f"{PARTIAL.get(path, path)}.", where, f"{written}.")
 
 
 def _merge_named(target: dict[str, Any], values: Mapping[str, Any], path: str, where: str) -> None:
@@ -378,15 +231,15 @@ def _merge_named(target: dict[str, Any], values: Mapping[str, Any], path: str, w
     for name, sections in values.items():
         sections = _section(f"{path}.{name}", sections, where)
         for section in sections:
-            if section not in _NAMED[path]:
+            if section not in NAMED[path]:
                 raise InputError(f"unknown key '{path}.{name}.{section}' {where}"
-                                 + nearest(str(section), _NAMED[path]))
+                                 + nearest(str(section), NAMED[path]))
         _merge(target.setdefault(str(name), {}), sections, "", where, f"{path}.{name}.")
 
 
 def _checked(path: str, value: Any, default: Any, subject: str) -> Any:
     """Return ``value`` in the type of the key, or refuse it; ``subject`` is the message's: key and place."""
-    wanted = _TYPES.get(path) or (type(default),)
+    wanted = TYPES.get(path) or (type(default),)
     if value is None and default is None:
         return None
     if isinstance(value, bool) and bool not in wanted:

@@ -10,7 +10,6 @@ import numpy as np
 from easydict import EasyDict
 from mindspore import nn
 
-from mindleak import config as configuration
 from mindleak.attacks.inversion.batched import SIGN, BatchedInversion
 from mindleak.attacks.inversion.controls import Attack, invert_identity, invert_identity_regularised
 from mindleak.attacks.inversion.layers import default_layer, features_cell
@@ -18,6 +17,7 @@ from mindleak.attacks.inversion.mindarmour import MindArmourInversion
 from mindleak.attacks.inversion.objective import check_tv_shape
 from mindleak.attacks.inversion.quality import Quality, measure
 from mindleak.attacks.inversion.result import random_starts
+from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.images import WINDOW
 from mindleak.evaluation.nearest import nearest_figures, original_ranks
@@ -106,7 +106,7 @@ def judge_task(plan: SubjectPlan, inverted: np.ndarray) -> TrainingTask:
     """
     judge = plan.config.judge
     config = EasyDict(plan.config)
-    config.model = EasyDict({**configuration.DEFAULTS["model"], "name": judge.model})
+    config.model = EasyDict({**DEFAULTS["model"], "name": judge.model})
     with plan.key_names(JUDGE).in_messages():
         recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
                         learning_rate=judge.learning_rate, momentum=judge.momentum)

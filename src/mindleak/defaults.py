@@ -1,0 +1,153 @@
+"""Every configuration key with its default, and what defaults alone do not say: types, and sections of names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULTS: dict[str, Any] = {
+    "name": None,
+    "seed": 0,
+    # kernels: auto, mindspore or native (device.configure).
+    "device": {"target": "CPU", "id": 0, "threads": 0, "kernels": "auto"},
+    # image_size None: the images' own, or what the network was made for where they are too small for it.
+    "data": {"name": "digits", "dir": None, "image_size": None, "resize": "bilinear"},
+    "model": {
+        # lenet5, the tutorial's, starts too flat to learn from data as small as the digits.
+        "name": "lenet5_bias",
+        "width": 1.0,
+        "hidden_size": 128,
+        "layers": 1,
+        "sequence": "rows",
+        "checkpoint": None,
+        "members": None,
+    },
+    "training": {
+        "method": "ordinary",
+        # None: what the architecture asks for (20 for the recurrent ones, otherwise 10).
+        "epochs": None,
+        "batch_size": 32,
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "schedule_every": 10,
+        "schedule_factor": 0.5,
+        "schedule_patience": 3,
+    },
+    "suppress": {
+        "sparse_end": 0.95,
+        "sparse_start": 0.0,
+        "start_epoch": 3,
+        "mask_times": 1000,
+        "layers": "auto",
+        "engine": "graph",
+    },
+    "dp": {
+        "clip_norm": 1.0,
+        # One of these two; the other follows.
+        "noise_multiplier": None,
+        "target_epsilon": None,
+        "delta": 1e-5,
+        "accountant": "pld",
+    },
+    "prune": {
+        "sparsity": 0.95,
+        "layers": "auto",
+        "finetune_epochs": 0,
+        # None: a tenth of training.learning_rate.
+        "finetune_learning_rate": None,
+    },
+    "judge": {
+        "model": "lenet5_bias",
+        "epochs": 5,
+        "batch_size": 32,
+        "optimizer": "momentum",
+        "learning_rate": 0.01,
+        "momentum": 0.9,
+    },
+    "inversion": {
+        "enabled": True,
+        "engine": "batched",
+        # One name or a list; None: the tutorial's fc1, or the last layer before the logits.
+        "layer": None,
+        "images": 30,
+        "iterations": 100,
+        "loss_weights": [1.0, 0.1, 5.0],
+        # None: what the engine has by itself (batched: isotropic, sign, and a size that suits a CPU).
+        "tv": None,
+        "optimizer": None,
+        "batch_size": None,
+        "restarts": 1,
+        "patience": 0,
+    },
+    "membership": {
+        "enabled": True,
+        # 'shadow' alone costs the least; the others need references (attacks/membership/names.py has them all).
+        "attacks": ["shadow"],
+        "references": 16,
+        # Also ask for every image's mirror: 'mirror', where a mirrored image is an image of the same class.
+        "augment": "none",
+        "rmia": {"gamma": 2.0, "temperature": 1.0},
+        "target_in": None,
+        "target_out": None,
+        "population": None,
+        "shadow_pool": None,
+        "shadows": 4,
+        "training": {},
+        "suppress": {},
+        "dp": {},
+        "prune": {},
+        "attack": {
+            "dim_hidden": 20,
+            "epochs": 50,
+            "batch_size": 100,
+            "learning_rate": 0.01,
+            "patience": 5,
+        },
+    },
+    "subjects": {},
+    "sweep": {
+        "defences": {},
+        "baseline": "ordinary",
+        "models": 4,
+        # None: a third of the training split.
+        "pool": None,
+    },
+}
+
+# Keys whose default does not tell the type: what they may hold besides null.
+TYPES: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "data.dir": (str,),
+    "data.image_size": (int,),
+    "model.checkpoint": (str,),
+    "model.members": (str,),
+    "training.epochs": (int,),
+    "inversion.layer": (str, list),
+    "inversion.tv": (str,),
+    "inversion.optimizer": (str,),
+    "inversion.batch_size": (int,),
+    "membership.target_in": (int,),
+    "membership.target_out": (int,),
+    "membership.population": (int,),
+    "membership.shadow_pool": (int,),
+    "suppress.layers": (str, list),
+    "dp.noise_multiplier": (float,),
+    "dp.target_epsilon": (float,),
+    "prune.layers": (str, list),
+    "prune.finetune_learning_rate": (float,),
+    "sweep.pool": (int,),
+}
+
+# Sections whose keys are those of another section, all optional.
+PARTIAL = {f"membership.{section}": section for section in ("training", "suppress", "dp", "prune")}
+
+# What a subject of ``subjects`` may set for itself, over the sections of the same name.
+SUBJECT_SECTIONS = ("data", "model", "training", "suppress", "dp", "prune", "inversion", "membership")
+
+# What a defence of ``sweep.defences`` may set for itself: how its networks are made, never what they are judged by.
+DEFENCE_SECTIONS = ("model", "training", "suppress", "dp", "prune")
+
+# Sections whose keys are names of the user's, each with sections of its own.
+NAMED = {"subjects": SUBJECT_SECTIONS, "sweep.defences": DEFENCE_SECTIONS}
