@@ -27,10 +27,18 @@ def sweep(*others: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_mean_over_networks_has_students_interval_and_keeps_the_values() -> None:
-    figures = summarise({"accuracy": [1.0, 2.0, 3.0]})["accuracy"]
-    assert figures["value"] == 2.0 and figures["sd"] == 1.0 and figures["values"] == [1.0, 2.0, 3.0]
-    # t(2) at 97.5 % is 4.30265; half the interval is t/√3.
-    assert figures["ci"] == pytest.approx([2 - 2.48414, 2 + 2.48414], abs=1e-4)
+    figures = summarise({"accuracy": [0.5, 0.6, 0.7]})["accuracy"]
+    assert figures["value"] == pytest.approx(0.6) and figures["sd"] == pytest.approx(0.1)
+    assert figures["values"] == [0.5, 0.6, 0.7]
+    # t(2) at 97.5 % is 4.30265; half the interval is t/√3 · .1.
+    assert figures["ci"] == pytest.approx([0.6 - 0.248414, 0.6 + 0.248414], abs=1e-5)
+
+
+def test_intervals_end_where_the_values_must() -> None:
+    figures = summarise({"accuracy": [0.98, 1.0], "ssim/fc1": [0.01, 0.0], "gap_ssim/fc1": [-0.9, 0.9]})
+    assert figures["accuracy"]["ci"][1] == 1.0
+    assert figures["ssim/fc1"]["ci"][0] < 0 < figures["ssim/fc1"]["ci"][1] < 1
+    assert figures["gap_ssim/fc1"]["ci"] == [-1.0, 1.0]
 
 
 def test_differences_are_paired_network_by_network() -> None:
@@ -60,7 +68,7 @@ def test_a_fall_beyond_the_spread_is_named_with_where() -> None:
     strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.6, .61, .59, .6])
     found = sweep_findings(sweep(strong))
     assert "test accuracy -1.00 (-1.00 to -1.00) percentage points, lower" in found[0]
-    assert "Confidence, fc1 -0.500" in found[0]
+    assert "lower: Confidence, fc1 -0.500" in found[0] and "higher: AUC, loss attack +0.050" in found[0]
     verdict = found[-2]
     assert "shown to lower Confidence, fc1 at suppress-95" in verdict
     assert "shown to raise AUC, loss attack at suppress-95" in verdict

@@ -20,12 +20,18 @@ SUPPRESS = "suppress"
 
 
 def summarise(values: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
-    """Return the mean over networks of every measure, values of shape (models,), with its interval and spread."""
+    """Return the mean over networks of every measure, values of shape (models,), with its interval and spread.
+
+    Measures are rates, areas, confidences and SSIM, none above 1; intervals end where values must.
+    """
     summary = {}
     for measure, per_model in values.items():
         array = np.asarray(per_model, np.float64)
         spread = float(array.std(ddof=1)) if len(array) > 1 else None
-        summary[measure] = {**mean_metric(array).to_json(), "sd": spread, "values": array.tolist()}
+        # A difference of rates, or an SSIM, may be negative; nothing else here is.
+        lowest = -1.0 if measure.startswith(("gap_", "ssim")) else 0.0
+        summary[measure] = {**mean_metric(array, bounds=(lowest, 1.0)).to_json(), "sd": spread,
+                            "values": array.tolist()}
     return summary
 
 
@@ -66,9 +72,14 @@ def sweep_findings(sweep: Record) -> list[str]:
 
 
 def _against(defence: str, other: str, changes: Record, sweep: Record) -> str:
-    """Say every change of one defence against another."""
+    """Say every change of one defence against another: what was shown first, then what was not."""
+    leaks = [measure for measure in sweep["leaks"] if measure in changes]
     parts = [_points("test accuracy", changes[ACCURACY])]
-    parts += [_change(sweep["labels"][measure], changes[measure]) for measure in sweep["leaks"] if measure in changes]
+    for way, word in ((-1, "lower"), (1, "higher"), (0, "no change shown")):
+        there = [f"{sweep['labels'][measure]} {_amount(changes[measure], 3)}" for measure in leaks
+                 if direction(changes[measure]) == way]
+        if there:
+            parts.append(f"{word}: {', '.join(there)}")
     return f"{defence} against {other}, {sweep['models']} pairs of networks: {'; '.join(parts)}."
 
 
@@ -138,12 +149,6 @@ def direction(change: Record | None) -> int:
         return 0
     low, high = change["ci"]
     return int(low > 0) - int(high < 0)
-
-
-def _change(label: str, change: Record) -> str:
-    """Put the change of one measure in words."""
-    words = {-1: "lower", 0: "no change shown", 1: "higher"}
-    return f"{label} {_amount(change, 3)}, {words[direction(change)]}"
 
 
 def _points(label: str, change: Record) -> str:
