@@ -9,8 +9,8 @@ from typing import Any, Optional
 import numpy as np
 
 from mindleak.evaluation.intervals import mean_metric
-from mindleak.jobs.membership_findings import recipes_differ
-from mindleak.reporting.wording import bounds, has_value, percent
+from mindleak.jobs.membership_findings import known_interval, recipes_differ
+from mindleak.reporting.wording import has_value, percent
 
 Record = Mapping[str, Any]
 # An optimiser in order returns the image from its own pixels at more than this (dB).
@@ -70,7 +70,7 @@ def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: 
 
 def _in_words(meaning: str, change: Record) -> str:
     """Say a change only where its interval excludes zero; the interval is over images, not over trainings."""
-    interval = _interval(change)
+    interval = known_interval(change)
     if interval is None:
         return f"{meaning} of inverted images cannot be compared ({change.get('reason') or 'no interval'})."
     low, high = interval
@@ -111,7 +111,7 @@ def _identity(results: Sequence[Record]) -> Iterator[str]:
 
 def _against_mean_image(result: Record, differences: Record) -> Iterator[str]:
     """Hold the inversions against the mean image, which knows nothing of the features, image by image."""
-    interval = _interval(differences.get("confidence") or {})
+    interval = known_interval(differences.get("confidence") or {})
     reached = result["metrics"]["confidence"]
     if interval is None or not has_value(reached):
         return
@@ -124,7 +124,7 @@ def _against_mean_image(result: Record, differences: Record) -> Iterator[str]:
 def _against_non_members(result: Record, differences: Record) -> Iterator[str]:
     """Say whether members are inverted better than others: a leak about these samples, not about their class."""
     found = {measure: interval for measure in _MEANINGS
-             if (interval := _interval(differences.get(measure) or {})) is not None}
+             if (interval := known_interval(differences.get(measure) or {})) is not None}
     if not found:
         return
     others = result["non_members"]
@@ -142,7 +142,7 @@ def _nearest(nearest: Optional[Record]) -> Iterator[str]:
     """Say how often the inversion is nearest to its very original, of all images that the subject has seen."""
     if not nearest:
         return
-    interval, chance = _interval(nearest["top1"]), nearest["chance"]["top1"]
+    interval, chance = known_interval(nearest["top1"]), nearest["chance"]["top1"]
     if interval is None:
         return
     verdict = "above chance" if interval[0] > chance else "not distinguishable from chance"
@@ -156,8 +156,3 @@ def _side(interval: tuple[float, float]) -> str:
     if interval[0] > 0:
         return "above"
     return "below" if interval[1] < 0 else "not distinguishable from"
-
-
-def _interval(metric: Record) -> Optional[tuple[float, float]]:
-    """Return a metric's interval, or None where the metric has no value or an end has no bound."""
-    return bounds(metric) if has_value(metric) else None

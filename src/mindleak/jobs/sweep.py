@@ -271,7 +271,7 @@ def _flat(trained: dict[str, Any], evaluated: dict[str, Any], attacked: dict[str
 def _label(name: str) -> str:
     """Return the heading of a measure."""
     kind, _, of = name.partition("/")
-    fixed = {"auc": f"Membership AUC, {of} attack", "tpr@0.01": f"TPR at 1 % FPR, {of} attack",
+    fixed = {"auc": f"Membership AUC, {of} attack", "tpr@0.01": f"Optimistic TPR at 1 % FPR (own ROC), {of} attack",
              "confidence": f"Confidence, {of}", "ssim": f"SSIM, {of}",
              "gap_confidence": f"Confidence, {of}: members less non-members",
              "gap_ssim": f"SSIM, {of}: members less non-members"}
