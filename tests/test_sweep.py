@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mindleak import config
+from mindleak.attacks.membership.shadow import ShadowAttack
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.jobs.audit import AuditReport, run_audit
@@ -74,7 +76,8 @@ def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport
     sweep = report.document["sweep"]
     assert [defence["name"] for defence in sweep["defences"]] == ["ordinary", "suppress-50", "prune-50", "small"]
     ordinary, suppressed, pruned, small = sweep["defences"]
-    wanted = {"accuracy", "train_accuracy", "auc/shadow", "auc/loss", "tpr@0.01/shadow", "confidence/fc1", "ssim/fc1",
+    wanted = {"accuracy", "train_accuracy", "auc/shadow", "auc/loss", "tpr@0.01/shadow", "fpr@0.01/shadow",
+              "confidence/fc1", "ssim/fc1",
               "confidence/logits", "ssim/logits", "gap_confidence/fc1"}
     assert wanted <= set(ordinary["measures"])
     assert all(len(measure["values"]) == 4 for measure in ordinary["measures"].values())
@@ -100,6 +103,43 @@ def test_the_measures_are_those_of_the_stored_scores(report: AuditReport, folder
     area = np.mean(inside[:, None] > outside) + np.mean(inside[:, None] == outside) / 2
     ordinary = report.document["sweep"]["defences"][0]["measures"]
     assert ordinary["auc/loss"]["values"][0] == pytest.approx(area)
+
+
+def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = DefenceSweep(open_sweep(tmp_path))
+    pool = make_pool(sweep.dataset, 400, 4, open_sweep(tmp_path).seed("sweep"))
+    logits = np.random.default_rng(0).normal(size=(4, len(pool.rows), 10)).astype(np.float32)
+    seen = []
+
+    def recorded(attack: ShadowAttack, shadows: Any, subject: Any) -> Any:
+        seen.append(([shadow.logits for shadow in shadows], [shadow.members for shadow in shadows], subject))
+        return original(attack, shadows, subject)
+
+    original = ShadowAttack.run
+    monkeypatch.setattr(ShadowAttack, "run", recorded)
+    evaluated = [SimpleNamespace(arrays={"logits": each}) for each in logits]
+    for number in range(4):
+        sweep._defences[0]._membership(number, evaluated)  # type: ignore[arg-type]
+    for number, (shadows, members, subject) in enumerate(seen):
+        others = [other for other in range(4) if other != number]
+        np.testing.assert_array_equal(shadows, logits[others])
+        np.testing.assert_array_equal(members, pool.keep[others])
+        np.testing.assert_array_equal(subject.logits, logits[number])
+
+
+def test_the_thresholds_of_a_sweep_are_a_siblings(report: AuditReport, folder: Path) -> None:
+    # The loss of the last sibling's non-members, by hand.
+    sweep = DefenceSweep(open_sweep(folder))
+    pool = make_pool(sweep.dataset, 400, 4, open_sweep(folder).seed("sweep"))
+    losses = []
+    for number in (0, 3):
+        (stage,) = (folder / "run" / "stages").glob(f"sweep-ordinary-membership{number}-*")
+        with np.load(stage / "arrays.npz", allow_pickle=False) as arrays:
+            losses.append(arrays["loss"])
+    border = np.sort(losses[1][~pool.keep[3]])[::-1][1]  # floor(.01 * 201) = 2: the second highest
+    ordinary = report.document["sweep"]["defences"][0]["measures"]
+    assert ordinary["tpr@0.01/loss"]["values"][0] == np.mean(losses[0][pool.keep[0]] > border)
+    assert ordinary["fpr@0.01/loss"]["values"][0] == np.mean(losses[0][~pool.keep[0]] > border)
 
 
 def test_a_second_call_computes_nothing_and_writes_the_same(report: AuditReport, folder: Path) -> None:

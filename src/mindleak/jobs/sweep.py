@@ -23,8 +23,9 @@ from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAt
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError
-from mindleak.evaluation.roc import auc, tpr_at_fpr
+from mindleak.evaluation.roc import auc
 from mindleak.evaluation.signals import loss
+from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 from mindleak.jobs.attacks import code_digest
 from mindleak.jobs.inversion import inversion_attacks, judge_task
 from mindleak.jobs.own_model import network_digest
@@ -141,14 +142,30 @@ class Defence:
             target = answers.pop(number)
             attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings), seed)
             found = attack.run(answers, target)
-            scores = {SHADOW: (found.scores[found.attacked], target.members[found.attacked]),
-                      LOSS: (-loss(target.logits, labels), target.members)}
-            context.save_arrays(**{name: values for name, (values, _) in scores.items()})
-            return {"membership": {name: {"auc": auc(*pair).to_json(),
-                                          "tpr@0.01": tpr_at_fpr(*pair, TARGET_FPR).to_json()}
-                                   for name, pair in scores.items()}}
+            kept = answers[-1]
+            scores = {SHADOW: _Scores(found.scores[found.attacked], target.members[found.attacked],
+                                      found.threshold_shadow.non_members()),
+                      LOSS: _Scores(-loss(target.logits, labels), target.members,
+                                    -loss(kept.logits, labels)[~kept.members])}
+            context.save_arrays(**{name: each.target for name, each in scores.items()})
+            return {"membership": {name: each.figures() for name, each in scores.items()}}
 
         return plan.session.run.stage(f"sweep-{self.name}-membership{number}", "attacks", inputs, seed, compute)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What one attack says of a network, and of the non-members of the shadow that its threshold is fixed on."""
+
+    target: np.ndarray
+    members: np.ndarray
+    shadow_non_members: np.ndarray
+
+    def figures(self) -> dict[str, Any]:
+        """Return AUC and TPR as JSON values, the TPR with the false-positive rate that its threshold realises."""
+        threshold = threshold_at_fpr(self.shadow_non_members, TARGET_FPR)
+        return {"auc": auc(self.target, self.members).to_json(),
+                "tpr@0.01": tpr_at_threshold(self.target, self.members, threshold).to_json()}
 
 
 def _invert(attack: Any, network: nn.Cell, data: Dataset, rows: np.ndarray,
@@ -200,8 +217,8 @@ class DefenceSweep:
         judge = self.judge.network(self.judge.run())
         digest = network_digest(judge)
         measured = [defence.measures(judge, digest) for defence in self._defences]
-        names = list(dict.fromkeys(name for values in measured for name in values[0]))
         defences = [_record(defence, values) for defence, values in zip(self._defences, measured)]
+        names = list(dict.fromkeys(name for defence in defences for name in defence["measures"]))
         leaks = [name for name in names if name.partition("/")[0] in ("confidence", "ssim", "auc")]
         body = {"baseline": self._settings.baseline, "models": self._settings.models, "pool": len(self._pool.rows),
                 "n_train": int(self._pool.keep[0].sum()), "images": self._defences[0].plan.config.inversion.images,
@@ -234,9 +251,11 @@ def _record(defence: Defence, values: list[dict[str, float]]) -> dict[str, Any]:
     task = defence.tasks[0]
     metrics = task.run().metrics
     setting, short = _setting(task, metrics["privacy"])
+    # A network whose shadows allow no threshold lacks the rates there; a mean needs all networks.
+    shared = [name for name in values[0] if all(name in value for value in values)]
     return {"name": defence.name, "training": task.recipe.method, "setting": setting, "short": short,
             "recipe": task.recipe.as_dict(), "parameters": metrics["parameters"],
-            "measures": summarise({name: [value[name] for value in values] for name in values[0]}),
+            "measures": summarise({name: [value[name] for value in values] for name in shared}),
             "seconds": sum(task.run().seconds for task in defence.tasks)}
 
 
@@ -260,7 +279,9 @@ def _flat(trained: dict[str, Any], evaluated: dict[str, Any], attacked: dict[str
     if zeros:
         flat["sparsity"] = zeros["overall"]
     for attack, figures in attacked["membership"].items():
-        flat.update({f"{name}/{attack}": metric["value"] for name, metric in figures.items()})
+        known = {name: metric["value"] for name, metric in figures.items()}
+        known["fpr@0.01"] = figures["tpr@0.01"]["fpr"]
+        flat.update({f"{name}/{attack}": value for name, value in known.items() if value is not None})
     for layer, figures in evaluated["inversion"].items():
         for name in ("confidence", "ssim"):
             flat[f"{name}/{layer}"] = figures[name]["members"]
@@ -271,7 +292,8 @@ def _flat(trained: dict[str, Any], evaluated: dict[str, Any], attacked: dict[str
 def _label(name: str) -> str:
     """Return the heading of a measure."""
     kind, _, of = name.partition("/")
-    fixed = {"auc": f"Membership AUC, {of} attack", "tpr@0.01": f"Optimistic TPR at 1 % FPR (own ROC), {of} attack",
+    fixed = {"auc": f"Membership AUC, {of} attack", "tpr@0.01": f"TPR, threshold of a sibling for 1 % FPR, {of} attack",
+             "fpr@0.01": f"FPR realised there, {of} attack",
              "confidence": f"Confidence, {of}", "ssim": f"SSIM, {of}",
              "gap_confidence": f"Confidence, {of}: members less non-members",
              "gap_ssim": f"SSIM, {of}: members less non-members"}
