@@ -23,8 +23,8 @@ STEPS = {
 
 def subjects(path: Path) -> list:
     merged = config.load(str(path))
-    defences = [config.for_defence(merged, name) for name in merged.sweep.defences]
-    return [config.for_subject(merged, name) for name in merged.subjects] + defences or [merged]
+    variants = [config.for_variant(merged, name) for name in merged.sweep.variants]
+    return [config.for_subject(merged, name) for name in merged.subjects] + variants or [merged]
 
 
 def built(recipe) -> tuple[nn.Cell, tuple[int, int, int]]:

@@ -38,7 +38,7 @@ def test_the_sweep_shows_every_defence_and_measure_and_every_conclusion() -> Non
     sweep = make_sweep()
     text = sweep_lines(sweep)
     assert max(map(len, text.splitlines())) <= WIDTH
-    for defence in sweep["defences"]:
+    for defence in sweep["variants"]:
         assert f"\n{defence['name']} " in text
     for leak in LEAKS:
         assert leak in text
@@ -51,7 +51,7 @@ def test_a_sweep_with_many_measures_is_broken_into_blocks_that_repeat_the_names(
     for number in range(12):
         name = f"auc/another_attack_{number}"
         sweep["leaks"].append(name)
-        for defence in sweep["defences"]:
+        for defence in sweep["variants"]:
             defence["measures"][name] = defence["measures"]["auc/loss"]
     text = sweep_lines(sweep)
     assert max(map(len, text.splitlines())) <= WIDTH

@@ -7,32 +7,34 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindleak.jobs.sweep_findings import comparisons, summarise, sweep_findings
-from mindleak.reporting.tradeoff import in_words, sweep_note, sweep_table, tradeoff_figure
+from mindleak.jobs.defence_findings import defence_findings
+from mindleak.jobs.sweep_findings import comparisons, summarise
+from mindleak.reporting.tradeoff import in_words, sweep_caption, sweep_note, sweep_table, tradeoff_figure
 
 LEAKS = ("confidence/fc1", "ssim/fc1", "auc/shadow", "auc/loss")
 LABELS = {"accuracy": "Test accuracy", "sparsity": "Weights at zero", **{leak: leak for leak in LEAKS}}
 
 
 def defence(name: str, training: str, short: str, level: float) -> dict[str, Any]:
-    values = {"accuracy": [.98 - level / 50 + .001 * k for k in range(4)]}
+    values = {"accuracy": [.98 - level / 50 + .001 * k for k in range(4)],
+              "gap": [.02 + level / 40 + .001 * k for k in range(4)]}
     values.update({leak: [.5 - level / 10 + .01 * ((k + place) % 4) for k in range(4)]
                    for place, leak in enumerate(LEAKS)})
     if training == "suppress":
         values["sparsity"] = [level] * 4
-    return {"name": name, "training": training, "setting": f"setting of {name}", "short": short,
-            "measures": summarise(values)}
+    return {"name": name, "training": training, "setting": f"setting of {name}", "short": short, "n_train": 10000,
+            "pool": 20000, "measures": summarise(values)}
 
 
-def make_sweep() -> dict[str, Any]:
+def make_sweep(question: str = "defence") -> dict[str, Any]:
     defences = [defence("ordinary", "ordinary", "ordinary", 0.0), defence("suppress-50", "suppress", "0.5", 0.5),
                 defence("suppress-95", "suppress", "0.95", 0.95), defence("prune-95", "prune", "0.95", 0.9),
                 defence("dp", "dp_sgd", "dp", 1.0)]
-    body = {"baseline": "ordinary", "models": 4, "pool": 20000, "n_train": 10000, "images": 500, "judge": "lenet5",
-            "labels": LABELS, "leaks": list(LEAKS), "defences": defences,
-            "controls": {"mean_image": {"confidence": 0.1, "ssim": 0.2}, "original": {"confidence": 0.99, "ssim": 1.0}},
-            "comparisons": comparisons(defences, "ordinary")}
-    return {**body, "conclusions": sweep_findings(body)}
+    controls = {"mean_image": {"confidence": 0.1, "ssim": 0.2}, "original": {"confidence": 0.99, "ssim": 1.0}}
+    body = {"question": question, "baseline": "ordinary", "models": 4, "labels": LABELS, "leaks": list(LEAKS),
+            "variants": defences, "comparisons": comparisons(defences, "ordinary"),
+            "inversion": {"images": 500, "judge": "lenet5", "controls": controls}}
+    return {**body, "conclusions": defence_findings(body)}
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_every_leak_has_a_panel_and_every_defence_a_point(sweep: dict[str, Any])
     assert [axes.get_title(loc="left") or axes.get_title() for axes in panels] == list(LEAKS)
     for axes, leak in zip(panels, LEAKS):
         drawn = sorted((float(c.lines[0].get_xdata()[0]), float(c.lines[0].get_ydata()[0])) for c in axes.containers)
-        wanted = sorted((d["measures"]["accuracy"]["value"], d["measures"][leak]["value"]) for d in sweep["defences"])
+        wanted = sorted((d["measures"]["accuracy"]["value"], d["measures"][leak]["value"]) for d in sweep["variants"])
         np.testing.assert_allclose(drawn, wanted)
 
 
@@ -69,3 +71,20 @@ def test_a_sweep_without_leaks_draws_nothing(sweep: dict[str, Any]) -> None:
 def test_words_for_those_who_cannot_see_it_and_the_controls(sweep: dict[str, Any]) -> None:
     assert "suppress-95 96.2" in in_words(sweep).replace("\u00a0", " ")
     assert "the mean image: confidence 0.100, SSIM 0.200" in sweep_note(sweep)
+
+
+def test_a_sweep_of_the_subject_draws_leaks_against_the_gap_and_speaks_of_networks() -> None:
+    sweep = make_sweep("subject")
+    sweep["variants"][1]["n_train"] = 2500
+    figure = tradeoff_figure(sweep)
+    assert figure is not None
+    (axes, *_) = (axes for axes in figure.axes if axes.get_visible())
+    drawn = sorted(float(container.lines[0].get_xdata()[0]) for container in axes.containers)
+    np.testing.assert_allclose(drawn, sorted(variant["measures"]["gap"]["value"] for variant in sweep["variants"]))
+    assert axes.get_xlabel() == "Generalisation gap" and "generalisation gap" in sweep_caption(sweep)
+    table = sweep_table(sweep)
+    assert table.head[0] == "Network" and "on 2,500 to 10,000 images" in table.caption
+
+
+def test_a_sweep_that_inverts_nothing_says_so(sweep: dict[str, Any]) -> None:
+    assert sweep_note({**sweep, "inversion": None}).endswith("Nothing was inverted.")

@@ -1,4 +1,4 @@
-"""The defence sweep end to end on real digits: halves, paired seeds, shadows among themselves, one report."""
+"""Sweeps end to end on real digits: halves, paired seeds, shadows among themselves, one report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.jobs.audit import AuditReport, run_audit
 from mindleak.jobs.session import open_session
-from mindleak.jobs.sweep import DefenceSweep, make_pool
+from mindleak.jobs.sweep import Sweep
+from mindleak.jobs.sweep_variants import make_pool
 
 SETTINGS = """
 data: {name: digits, image_size: 16}
@@ -29,7 +30,7 @@ membership: {attack: {epochs: 2}}
 sweep:
   models: 4
   pool: 400
-  defences:
+  variants:
     ordinary: {}
     suppress-50: {training: {method: suppress}, suppress: {sparse_end: 0.5}}
     prune-50: {training: {method: prune}, prune: {sparsity: 0.5}}
@@ -57,7 +58,7 @@ def report(folder: Path) -> AuditReport:
 
 
 def test_every_network_has_half_of_the_pool_and_its_twins_the_same_half_and_seed(tmp_path: Path) -> None:
-    sweep = DefenceSweep(open_sweep(tmp_path))
+    sweep = Sweep(open_sweep(tmp_path))
     judge, *tasks = sweep.tasks()
     by_defence = [tasks[start:start + 4] for start in range(0, 16, 4)]
     first = by_defence[0]
@@ -74,8 +75,8 @@ def test_every_network_has_half_of_the_pool_and_its_twins_the_same_half_and_seed
 
 def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport) -> None:
     sweep = report.document["sweep"]
-    assert [defence["name"] for defence in sweep["defences"]] == ["ordinary", "suppress-50", "prune-50", "small"]
-    ordinary, suppressed, pruned, small = sweep["defences"]
+    assert [defence["name"] for defence in sweep["variants"]] == ["ordinary", "suppress-50", "prune-50", "small"]
+    ordinary, suppressed, pruned, small = sweep["variants"]
     wanted = {"accuracy", "train_accuracy", "auc/shadow", "auc/loss", "tpr@0.01/shadow", "fpr@0.01/shadow",
               "confidence/fc1", "ssim/fc1",
               "confidence/logits", "ssim/logits", "gap_confidence/fc1"}
@@ -85,7 +86,7 @@ def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport
     for zeros in (suppressed, pruned):
         assert zeros["measures"]["sparsity"]["value"] == pytest.approx(0.5, abs=0.05)
     assert "sparsity" not in ordinary["measures"]
-    pairs = [(entry["defence"], entry["against"]) for entry in sweep["comparisons"]]
+    pairs = [(entry["variant"], entry["against"]) for entry in sweep["comparisons"]]
     assert pairs == [("suppress-50", "ordinary"), ("prune-50", "ordinary"), ("small", "ordinary"),
                      ("suppress-50", "prune-50"), ("suppress-50", "small")]
     assert report.document["subjects"] == []
@@ -94,19 +95,19 @@ def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport
 
 def test_the_measures_are_those_of_the_stored_scores(report: AuditReport, folder: Path) -> None:
     # AUC by its definition: how often a member's score exceeds a non-member's.
-    sweep = DefenceSweep(open_sweep(folder))
+    sweep = Sweep(open_sweep(folder))
     pool = make_pool(sweep.dataset, 400, 4, open_sweep(folder).seed("sweep"))
     (stage,) = (folder / "run" / "stages").glob("sweep-ordinary-membership0-*")
     with np.load(stage / "arrays.npz", allow_pickle=False) as arrays:
         scores = arrays["loss"]
     inside, outside = scores[pool.keep[0]], scores[~pool.keep[0]]
     area = np.mean(inside[:, None] > outside) + np.mean(inside[:, None] == outside) / 2
-    ordinary = report.document["sweep"]["defences"][0]["measures"]
+    ordinary = report.document["sweep"]["variants"][0]["measures"]
     assert ordinary["auc/loss"]["values"][0] == pytest.approx(area)
 
 
 def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = DefenceSweep(open_sweep(tmp_path))
+    sweep = Sweep(open_sweep(tmp_path))
     pool = make_pool(sweep.dataset, 400, 4, open_sweep(tmp_path).seed("sweep"))
     logits = np.random.default_rng(0).normal(size=(4, len(pool.rows), 10)).astype(np.float32)
     seen = []
@@ -119,7 +120,7 @@ def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeyp
     monkeypatch.setattr(ShadowAttack, "run", recorded)
     evaluated = [SimpleNamespace(arrays={"logits": each}) for each in logits]
     for number in range(4):
-        sweep._defences[0]._membership(number, evaluated)  # type: ignore[arg-type]
+        sweep._variants[0]._membership(number, evaluated)  # type: ignore[arg-type]
     for number, (shadows, members, subject) in enumerate(seen):
         others = [other for other in range(4) if other != number]
         np.testing.assert_array_equal(shadows, logits[others])
@@ -129,7 +130,7 @@ def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeyp
 
 def test_the_thresholds_of_a_sweep_are_a_siblings(report: AuditReport, folder: Path) -> None:
     # The loss of the last sibling's non-members, by hand.
-    sweep = DefenceSweep(open_sweep(folder))
+    sweep = Sweep(open_sweep(folder))
     pool = make_pool(sweep.dataset, 400, 4, open_sweep(folder).seed("sweep"))
     losses = []
     for number in (0, 3):
@@ -137,7 +138,7 @@ def test_the_thresholds_of_a_sweep_are_a_siblings(report: AuditReport, folder: P
         with np.load(stage / "arrays.npz", allow_pickle=False) as arrays:
             losses.append(arrays["loss"])
     border = np.sort(losses[1][~pool.keep[3]])[::-1][1]  # floor(.01 * 201) = 2: the second highest
-    ordinary = report.document["sweep"]["defences"][0]["measures"]
+    ordinary = report.document["sweep"]["variants"][0]["measures"]
     assert ordinary["tpr@0.01/loss"]["values"][0] == np.mean(losses[0][pool.keep[0]] > border)
     assert ordinary["fpr@0.01/loss"]["values"][0] == np.mean(losses[0][~pool.keep[0]] > border)
 
@@ -152,7 +153,7 @@ def test_a_second_call_computes_nothing_and_writes_the_same(report: AuditReport,
 
 def test_a_second_process_works_towards_the_first_from_the_end(report: AuditReport, folder: Path) -> None:
     session = open_sweep(folder)
-    DefenceSweep(session).assist()
+    Sweep(session).assist()
     evaluations = [event for event in session.run.log if event.name.startswith("sweep-")]
     assert {event.how for event in evaluations} == {"cached"}
     names = list(dict.fromkeys(event.name.rpartition("-")[0] for event in evaluations))
@@ -164,11 +165,11 @@ def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
                                              capsys: pytest.CaptureFixture[str]) -> None:
     page = report.path.read_text(encoding="utf-8")
     assert 'id="sweep"' in page and (folder / "run" / "figures" / "tradeoff.png").stat().st_size > 5000
-    for defence in report.document["sweep"]["defences"]:
+    for defence in report.document["sweep"]["variants"]:
         assert defence["name"] in page
     assert main(["report", "--run_dir", str(folder / "run")]) == 0
     shown = capsys.readouterr().out
-    assert "Defence sweep: means over 4 networks, each trained on" in shown and "no subjects" not in shown
+    assert "Sweep by defence: means over 4 networks, each trained on" in shown and "no subjects" not in shown
     assert json.loads((folder / "run" / "report.json").read_text())["sweep"]["models"] == 4
 
 
@@ -179,6 +180,7 @@ def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
     ("inversion.images=500", "inversion.images is 500; a network of the sweep has"),
     ("inversion.layer=fc9", "layer 'fc9' does not exist"),
     ("sweep.pool=60", "at most|samples|class"),
+    ("sweep.question=defense", "sweep.question is 'defense', which is none of defence, subject"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, setting: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
@@ -187,9 +189,13 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("setting, complaint", [
-    ("sweep.baseline=ordinray", "'ordinray', which is none of sweep.defences; did you mean 'ordinary'"),
-    ("sweep.defences.suppres-50.suppress.sparse_end=0.6", "defence 'suppres-50', which the configuration does"),
-    ("sweep.defences.small.judge.epochs=3", "unknown key 'sweep.defences.small.judge'"),
+    ("sweep.baseline=ordinray", "'ordinray', which is none of sweep.variants; did you mean 'ordinary'"),
+    ("sweep.variants.suppres-50.suppress.sparse_end=0.6", "variant 'suppres-50', which the configuration does"),
+    ("sweep.variants.small.judge.epochs=3", "unknown key 'sweep.variants.small.judge'"),
+    ("sweep.variants.small.sweep.models=6", "sweep.variants.small.sweep.models: a variant sets none of .* pool"),
+    ("sweep.pairs=[[small, smal]]", "sweep.pairs names 'smal', which is none of sweep.variants; did you mean 'small'"),
+    ("sweep.pairs=[[small, small]]", "right is a list of two different names"),
+    ("sweep.pairs=[small]", "right is a list of two different names"),
 ])
 def test_misnamed_defences_are_refused(tmp_path: Path, setting: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
@@ -198,7 +204,7 @@ def test_misnamed_defences_are_refused(tmp_path: Path, setting: str, complaint: 
 
 @pytest.mark.parametrize("attacks", [("inversion",), ("membership",)])
 def test_single_attacks_need_subjects(tmp_path: Path, attacks: tuple[str, ...]) -> None:
-    with pytest.raises(InputError, match="has a defence sweep .* and no subjects"):
+    with pytest.raises(InputError, match="has a sweep .* and no subjects"):
         run_audit(open_sweep(tmp_path), attacks)
 
 
@@ -206,4 +212,48 @@ def test_training_needs_subjects(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path = tmp_path / "sweep.yaml"
     path.write_text(SETTINGS)
     assert main(["train", "--config", str(path), "--run_dir", str(tmp_path / "run")]) == 2
-    assert "has a defence sweep (sweep.defences) and no subjects" in capsys.readouterr().err
+    assert "has a sweep (sweep.variants) and no subjects" in capsys.readouterr().err
+
+
+SUBJECT = """
+data: {name: digits}
+model: {name: lstm_rnn, hidden_size: 16}
+training: {epochs: 3, batch_size: 20, learning_rate: 0.5}
+inversion: {enabled: false}
+membership: {attack: {epochs: 2}}
+sweep:
+  question: subject
+  baseline: base
+  models: 4
+  pool: 600
+  pairs: [[fewer, wider]]
+  variants:
+    base: {}
+    wider: {model: {hidden_size: 32}}
+    fewer: {sweep: {pool: 400}}
+    longer: {training: {epochs: 4}}
+"""
+
+
+def test_a_sweep_of_the_subject_varies_the_data_too_and_inverts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "subject.yaml"
+    path.write_text(SUBJECT)
+    session = open_session(config.load(str(path), ["device.target=CPU"]), str(tmp_path / "run"),
+                           str(tmp_path / "ckpt"), "test")
+    found = run_audit(session)
+    assert found is not None
+    sweep = found.document["sweep"]
+    sizes = {variant["name"]: variant["n_train"] for variant in sweep["variants"]}
+    assert list(sizes) == ["base", "wider", "fewer", "longer"]
+    assert sizes["base"] == sizes["wider"] == sizes["longer"] > sizes["fewer"] > 150
+    assert sweep["inversion"] is None and not any("judge" in event.name for event in session.run.log)
+    assert sweep["leaks"] == ["auc/shadow", "auc/loss"]
+    for variant in sweep["variants"]:
+        measures = {name: measure["values"] for name, measure in variant["measures"].items()}
+        np.testing.assert_allclose(measures["gap"], np.subtract(measures["train_accuracy"], measures["accuracy"]))
+    assert ("fewer", "wider") in [(entry["variant"], entry["against"]) for entry in sweep["comparisons"]]
+    assert any("fewer against wider" in sentence for sentence in sweep["conclusions"])
+    assert "generalisation gap over 4 variants" in found.document["findings"][0]
+    page = found.path.read_text(encoding="utf-8")
+    assert "Sweep of the subject: what makes a network leak" in page
+    assert f"on {sizes['fewer']} to {sizes['base']} images" in page

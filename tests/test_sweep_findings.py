@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from mindleak.jobs.sweep_findings import comparisons, direction, summarise, sweep_findings
+from mindleak.jobs.defence_findings import defence_findings
+from mindleak.jobs.subject_findings import subject_findings
+from mindleak.jobs.sweep_findings import comparisons, direction, summarise
 
 LABELS = {"accuracy": "Test accuracy", "confidence/fc1": "Confidence, fc1", "auc/loss": "AUC, loss attack"}
 
@@ -22,7 +24,7 @@ ORDINARY = defence("ordinary", "ordinary", [.98, .981, .979, .98], [.9, .92, .88
 
 def sweep(*others: dict[str, Any]) -> dict[str, Any]:
     defences = [ORDINARY, *others]
-    return {"baseline": "ordinary", "models": 4, "defences": defences, "labels": LABELS,
+    return {"baseline": "ordinary", "models": 4, "variants": defences, "labels": LABELS,
             "leaks": ["confidence/fc1", "auc/loss"], "comparisons": comparisons(defences, "ordinary")}
 
 
@@ -52,13 +54,13 @@ def test_differences_are_paired_network_by_network() -> None:
 def test_suppressed_defences_are_also_compared_with_every_other_one() -> None:
     one = defence("suppress-95", "suppress", [.97] * 4, [.8] * 4, [.55] * 4)
     two = defence("prune", "prune", [.97] * 4, [.8] * 4, [.55] * 4)
-    pairs = [(entry["defence"], entry["against"]) for entry in comparisons([ORDINARY, one, two], "ordinary")]
+    pairs = [(entry["variant"], entry["against"]) for entry in comparisons([ORDINARY, one, two], "ordinary")]
     assert pairs == [("suppress-95", "ordinary"), ("prune", "ordinary"), ("suppress-95", "prune")]
 
 
 def test_a_fall_that_the_spread_explains_is_no_finding() -> None:
     noisy = defence("suppress-95", "suppress", [.97, .99, .96, .99], [.6, 1.0, .7, .9], [.5, .6, .52, .57])
-    *_, verdict, caution = sweep_findings(sweep(noisy))
+    *_, verdict, caution = defence_findings(sweep(noisy))
     assert verdict.startswith("None of 1 degrees of suppression was shown to lower any measure")
     assert "not shown to raise any" in verdict
     assert "3 differences were looked at" in caution
@@ -66,7 +68,7 @@ def test_a_fall_that_the_spread_explains_is_no_finding() -> None:
 
 def test_a_fall_beyond_the_spread_is_named_with_where() -> None:
     strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.6, .61, .59, .6])
-    found = sweep_findings(sweep(strong))
+    found = defence_findings(sweep(strong))
     assert "test accuracy -1.00 (-1.00 to -1.00) percentage points, lower" in found[0]
     assert "lower: Confidence, fc1 -0.500" in found[0] and "higher: AUC, loss attack +0.050" in found[0]
     verdict = found[-2]
@@ -77,7 +79,7 @@ def test_a_fall_beyond_the_spread_is_named_with_where() -> None:
 def test_an_alternative_that_does_as_well_at_no_less_accuracy_is_named() -> None:
     strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.55, .56, .54, .55])
     pruned = defence("prune-95", "prune", [.975, .976, .974, .975], [.4, .41, .39, .4], [.55, .56, .54, .55])
-    found = sweep_findings(sweep(strong, pruned))
+    found = defence_findings(sweep(strong, pruned))
     assert any(sentence.startswith("At no less accuracy: suppress-95 against prune-95") for sentence in found)
     assert "(as prune-95 did at no less accuracy)" in found[-2]
 
@@ -85,7 +87,7 @@ def test_an_alternative_that_does_as_well_at_no_less_accuracy_is_named() -> None
 def test_an_alternative_that_costs_more_accuracy_is_no_rival() -> None:
     strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.55, .56, .54, .55])
     costly = defence("dp", "dp_sgd", [.90, .901, .899, .90], [.3, .31, .29, .3], [.5, .51, .49, .5])
-    found = sweep_findings(sweep(strong, costly))
+    found = defence_findings(sweep(strong, costly))
     assert not any(sentence.startswith("At no less accuracy") for sentence in found)
     assert "did at no less accuracy" not in found[-2]
 
@@ -94,3 +96,37 @@ def test_two_networks_that_agree_exactly_still_say_no_more_than_their_interval()
     assert direction({"value": -1.0, "ci": None}) == 0
     assert direction(None) == 0
     assert direction({"value": 0.0, "ci": [0.0, 0.0]}) == 0
+
+
+def variants_of_the_subject(gaps: list[float], areas: list[float]) -> dict[str, Any]:
+    found = [{"name": f"net{number}", "training": "ordinary", "measures": summarise(
+        {"accuracy": [.9, .91, .89, .9], "gap": [gap, gap + .001], "auc/loss": [area, area + .001]})}
+             for number, (gap, area) in enumerate(zip(gaps, areas))]
+    return {"baseline": "net0", "models": 4, "variants": found, "leaks": ["auc/loss"],
+            "labels": {"auc/loss": "AUC, loss attack", "accuracy": "Test accuracy"},
+            "comparisons": comparisons(found, "net0", [["net2", "net1"]])}
+
+
+def test_a_wider_gap_is_said_to_leak_more_only_where_the_ranks_show_it() -> None:
+    # Six in one order: 2 of 720 orders are as extreme, p = .0028. Swapped pairwise: τ = 9/15, p = .136.
+    gaps = [.1, .2, .3, .4, .5, .6]
+    *_, ranked, _ = subject_findings(variants_of_the_subject(gaps, [.51, .52, .53, .54, .55, .56]))
+    assert "AUC, loss attack follows the generalisation gap over 6 variants" in ranked
+    assert "(Kendall's τ +1.00, exact p 0.0028)" in ranked
+    *_, unsure, _ = subject_findings(variants_of_the_subject(gaps, [.52, .51, .54, .53, .56, .55]))
+    assert "was not shown to follow" in unsure and "exact p 0.14" in unsure
+    *_, inverse, _ = subject_findings(variants_of_the_subject(gaps, [.56, .55, .54, .53, .52, .51]))
+    assert "falls with the generalisation gap" in inverse
+
+
+def test_too_few_or_equal_variants_are_not_ranked() -> None:
+    *_, few, _ = subject_findings(variants_of_the_subject([.1, .2, .3], [.5, .6, .7]))
+    assert "3 variants are too few" in few
+    *_, equal, _ = subject_findings(variants_of_the_subject([.1] * 5, [.5, .6, .7, .8, .9]))
+    assert "nothing to rank" in equal
+
+
+def test_pairs_asked_for_are_compared_and_say_whether_accuracies_differ() -> None:
+    found = subject_findings(variants_of_the_subject([.1, .2, .3, .4], [.5, .5, .6, .6]))
+    (pair,) = (sentence for sentence in found if "net2 against net1" in sentence)
+    assert pair.startswith("At an accuracy that was not shown to differ: ")

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from easydict import EasyDict
 
-from mindleak.defaults import DEFAULTS, DEFENCE_SECTIONS, NAMED, PARTIAL, SUBJECT_SECTIONS, TYPES
+from mindleak.defaults import DEFAULTS, NAMED, PARTIAL, SUBJECT_SECTIONS, TYPES, VARIANT_SECTIONS, VARIANT_SWEEP_KEYS
 from mindleak.errors import InputError, nearest
 
 # What says which one network is meant, and so cannot be said to several subjects at once.
@@ -39,16 +39,16 @@ def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
     merged = copy.deepcopy(DEFAULTS)
     _merge(merged, _read_yaml(path) if path else {}, "", f"in '{path}'")
     overrides = _overrides(assignments)
-    _check_reach(overrides, merged["subjects"], merged["sweep"]["defences"])
+    _check_reach(overrides, merged["subjects"], merged["sweep"]["variants"])
     _deep_update(merged, overrides)
     if path and merged["name"] is None:
         merged["name"] = Path(path).stem
-    for named, sections in ((merged["subjects"], SUBJECT_SECTIONS), (merged["sweep"]["defences"], DEFENCE_SECTIONS)):
+    for named, sections in ((merged["subjects"], SUBJECT_SECTIONS), (merged["sweep"]["variants"], VARIANT_SECTIONS)):
         for own in named.values():
             _drop(own, {key: overrides[key] for key in sections if key in overrides})
     _deep_update(merged["subjects"], overrides.get("subjects", {}))
     _deep_update(merged["sweep"], overrides.get("sweep", {}))
-    _check_baseline(merged["sweep"])
+    _check_sweep(merged["sweep"])
     _check_identifiers(merged)
     return EasyDict(merged)
 
@@ -58,17 +58,17 @@ def for_subject(config: Mapping[str, Any], name: str) -> EasyDict:
     return _narrowed(config, config["subjects"][name])
 
 
-def for_defence(config: Mapping[str, Any], name: str) -> EasyDict:
-    """Return the configuration as defence ``name`` of the sweep sees it: its own settings over the common ones."""
-    return _narrowed(config, config["sweep"]["defences"][name])
+def for_variant(config: Mapping[str, Any], name: str) -> EasyDict:
+    """Return the configuration as variant ``name`` of the sweep sees it: its own settings over the common ones."""
+    return _narrowed(config, config["sweep"]["variants"][name])
 
 
 def _narrowed(config: Mapping[str, Any], own: Mapping[str, Any]) -> EasyDict:
-    """Return the configuration of one of several subjects or defences, the others left out."""
+    """Return the configuration of one of several subjects or variants, the others left out."""
     merged = copy.deepcopy(dict(config))
     own = copy.deepcopy(dict(own))
     merged["subjects"] = {}
-    merged["sweep"] = {**merged["sweep"], "defences": {}}
+    merged["sweep"] = {**merged["sweep"], "variants": {}}
     _deep_update(merged, own)
     return EasyDict(merged)
 
@@ -154,10 +154,10 @@ def _overrides(assignments: Sequence[str]) -> dict[str, Any]:
     return overrides
 
 
-def _check_reach(overrides: Mapping[str, Any], subjects: Mapping[str, Any], defences: Mapping[str, Any]) -> None:
+def _check_reach(overrides: Mapping[str, Any], subjects: Mapping[str, Any], variants: Mapping[str, Any]) -> None:
     """Refuse a command line that would make one network of several subjects, or a new one by a slip."""
     for kind, given, known in (("subject", overrides.get("subjects", {}), subjects),
-                               ("defence", overrides.get("sweep", {}).get("defences", {}), defences)):
+                               ("variant", overrides.get("sweep", {}).get("variants", {}), variants)):
         for name in given if known else ():
             if name not in known:
                 raise InputError(f"the command line sets {kind} '{name}', which the configuration does not have"
@@ -169,11 +169,23 @@ def _check_reach(overrides: Mapping[str, Any], subjects: Mapping[str, Any], defe
                                  f"{key}' on the command line would be that of all; set subjects.NAME.model.{key}")
 
 
-def _check_baseline(sweep: Mapping[str, Any]) -> None:
-    """Refuse a sweep without the defence that the others are compared with."""
-    if sweep["defences"] and sweep["baseline"] not in sweep["defences"]:
-        raise InputError(f"sweep.baseline is '{sweep['baseline']}', which is none of sweep.defences"
-                         + nearest(sweep["baseline"], sweep["defences"]))
+def _check_sweep(sweep: Mapping[str, Any]) -> None:
+    """Refuse a sweep that compares variants which it does not have, and variants that each go their own way."""
+    if not sweep["variants"]:
+        return
+    for pair in sweep["pairs"]:
+        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
+            raise InputError(f"sweep.pairs holds {pair!r}; right is a list of two different names of sweep.variants")
+    named = [("baseline", sweep["baseline"]), *(("pairs", str(name)) for pair in sweep["pairs"] for name in pair)]
+    for key, name in named:
+        if name not in sweep["variants"]:
+            raise InputError(f"sweep.{key} {'is' if key == 'baseline' else 'names'} '{name}', which is none of "
+                             f"sweep.variants{nearest(name, sweep['variants'])}")
+    for name, sections in sweep["variants"].items():
+        for key in sections.get("sweep", {}):
+            if key not in VARIANT_SWEEP_KEYS:
+                raise InputError(f"sweep.variants.{name}.sweep.{key}: a variant sets none of 'sweep' for itself but "
+                                 f"{', '.join(VARIANT_SWEEP_KEYS)}")
 
 
 def _check_identifiers(merged: Mapping[str, Any]) -> None:
@@ -182,7 +194,7 @@ def _check_identifiers(merged: Mapping[str, Any]) -> None:
         raise InputError(f"'seed' is {merged['seed']}; right is a whole number from 0 on")
     if merged["name"] is not None and (not merged["name"].strip(". ") or "/" in merged["name"]):
         raise InputError(f"'name' is '{merged['name']}'; right is a name fit for a folder")
-    for kind, names in (("subject", merged["subjects"]), ("defence", merged["sweep"]["defences"])):
+    for kind, names in (("subject", merged["subjects"]), ("variant", merged["sweep"]["variants"])):
         for name in names:
             # EasyDict makes attributes of keys: 'items' would hide the method.
             if not _SUBJECT_NAME.fullmatch(name) or hasattr(dict, name):
@@ -227,7 +239,7 @@ def _merge(target: dict[str, Any], values: Mapping[str, Any], prefix: str, where
 
 
 def _merge_named(target: dict[str, Any], values: Mapping[str, Any], path: str, where: str) -> None:
-    """Set what each subject or defence gives for itself, all of it checked like the common sections."""
+    """Set what each subject or variant gives for itself, all of it checked like the common sections."""
     for name, sections in values.items():
         sections = _section(f"{path}.{name}", sections, where)
         for section in sections:
@@ -249,7 +261,8 @@ def _checked(path: str, value: Any, default: Any, subject: str) -> Any:
     if not isinstance(value, wanted):
         raise InputError(_wrong_type(subject, value, wanted))
     if isinstance(default, list) and isinstance(value, list):
-        return [_checked(path, item, default[0], subject) for item in value]
+        # A list that is empty by default says nothing of its items; who uses it checks them.
+        return [_checked(path, item, default[0], subject) for item in value] if default else list(value)
     return value
 
 

@@ -108,8 +108,12 @@ DEFAULTS: dict[str, Any] = {
     },
     "subjects": {},
     "sweep": {
-        "defences": {},
+        # defence: does it protect?; subject: what makes a network leak?
+        "question": "defence",
+        "variants": {},
         "baseline": "ordinary",
+        # Further pairs of variants to compare.
+        "pairs": [],
         "models": 4,
         # None: a third of the training split.
         "pool": None,
@@ -146,8 +150,10 @@ PARTIAL = {f"membership.{section}": section for section in ("training", "suppres
 # What a subject of ``subjects`` may set for itself, over the sections of the same name.
 SUBJECT_SECTIONS = ("data", "model", "training", "suppress", "dp", "prune", "inversion", "membership")
 
-# What a defence of ``sweep.defences`` may set for itself: how its networks are made, never what they are judged by.
-DEFENCE_SECTIONS = ("model", "training", "suppress", "dp", "prune")
+# What a variant of ``sweep.variants`` may set for itself: how its networks are made, never what they are judged by.
+VARIANT_SECTIONS = ("model", "training", "suppress", "dp", "prune", "sweep")
+# Of ``sweep`` itself that is how many rows it has; all else is common to the variants.
+VARIANT_SWEEP_KEYS = ("pool",)
 
 # Sections whose keys are names of the user's, each with sections of its own.
-NAMED = {"subjects": SUBJECT_SECTIONS, "sweep.defences": DEFENCE_SECTIONS}
+NAMED = {"subjects": SUBJECT_SECTIONS, "sweep.variants": VARIANT_SECTIONS}

@@ -36,7 +36,7 @@ from mindleak.jobs.subjects import (
     require_subjects,
     subject_plans,
 )
-from mindleak.jobs.sweep import DefenceSweep
+from mindleak.jobs.sweep import Sweep
 from mindleak.models.base import count_parameters
 from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import render_report, write_json
@@ -102,18 +102,18 @@ class Audit:
                              time.perf_counter() - started)
         return {**head, **body}
 
-    def _planned_sweep(self, provided: Subject | None) -> DefenceSweep | None:
+    def _planned_sweep(self, provided: Subject | None) -> Sweep | None:
         """Return the defence sweep, which belongs to a whole audit of a configuration that has one.
 
         Raises:
             InputError: there is nothing but the sweep, and single attacks were asked for, or a subject given.
         """
-        if not self._session.config.sweep.defences:
+        if not self._session.config.sweep.variants:
             return None
         if provided is not None or set(self._attacks) != set(ATTACKS):
             require_subjects(self._plans)
             return None
-        return DefenceSweep(self._session)
+        return Sweep(self._session)
 
     @property
     def _wants_headlines(self) -> bool:

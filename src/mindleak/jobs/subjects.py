@@ -120,7 +120,7 @@ def model_options(model: EasyDict) -> dict[str, Any]:
 def subject_plans(session: Session, provided: Subject | None = None) -> list[SubjectPlan]:
     """Return the subjects of the configuration: the named ones, or the one that it describes itself.
 
-    None where it describes nothing but a defence sweep.
+    None where it describes nothing but a sweep.
 
     Raises:
         InputError: a checkpoint or a members file that cannot be used.
@@ -133,7 +133,7 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
         config = _sized(session, config, type(provided.network))
         checked = check_subject(provided, session.dataset(config.data))
         return [SubjectPlan(session, checked.name, config, checked, checked.make or type(checked.network))]
-    if config.sweep.defences and not config.subjects:
+    if config.sweep.variants and not config.subjects:
         return []
     if config.subjects:
         plans = [(name, configuration.for_subject(config, name)) for name in config.subjects]
@@ -155,10 +155,10 @@ def require_subjects(plans: list[SubjectPlan]) -> list[SubjectPlan]:
     """Return the subjects for a job that cannot do without.
 
     Raises:
-        InputError: the configuration describes nothing but a defence sweep.
+        InputError: the configuration describes nothing but a sweep.
     """
     if not plans:
-        raise InputError("the configuration has a defence sweep (sweep.defences) and no subjects; 'mindleak audit' "
+        raise InputError("the configuration has a sweep (sweep.variants) and no subjects; 'mindleak audit' "
                          "runs it, everything else needs 'subjects'")
     return plans
 

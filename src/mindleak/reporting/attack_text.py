@@ -1,4 +1,4 @@
-"""Inversions and the defence sweep as plain text for a terminal, at most 100 columns wide.
+"""Inversions and the sweep as plain text for a terminal, at most 100 columns wide.
 
 The five lines of an inversion are those that MindArmour's tutorial logs (seed 002), with the figures that its
 ``ImageInversionAttack.evaluate`` would give, so that both can be laid side by side.
@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from mindleak.reporting.reference_tables import reference_lines
 from mindleak.reporting.text import WIDTH, summary_table
+from mindleak.reporting.tradeoff import NOUNS, trained_on
 from mindleak.reporting.wording import DASH, NBSP, Subjects, count, has_value, number
 
 # More labels than this are no longer read by anybody; the report has all of them.
@@ -24,7 +25,7 @@ _TUTORIAL = (
 
 
 def terminal_text(document: Mapping[str, Any]) -> str:
-    """Return everything that a terminal shows of a report: subjects, reference attacks, inversions, defences."""
+    """Return everything that a terminal shows of a report: subjects, reference attacks, inversions, sweep."""
     sweep = document.get("sweep")
     parts = [
         summary_table(document) if document["subjects"] or not sweep else "",
@@ -61,11 +62,12 @@ def _labels(title: str, labels: Sequence[int]) -> list[str]:
 
 
 def sweep_lines(sweep: Mapping[str, Any]) -> str:
-    """Return the defence sweep: one line per defence with its means, then the conclusions."""
-    measures = ["accuracy", *sweep["leaks"]]
-    rows = [["defence", *measures], *([d["name"], *_means(d, measures)] for d in sweep["defences"])]
+    """Return the sweep: one line per variant with its means, then the conclusions."""
+    noun = NOUNS[sweep["question"]]
+    measures = ["accuracy", "gap", *sweep["leaks"]]
+    rows = [[noun, *measures], *([d["name"], *_means(d, measures)] for d in sweep["variants"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [f"Defence sweep: means over {sweep['models']} networks, each trained on {count(sweep['n_train'])} images"]
+    lines = [f"Sweep by {noun}: means over {sweep['models']} networks, each trained on {trained_on(sweep)} images"]
     for start in _blocks(widths):
         lines += [_row(row, widths, start) for row in rows]
         lines.append("")
@@ -74,8 +76,8 @@ def sweep_lines(sweep: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _means(defence: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
-    return [_plain(measure.partition("/")[0], defence["measures"].get(measure)) for measure in measures]
+def _means(variant: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
+    return [_plain(measure.partition("/")[0], variant["measures"].get(measure)) for measure in measures]
 
 
 def _blocks(widths: Sequence[int]) -> list[range]:

@@ -24,6 +24,8 @@ from mindleak.reporting.wording import Subjects, count, duration
 from mindleak.runs.atomic import atomic_json, atomic_write_text, plain
 
 SCHEMA = 1
+SWEEP_TITLES = {"defence": "Sweep of defences: what each costs, and what it hides",
+                "subject": "Sweep of the subject: what makes a network leak"}
 _TEMPLATES = Path(__file__).parent / "templates"
 _VERSION_KEYS = (
     "mindleak",
@@ -121,11 +123,12 @@ def _tables(document: Mapping[str, Any], subjects: Subjects) -> dict[str, Option
 
 
 def _sweep(document: Mapping[str, Any], gallery: Gallery) -> Optional[dict[str, Any]]:
-    """Build the section of the defence sweep; None where there was none."""
+    """Build the section of the sweep; None where there was none."""
     sweep = document.get("sweep")
     if not sweep:
         return None
-    return {"figure": gallery.tradeoff(), "table": sweep_table(sweep), "conclusions": sweep["conclusions"],
+    return {"title": SWEEP_TITLES[sweep["question"]], "figure": gallery.tradeoff(), "table": sweep_table(sweep),
+            "conclusions": sweep["conclusions"],
             "note": sweep_note(sweep)}
 
 
@@ -136,7 +139,7 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Data", _data_in_words(provenance.get("data") or {})),
         ("Subjects", _subject_names(document)),
         ("Attacks", ", ".join(_attack_names(document))),
-        ("Defences", _defence_names(document)),
+        ("Sweep", _variant_names(document)),
         ("Run", _time_taken(provenance)) if "seconds_total" in provenance else None,
         ("Made", f"{document['created']} by mindleak {provenance.get('mindleak', '')}".strip()),
     ]
@@ -183,12 +186,12 @@ def _attack_names(document: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*inversion, *membership, *reference]))
 
 
-def _defence_names(document: Mapping[str, Any]) -> str:
-    """Name the defences of a sweep and how many networks each has."""
+def _variant_names(document: Mapping[str, Any]) -> str:
+    """Name the variants of a sweep and how many networks each has."""
     sweep = document.get("sweep")
     if not sweep:
         return ""
-    return f"{', '.join(d['name'] for d in sweep['defences'])}: {sweep['models']} networks each"
+    return f"{', '.join(d['name'] for d in sweep['variants'])}: {sweep['models']} networks each"
 
 
 def _subject_names(document: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from mindleak.reporting.canvas import inline_svg, png_bytes
 from mindleak.reporting.charts import attacks_roc_figure, curves_figure, roc_figure, summary_figure
 from mindleak.reporting.pictures import MAX_PAIRS, captioned_figure, inversion_figure
 from mindleak.reporting.reference_tables import reference_results
-from mindleak.reporting.tradeoff import in_words, tradeoff_figure
+from mindleak.reporting.tradeoff import in_words, sweep_caption, tradeoff_figure
 from mindleak.reporting.wording import Subjects, class_names, count, has_value, number, percent
 from mindleak.runs.atomic import atomic_write_bytes
 
@@ -80,15 +80,11 @@ class Gallery:
         return [illustration for illustration in shown if illustration]
 
     def tradeoff(self) -> Optional[Illustration]:
-        """Return accuracy against every leak of the defence sweep, if there was one."""
+        """Return every leak of the sweep against accuracy or gap, if there was one."""
         sweep = self._document.get("sweep")
         if not sweep:
             return None
-        caption = (
-            f"Every defence: test accuracy (rightwards) against what it gives away (upwards), so the lower right "
-            f"corner is best. Means over {sweep['models']} networks, bars their intervals; the numbers beside the "
-            f"suppressed points are the shares of weights to be set to zero."
-        )
+        caption = f"{sweep_caption(sweep)} Means over {sweep['models']} networks, bars their intervals."
         return self._hang("tradeoff", tradeoff_figure(sweep), caption, in_words(sweep))
 
     def inversions(self) -> list[Illustration]:

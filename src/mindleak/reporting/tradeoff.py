@@ -1,4 +1,7 @@
-"""The defence sweep on the page: one table of all defences, and what each costs against what it hides."""
+"""A sweep on the page: one table of all variants, and every leak drawn against what it is held against.
+
+For defences that is the accuracy they cost; for variants of the subject the generalisation gap.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,31 @@ PANELS_PER_ROW = 3
 SUPPRESS = "suppress"
 
 
+# Per question: what a variant is called, and what a leak is drawn against.
+NOUNS = {"defence": "defence", "subject": "network"}
+AXES = {"defence": ("accuracy", "Test accuracy"), "subject": ("gap", "Generalisation gap")}
+
+
 def sweep_table(sweep: Sweep) -> Table:
-    """One row per defence: accuracy, zeros, and every leak, each a mean over networks with its interval."""
-    measures = [measure for measure in sweep["labels"] if any(measure in d["measures"] for d in sweep["defences"])]
+    """One row per variant: accuracy, zeros, and every leak, each a mean over networks with its interval."""
+    measures = [measure for measure in sweep["labels"] if any(measure in d["measures"] for d in sweep["variants"])]
+    noun = NOUNS[sweep["question"]].capitalize()
     table = Table(
-        f"Defences: mean over {sweep['models']} networks each, trained on {count(sweep['n_train'])} images",
-        ["Defence", *(sweep["labels"][measure] for measure in measures)],
+        f"{noun}s: mean over {sweep['models']} trainings each, on {trained_on(sweep)} images",
+        [noun, *(sweep["labels"][measure] for measure in measures)],
     )
     rows = []
-    for defence in sweep["defences"]:
-        cells = [[_cell(table, measure, defence["measures"].get(measure))] for measure in measures]
-        rows.append(Row(defence["name"], defence["setting"], cells))
+    for variant in sweep["variants"]:
+        cells = [[_cell(table, measure, variant["measures"].get(measure))] for measure in measures]
+        rows.append(Row(variant["name"], variant["setting"], cells))
     table.groups = [rows]
     return table
+
+
+def trained_on(sweep: Sweep) -> str:
+    """Return how many images a network is trained on, from the smallest to the largest."""
+    sizes = sorted({variant["n_train"] for variant in sweep["variants"]})
+    return count(sizes[0]) if len(sizes) == 1 else f"{count(sizes[0])} to {count(sizes[-1])}"
 
 
 def _cell(table: Table, measure: str, metric: Optional[Mapping[str, Any]]) -> Cell:
@@ -40,12 +55,13 @@ def _cell(table: Table, measure: str, metric: Optional[Mapping[str, Any]]) -> Ce
 
 
 def tradeoff_figure(sweep: Sweep) -> Optional[Figure]:
-    """Draw accuracy against every leak, one panel each; the better corner is the lower right one.
+    """Draw every leak against accuracy or gap, one panel each.
 
-    The degrees of suppression are joined by a line in the order of the configuration; every other defence is a
-    point of its own. Bars are the intervals over networks. None without a defence to draw.
+    The degrees of suppression are joined by a line in the order of the configuration; every other variant is a
+    point of its own. Bars are the intervals over networks. None without a variant to draw.
     """
-    shown = [defence for defence in sweep["defences"] if has_value(defence["measures"].get("accuracy"))]
+    held_against = AXES[sweep["question"]][0]
+    shown = [variant for variant in sweep["variants"] if has_value(variant["measures"].get(held_against))]
     panels = [measure for measure in sweep["leaks"] if any(has_value(d["measures"].get(measure)) for d in shown)]
     if not panels:
         return None
@@ -63,33 +79,36 @@ def tradeoff_figure(sweep: Sweep) -> Optional[Figure]:
     return figure
 
 
-def _panel(axes: Any, defences: list[Mapping[str, Any]], measure: str, sweep: Sweep) -> None:
-    """Draw one leak against accuracy: suppression as one chain from the baseline on, the others point by point."""
-    measured = [defence for defence in defences if has_value(defence["measures"].get(measure))]
-    family = [defence for defence in measured if defence["training"] == SUPPRESS]
-    baseline = [defence for defence in measured if defence["name"] == sweep["baseline"]]
-    chain = [(d["measures"]["accuracy"]["value"], d["measures"][measure]["value"]) for d in baseline + family]
+def _panel(axes: Any, variants: list[Mapping[str, Any]], measure: str, sweep: Sweep) -> None:
+    """Draw one leak: suppression as one chain from the baseline on, the others point by point."""
+    across, title = AXES[sweep["question"]]
+    measured = [variant for variant in variants if has_value(variant["measures"].get(measure))]
+    family = [variant for variant in measured if variant["training"] == SUPPRESS]
+    baseline = [variant for variant in measured if variant["name"] == sweep["baseline"]]
+    chain = [(v["measures"][across]["value"], v["measures"][measure]["value"]) for v in baseline + family]
     if len(chain) > 1:
         axes.plot(*zip(*chain), color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
-    for number, defence in enumerate(family):
-        _point(axes, defence["measures"], measure, look(0), "suppress (share of zeros)" if number == 0 else None)
-        place = defence["measures"]["accuracy"]["value"], defence["measures"][measure]["value"]
-        axes.annotate(defence["short"], place, xytext=(4, 4), textcoords="offset points", fontsize=7, color=MUTED)
-    alone = [defence for defence in sweep["defences"] if defence["training"] != SUPPRESS]
-    for number, defence in enumerate(alone, 1):
-        if defence in measured:
-            _point(axes, defence["measures"], measure, look(number), defence["name"])
+    for number, variant in enumerate(family):
+        _point(axes, variant["measures"], (across, measure), look(0),
+               "suppress (share of zeros)" if number == 0 else None)
+        place = variant["measures"][across]["value"], variant["measures"][measure]["value"]
+        axes.annotate(variant["short"], place, xytext=(4, 4), textcoords="offset points", fontsize=7, color=MUTED)
+    alone = [variant for variant in sweep["variants"] if variant["training"] != SUPPRESS]
+    for number, variant in enumerate(alone, 1):
+        if variant in measured:
+            _point(axes, variant["measures"], (across, measure), look(number), variant["name"])
     axes.set_title(sweep["labels"][measure])
-    axes.set_xlabel("Test accuracy")
+    axes.set_xlabel(title)
     axes.xaxis.set_major_formatter(percent_axis())
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.margins(0.12)
 
 
-def _point(axes: Any, measures: Mapping[str, Any], measure: str, appearance: Look, label: Optional[str]) -> None:
-    """Draw one defence with its two intervals."""
-    accuracy, metric = measures["accuracy"], measures[measure]
-    axes.errorbar(accuracy["value"], metric["value"], xerr=_reach(accuracy), yerr=_reach(metric),
+def _point(axes: Any, measures: Mapping[str, Any], names: tuple[str, str], appearance: Look,
+           label: Optional[str]) -> None:
+    """Draw one variant with its two intervals."""
+    across, metric = (measures[name] for name in names)
+    axes.errorbar(across["value"], metric["value"], xerr=_reach(across), yerr=_reach(metric),
                   color=appearance.colour, marker=appearance.marker, markersize=5, linewidth=1.0, linestyle="",
                   label=label, zorder=2)
 
@@ -102,20 +121,33 @@ def _reach(metric: Mapping[str, Any]) -> Optional[list[list[float]]]:
     return [[max(metric["value"] - interval[0], 0.0)], [max(interval[1] - metric["value"], 0.0)]]
 
 
+def sweep_caption(sweep: Sweep) -> str:
+    """Say what the figure shows and where in it is good."""
+    if sweep["question"] == "subject":
+        return "Every network: generalisation gap (rightwards) against what it gives away (upwards)."
+    return ("Every defence: test accuracy (rightwards) against what it gives away (upwards), so the lower right corner "
+            "is best; the numbers beside the suppressed points are the shares of weights to be set to zero.")
+
+
 def in_words(sweep: Sweep) -> str:
     """Say the figure for a reader who cannot see it."""
-    said = [f"{d['name']} {percent(d['measures']['accuracy']['value'], 1)}" for d in sweep["defences"]
+    said = [f"{d['name']} {percent(d['measures']['accuracy']['value'], 1)}" for d in sweep["variants"]
             if has_value(d["measures"].get("accuracy"))]
-    return "Test accuracy by defence: " + "; ".join(said)
+    return f"Test accuracy by {NOUNS[sweep['question']]}: " + "; ".join(said)
 
 
 def sweep_note(sweep: Sweep) -> str:
     """Say what the measures were taken on, and what images that nobody gave away would score."""
-    controls = sweep["controls"]
-    said = "; ".join(f"{title}: confidence {controls[key]['confidence']:.3f}, SSIM {controls[key]['ssim']:.3f}"
-                     for key, title in (("mean_image", "the mean image"), ("original", "the originals"))
-                     if key in controls)
-    return (f"Each network is trained on half of a pool of {count(sweep['pool'])} training images, other halves for "
-            f"each; the same halves and seeds in every defence. Inversion: {count(sweep['images'])} members and as "
-            f"many non-members per network and layer, judged by a {sweep['judge']} trained outside the pool. "
-            f"Membership: the defence's other networks are the shadows. For comparison, {said}.")
+    said = ("Each network is trained on half of a pool of training images, other halves for each; variants on equally "
+            "many images have the same halves and seeds. Membership: the variant's other networks are the shadows. ")
+    return said + (_inversion_note(sweep["inversion"]) if sweep["inversion"] else "Nothing was inverted.")
+
+
+def _inversion_note(inversion: Mapping[str, Any]) -> str:
+    """Say how images were inverted and judged."""
+    controls = inversion["controls"]
+    compared = "; ".join(f"{title}: confidence {controls[key]['confidence']:.3f}, SSIM {controls[key]['ssim']:.3f}"
+                         for key, title in (("mean_image", "the mean image"), ("original", "the originals"))
+                         if key in controls)
+    return (f"Inversion: {count(inversion['images'])} members and as many non-members per network and layer, judged by "
+            f"a {inversion['judge']} trained outside the pools. For comparison, {compared}.")

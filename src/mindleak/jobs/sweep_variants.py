@@ -1,0 +1,216 @@
+"""One variant of a sweep: a way to make networks, its networks on halves of one pool, and what each gives away.
+
+Every variant trains ``sweep.models`` networks on the halves that ``data.splits.halves`` deals out of one pool of
+training rows. The networks of a variant are each other's shadows, the attacked one left out (docs/methods.md,
+"Sweeps").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+from mindleak.attacks.inversion.quality import measure as measure_images
+from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack, require_enough
+from mindleak.data.dataset import Dataset
+from mindleak.data.splits import halves, split_roles
+from mindleak.errors import InputError
+from mindleak.evaluation.roc import auc
+from mindleak.evaluation.signals import loss
+from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
+from mindleak.jobs.attacks import code_digest
+from mindleak.jobs.inversion import Attack, inversion_attacks
+from mindleak.jobs.own_model import network_digest
+from mindleak.jobs.subjects import SubjectPlan, TrainingTask
+from mindleak.runs.digest import stable_hash
+from mindleak.runs.stages import StageContext, StageResult
+from mindleak.training.loop import Predictor
+
+# A sixth of the data is what a membership subject is trained on, so halves of a third are of that size.
+POOL_SHARE = 3
+SHADOW, LOSS = "shadow", "loss"
+TARGET_FPR = 0.01
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The network that says what it sees in inverted images, and what its weights are known by."""
+
+    network: nn.Cell
+    digest: str
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The rows that a variant's networks share: ``rows`` (N,); ``keep`` bool (models, N), who is trained on which."""
+
+    rows: np.ndarray
+    keep: np.ndarray
+
+    def inverted(self, model: int, images: int) -> np.ndarray:
+        """Return the first ``images`` rows that a model is trained on, then as many that it is not."""
+        kept = self.keep[model]
+        return np.concatenate([self.rows[kept][:images], self.rows[~kept][:images]])
+
+
+def make_pool(data: Dataset, size: int | None, models: int, seed: int) -> Pool:
+    """Draw the pool from the training split, class by class, and deal its halves out.
+
+    Raises:
+        InputError: a pool that leaves the judge nothing, or a number of models that has no halves.
+    """
+    available = len(data.y_train)
+    size = available // POOL_SHARE if size is None else size
+    if not 2 <= size < available:
+        raise InputError(f"sweep.pool is {size}; right is 2 to {available - 1}, since the judge learns from the rest")
+    split = split_roles(data, {"pool": size}, seed)
+    return Pool(*halves(data.y_train, split.indices["pool"], models, seed))
+
+
+class Variant:
+    """One way to make a network: its networks, and what each of them gives away.
+
+    Variants of equal ``sweep.pool`` have the same rows and seeds, network by network.
+    """
+
+    def __init__(self, plan: SubjectPlan) -> None:
+        self.plan = plan
+        self.name = plan.name
+        settings = plan.config.sweep
+        self.pool = make_pool(plan.dataset, settings.pool, settings.models, plan.session.seed("sweep"))
+
+    @cached_property
+    def tasks(self) -> list[TrainingTask]:
+        """The trainings, one per model."""
+        recipe = self.plan.recipe()
+        settings = self.plan.settings(recipe)
+        return [TrainingTask(self.plan, f"model{number}", recipe, settings, self.pool.rows[kept])
+                for number, kept in enumerate(self.pool.keep)]
+
+    def check(self) -> None:
+        """Raise InputError for an attack that cannot work, before anything is trained."""
+        images, smallest = self.plan.config.inversion.images, int(self.pool.keep.sum(axis=1).min())
+        if self.inverts and not 1 <= images <= smallest:
+            raise InputError(f"inversion.images is {images}; a network of the sweep has {smallest} members, so right "
+                             f"is 1 to {smallest}")
+        self._attacks(self.plan.untrained)
+        labels = self.plan.dataset.y_train[self.pool.rows]
+        require_enough([(labels[kept], labels[~kept]) for kept in self.pool.keep[1:]], self.plan.dataset.num_classes)
+
+    @property
+    def inverts(self) -> bool:
+        """True if inversion is asked for."""
+        return bool(self.plan.config.inversion.enabled)
+
+    def _attacks(self, network: nn.Cell) -> list[Attack]:
+        return inversion_attacks(self.plan, network) if self.inverts else []
+
+    def measures(self, judge: Judge | None, backwards: bool = False) -> list[dict[str, float]]:
+        """Return, per network, every measure by name; stages that are there already are not computed again.
+
+        ``judge`` is None where nothing is inverted.
+        """
+        numbers = range(len(self.tasks))
+        order = reversed(numbers) if backwards else numbers
+        found = {number: self._evaluation(number, judge) for number in order}
+        evaluated = [found[number] for number in numbers]
+        attacked = [self._membership(number, evaluated) for number in range(len(self.tasks))]
+        trained = [task.run().metrics for task in self.tasks]
+        return [_flat(*metrics) for metrics in zip(trained, (e.metrics for e in evaluated),
+                                                   (a.metrics for a in attacked))]
+
+    def _evaluation(self, number: int, judge: Judge | None) -> StageResult:
+        """Return a network's logits on the pool, and how its inverted images look to the judge."""
+        task, plan = self.tasks[number], self.plan
+        network = task.network(task.run())
+        attacks = self._attacks(network)
+        rows = self.pool.inverted(number, plan.config.inversion.images)
+        inputs = {"code": code_digest(plan, "sweep_variants.py"), "network": network_digest(network),
+                  "judge": None if judge is None else judge.digest, "data": plan.dataset.digest,
+                  "pool": stable_hash(self.pool.rows), "inverted": stable_hash(rows),
+                  "attacks": [attack.settings() for attack in attacks]}
+
+        def compute(context: StageContext) -> dict[str, Any]:
+            logits = Predictor(network)(plan.dataset.x_train[self.pool.rows])
+            found = {} if judge is None else {
+                attack.layer: _invert(attack, network, plan.dataset, rows, judge.network) for attack in attacks}
+            arrays = {f"{layer}_{name}": values for layer, (per_image, _) in found.items()
+                      for name, values in per_image.items()}
+            context.save_arrays(logits=logits, rows=rows, **arrays)
+            return {"inversion": {layer: figures for layer, (_, figures) in found.items()}}
+
+        return plan.session.run.stage(f"sweep-{self.name}-model{number}", "attacks", inputs, task.seed, compute)
+
+    def _membership(self, number: int, evaluated: Sequence[StageResult]) -> StageResult:
+        """Return the membership attacks against one network, the others of its variant being the shadows."""
+        plan, keep = self.plan, self.pool.keep
+        seed = plan.session.seed("membership")
+        settings = dict(plan.config.membership.attack)
+        inputs = {"code": code_digest(plan, "sweep_variants.py"), "target": number,
+                  "logits": [stable_hash(result.arrays["logits"]) for result in evaluated],
+                  "keep": stable_hash(keep), "training": settings}
+
+        def compute(context: StageContext) -> dict[str, Any]:
+            labels = plan.dataset.y_train[self.pool.rows]
+            answers = [Answers(result.arrays["logits"], labels, kept) for result, kept in zip(evaluated, keep)]
+            target = answers.pop(number)
+            attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings), seed)
+            found = attack.run(answers, target)
+            kept = answers[-1]
+            scores = {SHADOW: _Scores(found.scores[found.attacked], target.members[found.attacked],
+                                      found.threshold_shadow.non_members()),
+                      LOSS: _Scores(-loss(target.logits, labels), target.members,
+                                    -loss(kept.logits, labels)[~kept.members])}
+            context.save_arrays(**{name: each.target for name, each in scores.items()})
+            return {"membership": {name: each.figures() for name, each in scores.items()}}
+
+        return plan.session.run.stage(f"sweep-{self.name}-membership{number}", "attacks", inputs, seed, compute)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What one attack says of a network, and of the non-members of the shadow that its threshold is fixed on."""
+
+    target: np.ndarray
+    members: np.ndarray
+    shadow_non_members: np.ndarray
+
+    def figures(self) -> dict[str, Any]:
+        """Return AUC and TPR as JSON values, the TPR with the false-positive rate that its threshold realises."""
+        threshold = threshold_at_fpr(self.shadow_non_members, TARGET_FPR)
+        return {"auc": auc(self.target, self.members).to_json(),
+                "tpr@0.01": tpr_at_threshold(self.target, self.members, threshold).to_json()}
+
+
+def _invert(attack: Any, network: nn.Cell, data: Dataset, rows: np.ndarray,
+            judge: nn.Cell) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Invert ``rows``, members in the first half; return the values per image, and the means of either half."""
+    images, labels = data.x_train[rows], data.y_train[rows]
+    result = attack.attack(network, images)
+    values = measure_images(images, result.inversions, labels, Predictor(judge), result.feature_mse).values
+    half = len(rows) // 2
+    return values, {name: {"members": float(value[:half].mean()), "non_members": float(value[half:].mean())}
+                    for name, value in values.items()}
+
+
+def _flat(trained: dict[str, Any], evaluated: dict[str, Any], attacked: dict[str, Any]) -> dict[str, float]:
+    """Return the measures of one network by name: ``auc/shadow``, ``confidence/fc1``, ..."""
+    seen, unseen = (trained[f"{side}_accuracy"]["value"] for side in ("train", "test"))
+    flat = {"accuracy": unseen, "train_accuracy": seen, "gap": seen - unseen}
+    zeros = trained["suppress"] or trained["pruning"]
+    if zeros:
+        flat["sparsity"] = zeros["overall"]
+    for attack, figures in attacked["membership"].items():
+        known = {name: metric["value"] for name, metric in figures.items()}
+        known["fpr@0.01"] = figures["tpr@0.01"]["fpr"]
+        flat.update({f"{name}/{attack}": value for name, value in known.items() if value is not None})
+    for layer, figures in evaluated["inversion"].items():
+        for name in ("confidence", "ssim"):
+            flat[f"{name}/{layer}"] = figures[name]["members"]
+            flat[f"gap_{name}/{layer}"] = figures[name]["members"] - figures[name]["non_members"]
+    return flat
