@@ -19,11 +19,11 @@ from mindspore import Tensor
 from scipy import stats
 
 from mindleak import device
-from mindleak.attacks.membership import report, shadow
+from mindleak.attacks.membership import class_models, report, shadow
+from mindleak.attacks.membership.class_models import AttackTraining, ClassModels
 from mindleak.attacks.membership.shadow import (
     MIN_PER_CLASS,
     Answers,
-    AttackTraining,
     ShadowAttack,
     ShadowAttackResult,
     require_enough,
@@ -147,7 +147,7 @@ class Recording(TrainingLoop):
 @pytest.mark.parametrize("count, trained_on", [(2, 1), (3, 1), (4, 2), (8, 6), (10, 7)])
 def test_the_shadows_that_stop_and_that_set_thresholds_are_never_trained_on(
         count: int, trained_on: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "TrainingLoop", Recording)
+    monkeypatch.setattr(class_models, "TrainingLoop", Recording)
     shadows = shadows_with(1.5, count, 120)
     attack(shadows, answers(90, 1.5, 1), epochs=1, batch_size=10)
     expected = np.concatenate([shadow.posteriors(one.logits) for one in shadows[:trained_on]])
@@ -155,7 +155,7 @@ def test_the_shadows_that_stop_and_that_set_thresholds_are_never_trained_on(
 
 
 def test_attack_models_see_as_many_members_as_non_members_of_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "TrainingLoop", Recording)
+    monkeypatch.setattr(class_models, "TrainingLoop", Recording)
     lopsided = []
     for one in shadows_with(1.5, 2, 900):
         kept = one.members | (np.arange(900) % 5 == 1)
@@ -215,14 +215,14 @@ def test_huge_logits_stay_finite() -> None:
 
 def test_early_stopping_goes_back_to_the_best_weights() -> None:
     noisy = [answers(180, 0.3, seed) for seed in range(2)]
-    fit, stop = (shadow._AttackData([one], 0) for one in noisy)
+    fit, stop = (shadow._rows_of([one]) for one in noisy)
     training = AttackTraining(dim_hidden=50, epochs=60, batch_size=5, learning_rate=0.05, patience=12)
-    models = shadow._ClassModels(fit, stop, CLASSES, training, 0)
+    models = ClassModels(fit, stop, CLASSES, training, 0)
     losses = []
 
     class Watched:
         def __call__(self, rows: np.ndarray) -> float:
-            losses.append(shadow._ClassModels._held_out_loss(models, rows))
+            losses.append(ClassModels._held_out_loss(models, rows))
             return losses[-1]
 
     models._held_out_loss = Watched()  # type: ignore[method-assign]
@@ -231,7 +231,7 @@ def test_early_stopping_goes_back_to_the_best_weights() -> None:
         losses.clear()
         models.fit(label)
         assert len(losses) == int(np.argmin(losses)) + 1 + training.patience, "stopped for want of patience"
-        held_out = shadow._ClassModels._held_out_loss(models, stop.balanced_rows(label))
+        held_out = ClassModels._held_out_loss(models, stop.balanced(label, 0))
         assert held_out == pytest.approx(min(losses), abs=1e-7)
         gains.append(losses[-1] - held_out)
     # .009 to .2 over five seeds of the attack models.
