@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
 
 from mindleak import device
 from mindleak.errors import InputError
 from mindleak.models.fcnet import FCNet
-from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop
+from mindleak.training.stacked import FCNetStack
 
 
 @dataclass(frozen=True)
@@ -57,81 +56,70 @@ class LabelledRows:
 
 
 class ClassModels:
-    """One FCNet after the other in the same compiled loop: between classes only weights and indices change.
+    """One attack model per class, all of them trained at once, each until its own held-out loss stops falling.
 
-    Every array handed to compiled code has one shape for all classes, so nothing is compiled twice.
+    Args:
+        fit: rows to learn from.
+        stop: rows whose loss ends the training.
+        classes: which classes get a model; both need members and non-members of each.
+        training: how they are trained.
+        seed: of initialisation, balancing and shuffling; a class's model does not depend on which others there are.
     """
 
-    def __init__(self, fit: LabelledRows, stop: LabelledRows, num_classes: int, training: AttackTraining,
+    def __init__(self, fit: LabelledRows, stop: LabelledRows, classes: Sequence[int], training: AttackTraining,
                  seed: int) -> None:
-        self._fit = fit
-        self._stop = stop
+        self.classes = list(classes)
         self._training = training
-        self._num_classes = num_classes
         self._seed = seed
-        self._network = self._fresh(0)
-        self._optimizer = nn.Adam(self._network.trainable_params(), training.learning_rate)
-        self._untouched = [parameter.asnumpy().copy() for parameter in self._optimizer.get_parameters()]
-        self._loop = TrainingLoop(self._network, self._optimizer, fit.features, fit.members)
-        self._predict = Predictor(self._network, batch_size=10_000)
-        most = max(2 * fit.smaller_side(label) for label in range(num_classes))
-        self._most_steps = max(1, most // training.batch_size)
+        self._rows = [fit.balanced(label, seed) for label in self.classes]
+        self._stack = FCNetStack([self._fresh(label, fit.features.shape[1]) for label in self.classes], fit.features,
+                                 fit.members, training.learning_rate)
+        held_out = [stop.balanced(label, seed) for label in self.classes]
+        self._held_out = [(stop.features[rows], stop.members[rows]) for rows in held_out]
+        self._fit()
 
-    def _fresh(self, label: int) -> FCNet:
+    @property
+    def rows(self) -> dict[int, int]:
+        """How many rows the model of each class was trained on."""
+        return {label: len(rows) for label, rows in zip(self.classes, self._rows)}
+
+    def score(self, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the log-odds of membership by the model of each row's class, float64 (N,); NaN where there is none."""
+        scores = np.full(len(labels), np.nan)
+        for model, label in enumerate(self.classes):
+            of_class = labels == label
+            scores[of_class] = self._stack.margins(model, features[of_class])
+        return scores
+
+    def _fresh(self, label: int, inputs: int) -> FCNet:
         """Return an attack model with the initial weights of a class."""
         with device.seeded(self._seed * 1000 + label):
-            return FCNet(self._num_classes, self._training.dim_hidden)
+            return FCNet(inputs, self._training.dim_hidden)
 
-    def fit(self, label: int) -> int:
-        """Train on the class's balanced rows until the held-out loss stops falling; return how many rows."""
-        rows = self._fit.balanced(label, self._seed)
-        held_out = self._stop.balanced(label, self._seed)
-        _assign(self._optimizer.get_parameters(), self._untouched)
-        _assign(self._network.get_parameters(), _values(self._fresh(label)))
-        generator = np.random.default_rng(np.random.SeedSequence([self._seed, label, 1]))
-        best_loss, best_weights, waited = np.inf, _values(self._network), 0
+    def _fit(self) -> None:
+        """Train; a model whose patience is at an end rests, and all go back to their best weights."""
+        generators = [np.random.default_rng(np.random.SeedSequence([self._seed, label, 1])) for label in self.classes]
+        best = self._stack.weights.copy()
+        best_losses = np.full(len(self.classes), np.inf)
+        waited = np.zeros(len(self.classes), np.int64)
         for _ in range(self._training.epochs):
-            self._epoch(generator.permutation(rows))
-            loss = self._held_out_loss(held_out)
-            if loss < best_loss:
-                best_loss, best_weights, waited = loss, _values(self._network), 0
-            else:
-                waited += 1
-            if waited >= self._training.patience:
+            alive = waited < self._training.patience
+            if not alive.any():
                 break
-        _assign(self._network.get_parameters(), best_weights)
-        return len(rows)
+            self._stack.epoch([self._batches(generator.permutation(rows)) if lives else None
+                               for generator, rows, lives in zip(generators, self._rows, alive)])
+            losses = self._held_out_losses()
+            better = alive & (losses < best_losses)
+            best[better], best_losses[better] = self._stack.weights[better], losses[better]
+            waited = np.where(better, 0, waited + 1)
+        self._stack.weights = best
 
-    def score(self, features: np.ndarray) -> np.ndarray:
-        """Return the log-odds of membership, float64 (N,)."""
-        logits = self._predict(features).astype(np.float64)
-        return logits[:, 1] - logits[:, 0]
-
-    def _epoch(self, rows: np.ndarray) -> None:
-        """Take one pass over ``rows`` in whole batches."""
+    def _batches(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows in whole batches, (steps, size)."""
         size = min(self._training.batch_size, len(rows))
-        steps = len(rows) // size
-        order = np.zeros((self._most_steps, size), np.int32)
-        order[:steps] = rows[:steps * size].reshape(steps, size)
-        self._loop.run(Tensor(order), 0, steps, LoopTotals())
+        return rows[:len(rows) // size * size].reshape(-1, size)
 
-    def _held_out_loss(self, rows: np.ndarray) -> float:
-        """Return the mean cross-entropy on held-out shadows."""
-        scores = self.score(self._stop.features)[rows]
-        signs = np.where(self._stop.members[rows] == 1, 1.0, -1.0)
-        return float(np.logaddexp(0.0, -signs * scores).mean())
-
-
-def _values(network: nn.Cell) -> list[np.ndarray]:
-    """Return a copy of the network's weights."""
-    return [parameter.asnumpy().copy() for parameter in network.get_parameters()]
-
-
-def _assign(parameters: Iterable[Parameter], values: Iterable[np.ndarray]) -> None:
-    """Write values into parameters where they lie.
-
-    ``Parameter.set_data`` would give them other memory, and a loop compiled before goes on with the old: the
-    attack models of all classes but the first then learn nothing.
-    """
-    for parameter, value in zip(parameters, values):
-        ops.assign(parameter, Tensor(value))
+    def _held_out_losses(self) -> np.ndarray:
+        """Return every model's mean cross-entropy on held-out shadows."""
+        return np.array([np.logaddexp(0.0, self._stack.margins(model, features) * (1 - 2 * members)).mean()
+                         for model, (features, members) in enumerate(self._held_out)])

@@ -113,27 +113,23 @@ class ShadowAttack:
         kept = shadows[-1]
         features = posteriors(np.concatenate([subject.logits, kept.logits]))
         labels = np.concatenate([subject.labels, kept.labels])
-        scores = np.full(len(labels), np.nan)
         skipped: dict[int, str] = {}
-        rows: dict[int, int] = {}
-        models = ClassModels(fit, stop, self._num_classes, self._training, self._seed)
         for label, smaller_side in enumerate(smaller_sides):
-            of_class = labels == label
             if smaller_side < MIN_PER_CLASS:
                 skipped[label] = (f"{smaller_side} shadow samples on the smaller side; "
                                   f"at least {MIN_PER_CLASS} are needed")
             elif not (subject.labels == label).any():
                 skipped[label] = "no sample of the subject's is of this class"
-            else:
-                rows[label] = models.fit(label)
-                scores[of_class] = models.score(features)[of_class]
-        if not rows:
+        attacked = [label for label in range(self._num_classes) if label not in skipped]
+        if not attacked:
             raise InputError("membership attack: none of the subject's samples is of a class that the shadows have "
                              f"{MIN_PER_CLASS} members and non-members of; use larger shadows")
+        models = ClassModels(fit, stop, attacked, self._training, self._seed)
+        scores = models.score(features, labels)
         size = len(subject.labels)
         kept_scores = ThresholdScores(scores[size:], kept.labels, kept.members, stopped_too=len(shadows) == 2)
         return ShadowAttackResult(scores[:size], subject.labels, subject.members, np.isfinite(scores[:size]), skipped,
-                                  rows, kept_scores)
+                                  models.rows, kept_scores)
 
 
 def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: int) -> list[int]:
