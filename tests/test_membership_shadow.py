@@ -15,15 +15,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mindspore import Tensor
 from scipy import stats
 
 from mindleak import device
-from mindleak.attacks.membership import report, shadow
+from mindleak.attacks.membership import class_models, report, shadow
+from mindleak.attacks.membership.class_models import AttackTraining, ClassModels
 from mindleak.attacks.membership.shadow import (
     MIN_PER_CLASS,
     Answers,
-    AttackTraining,
     ShadowAttack,
     ShadowAttackResult,
     require_enough,
@@ -31,7 +30,8 @@ from mindleak.attacks.membership.shadow import (
 from mindleak.errors import InputError
 from mindleak.evaluation.intervals import proportion
 from mindleak.evaluation.roc import auc
-from mindleak.training.loop import LoopTotals, TrainingLoop
+from mindleak.models.fcnet import FCNet
+from mindleak.training.stacked import FCNetStack
 
 CLASSES = 3
 SHADOWS, SUBJECT = 1500, 3000
@@ -129,33 +129,34 @@ def test_a_class_is_attacked_as_if_it_were_alone(subject: Answers, result: Shado
     assert set(alone.skipped) == {0, 1} and list(alone.attack_rows) == [2]
 
 
-class Recording(TrainingLoop):
-    """The training loop, remembering what it was given."""
+class Recording(FCNetStack):
+    """The stack of attack models, remembering what it was given."""
 
-    images: np.ndarray
-    orders: list[np.ndarray]
+    features: np.ndarray
+    targets: np.ndarray
+    batches: list[list[np.ndarray]]
 
-    def __init__(self, network: object, optimizer: object, images: np.ndarray, labels: np.ndarray) -> None:
-        super().__init__(network, optimizer, images, labels)
-        Recording.images, Recording.labels, Recording.orders = images, labels, []
+    def __init__(self, networks: Sequence[FCNet], features: np.ndarray, targets: np.ndarray, rate: float) -> None:
+        super().__init__(networks, features, targets, rate)
+        Recording.features, Recording.targets, Recording.batches = features, targets, []
 
-    def run(self, order: Tensor, start: int, stop: int, totals: LoopTotals) -> None:
-        Recording.orders.append(order.asnumpy()[start:stop])
-        super().run(order, start, stop, totals)
+    def epoch(self, batches: Sequence[np.ndarray | None]) -> None:
+        Recording.batches.append([rows for rows in batches if rows is not None])
+        super().epoch(batches)
 
 
 @pytest.mark.parametrize("count, trained_on", [(2, 1), (3, 1), (4, 2), (8, 6), (10, 7)])
 def test_the_shadows_that_stop_and_that_set_thresholds_are_never_trained_on(
         count: int, trained_on: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "TrainingLoop", Recording)
+    monkeypatch.setattr(class_models, "FCNetStack", Recording)
     shadows = shadows_with(1.5, count, 120)
     attack(shadows, answers(90, 1.5, 1), epochs=1, batch_size=10)
     expected = np.concatenate([shadow.posteriors(one.logits) for one in shadows[:trained_on]])
-    np.testing.assert_array_equal(Recording.images, expected)
+    np.testing.assert_array_equal(Recording.features, expected)
 
 
 def test_attack_models_see_as_many_members_as_non_members_of_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "TrainingLoop", Recording)
+    monkeypatch.setattr(class_models, "FCNetStack", Recording)
     lopsided = []
     for one in shadows_with(1.5, 2, 900):
         kept = one.members | (np.arange(900) % 5 == 1)
@@ -165,11 +166,11 @@ def test_attack_models_see_as_many_members_as_non_members_of_one_class(monkeypat
     for label in range(CLASSES):
         rarer = min(np.sum((labels == label) & (members == side)) for side in (True, False))
         assert found.attack_rows[label] == 2 * rarer
-        for order in Recording.orders[2 * label:2 * label + 2]:
-            rows = order.ravel()
+        for epoch in Recording.batches:
+            rows = epoch[label].ravel()
             assert len(set(rows)) == len(rows) == 2 * rarer // 10 * 10
             assert (labels[rows] == label).all()
-            assert abs(Recording.labels[rows].mean() - 0.5) <= 9 / len(rows)
+            assert abs(Recording.targets[rows].mean() - 0.5) <= 9 / len(rows)
 
 
 def without(one: Answers, label: int, keep: int = 0) -> Answers:
@@ -215,25 +216,27 @@ def test_huge_logits_stay_finite() -> None:
 
 def test_early_stopping_goes_back_to_the_best_weights() -> None:
     noisy = [answers(180, 0.3, seed) for seed in range(2)]
-    fit, stop = (shadow._AttackData([one], 0) for one in noisy)
+    fit, stop = (shadow._rows_of([one]) for one in noisy)
     training = AttackTraining(dim_hidden=50, epochs=60, batch_size=5, learning_rate=0.05, patience=12)
-    models = shadow._ClassModels(fit, stop, CLASSES, training, 0)
-    losses = []
+    losses: list[np.ndarray] = []
 
-    class Watched:
-        def __call__(self, rows: np.ndarray) -> float:
-            losses.append(shadow._ClassModels._held_out_loss(models, rows))
+    class Watched(ClassModels):
+        def _held_out_losses(self) -> np.ndarray:
+            losses.append(super()._held_out_losses())
             return losses[-1]
 
-    models._held_out_loss = Watched()  # type: ignore[method-assign]
+    models = Watched(fit, stop, range(CLASSES), training, 0)
+    history = np.stack(losses)
+    kept = ClassModels._held_out_losses(models)
     gains = []
-    for label in (0, 1):
-        losses.clear()
-        models.fit(label)
-        assert len(losses) == int(np.argmin(losses)) + 1 + training.patience, "stopped for want of patience"
-        held_out = shadow._ClassModels._held_out_loss(models, stop.balanced_rows(label))
-        assert held_out == pytest.approx(min(losses), abs=1e-7)
-        gains.append(losses[-1] - held_out)
+    for model in range(CLASSES):
+        best = int(history[:, model].argmin())
+        # Who is out of patience rests, with the weights of its last epoch, while the others go on.
+        resting = history[best + training.patience:, model]
+        assert len(resting) > 0 and (resting == resting[0]).all()
+        assert kept[model] == history[best, model]
+        gains.append(resting[0] - kept[model])
+    assert len({int(history[:, model].argmin()) for model in range(CLASSES)}) > 1, "no two stop together here"
     # .009 to .2 over five seeds of the attack models.
     assert max(gains) > 1e-3
 

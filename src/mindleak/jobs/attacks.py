@@ -11,8 +11,9 @@ import numpy as np
 from mindspore import nn
 
 from mindleak.attacks.membership import report
+from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.names import SHADOW, checked_attacks
-from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack, ShadowAttackResult, require_enough
+from mindleak.attacks.membership.shadow import Answers, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from easydict import EasyDict
 
@@ -18,6 +18,9 @@ from mindleak.data.dataset import Dataset
 from mindleak.errors import InputError
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import Run, is_run
+
+if TYPE_CHECKING:
+    from mindleak.training.compiled import CompiledTrainings
 
 
 @dataclass
@@ -51,6 +54,13 @@ class Session:
         return Run.open(self.run_dir, identity, device_target=self.device.target,
                         whole=configuration.to_plain(self.config),
                         **({} if self.device.is_main else {"say": _silent}))
+
+    @cached_property
+    def compiled(self) -> CompiledTrainings:
+        """What the trainings of this process share; loads MindSpore when first asked for."""
+        from mindleak.training.compiled import CompiledTrainings
+
+        return CompiledTrainings()
 
     def say(self, text: str) -> None:
         """Print a line, on the one process that speaks."""

@@ -15,6 +15,7 @@ from easydict import EasyDict
 from mindspore import nn
 
 from mindleak import config as configuration
+from mindleak import device
 from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.custom import read_rows
 from mindleak.data.dataset import Dataset
@@ -32,7 +33,6 @@ from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
-from mindleak.training.loop import Predictor
 from mindleak.training.methods import METHODS, SECTIONS, Method
 from mindleak.training.recipe import Recipe
 from mindleak.training.trainer import TrainingData, TrainingResult
@@ -326,12 +326,12 @@ class TrainingTask:
         """Train, keep what a role keeps, and return the stage's metrics."""
         data = self._data()
         folder = context.work_dir if self.queries is not None else self.checkpoint_dir
-        checkpoints = CheckpointFolder(folder, self.prefix, self.recipe.steps_per_epoch(len(data.x)))
+        checkpoints = CheckpointFolder(folder, self.prefix, self.recipe.steps_per_epoch(data.samples))
         trained = self._train(data, checkpoints, resume)
         result = {"history": [asdict(record) for record in trained.history],
-                  "parameters": count_parameters(trained.network), "n_train": len(data.x),
+                  "parameters": count_parameters(trained.network), "n_train": data.samples,
                   "suppress": trained.suppress, "pruning": trained.pruning, "privacy": trained.privacy}
-        predict = Predictor(trained.network)
+        predict = trained.predict
         if self.queries is not None:
             logits = [predict(self.plan.dataset.x_train[side]) for side in self.queries]
             context.save_arrays(logits=np.concatenate(logits))
@@ -346,7 +346,8 @@ class TrainingTask:
         context.refer("checkpoint", trained.last)
         if trained.best is not None:
             context.refer("best_checkpoint", trained.best)
-        result["train_accuracy"] = accuracy(predict(data.x), data.y).to_json()
+        seen, truth = data.own()
+        result["train_accuracy"] = accuracy(predict(seen), truth).to_json()
         dataset = self.plan.dataset
         result["test_accuracy"] = accuracy(predict(dataset.x_test), dataset.y_test).to_json()
         return result
@@ -354,14 +355,12 @@ class TrainingTask:
     def _data(self) -> TrainingData:
         """Return what to train on; shadows are watched on a part of their own out samples."""
         dataset = self.plan.dataset
-        if self.rows is None:
-            return TrainingData(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, dataset.digest)
-        x, y = dataset.x_train[self.rows], dataset.y_train[self.rows]
-        digest = stable_hash([dataset.digest, self.rows])
-        if self.queries is None:
-            return TrainingData(x, y, dataset.x_test, dataset.y_test, digest)
-        watched = self.queries[1][:SHADOW_VALIDATION]
-        return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
+        digest = dataset.digest if self.rows is None else stable_hash([dataset.digest, self.rows])
+        x_val, y_val = dataset.x_test, dataset.y_test
+        if self.queries is not None:
+            watched = self.queries[1][:SHADOW_VALIDATION]
+            x_val, y_val = dataset.x_train[watched], dataset.y_train[watched]
+        return TrainingData(dataset.x_train, dataset.y_train, x_val, y_val, digest, self.rows)
 
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
@@ -381,8 +380,20 @@ class TrainingTask:
                          "beginning: MindArmour's masks are in no checkpoint")
         if not (resume and resumes):
             checkpoints.clear()
+        shared = {"shared": (self.plan.session.compiled, self._graphs())} if self._shares_graphs else {}
         return self.method.train(network, data, self.recipe, self.settings, self.seed, printer, checkpoints, True,
-                                 self._version())
+                                 self._version(), **shared)
+
+    @property
+    def _shares_graphs(self) -> bool:
+        """True where networks of this architecture differ in their parameters only: of ours it is known."""
+        return (self.method.shares_graphs and self.plan.make is None
+                and self.plan.config.model.name in registry.CLASSIFIERS)
+
+    def _graphs(self) -> str:
+        """Return what a network's graphs follow from, beside recipe and data."""
+        dataset = self.plan.dataset
+        return stable_hash([self._architecture(), dataset.image_shape, dataset.num_classes, device.current().kernels])
 
 
 @cache

@@ -16,7 +16,8 @@ import numpy as np
 from mindspore import nn
 
 from mindleak.attacks.inversion.quality import measure as measure_images
-from mindleak.attacks.membership.shadow import Answers, AttackTraining, ShadowAttack, require_enough
+from mindleak.attacks.membership.class_models import AttackTraining
+from mindleak.attacks.membership.shadow import Answers, ShadowAttack, require_enough
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError

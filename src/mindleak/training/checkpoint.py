@@ -16,13 +16,14 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn
 
 from mindleak.errors import InputError
 from mindleak.models.registry import first_line
 from mindleak.quiet import quiet_stderr
 from mindleak.runs.atomic import sync_path
 from mindleak.runs.claim import Claim, claimed_folders, remove_abandoned
+from mindleak.training import in_place
 from mindleak.training.history import FIELDS, EpochRecord
 
 _OWN = "mindleak."
@@ -130,7 +131,7 @@ def load_weights(network: nn.Cell, path: str | Path) -> None:
             raise InputError(f"checkpoint '{path}' holds numbers that are not finite in '{name}'")
     _refuse_surplus(arrays, parameters, path)
     for name, parameter in parameters.items():
-        _assign(parameter, arrays[name])
+        in_place.write(parameter, arrays[name])
 
 
 def _refuse_surplus(arrays: Mapping[str, np.ndarray], parameters: Mapping[str, Parameter], path: str | Path) -> None:
@@ -163,16 +164,8 @@ def resume(path: str | Path, network: nn.Cell, optimizer: nn.Cell, fingerprint: 
             raise InputError(f"checkpoint '{path}' cannot be resumed: it lacks the optimiser's '{name}'")
     load_weights(network, path)
     for name, parameter in state:
-        _assign(parameter, arrays[_OPTIMIZER + name])
+        in_place.write(parameter, arrays[_OPTIMIZER + name])
     return [EpochRecord(int(row[0]), *map(float, row[1:len(FIELDS)])) for row in arrays[_HISTORY]]
-
-
-def _assign(parameter: Parameter, value: np.ndarray) -> None:
-    """Write a value where the parameter lies.
-
-    ``Parameter.set_data`` would give it other memory, and a graph compiled before goes on with the old.
-    """
-    ops.assign(parameter, Tensor(value.astype(parameter.asnumpy().dtype)))
 
 
 def belongs_to(path: Path, fingerprint: str) -> bool:

@@ -279,9 +279,9 @@ def train_dp(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: DPS
     Raises:
         InputError: see ``check_private`` and ``train_ordinary``.
     """
-    check_private(network, data.x.shape[1:], recipe, settings, len(data.x))
+    check_private(network, data.x.shape[1:], recipe, settings, data.samples)
     if type(network) not in CLASSIFIERS.values():
-        require_exact(network, data.x[:_TRIED], data.y[:_TRIED])
+        require_exact(network, *data.own(_TRIED))
     training = _PrivateTraining(network, data, recipe, settings, seed, version)
     if checkpoints is None or not resume or checkpoints.latest() is None:
         printer.note(training.promise.line())
@@ -302,8 +302,8 @@ class _PrivateTraining(Training):
 
     def __init__(self, network: nn.Cell, data: TrainingData, recipe: Recipe, settings: DPSettings, seed: int,
                  version: str) -> None:
-        self.promise = Promise.of(recipe, settings, len(data.x))
-        self.batches = PoissonBatches(len(data.x), self.promise.sampling_rate, self.promise.steps_per_epoch,
+        self.promise = Promise.of(recipe, settings, data.samples)
+        self.batches = PoissonBatches(data.samples, self.promise.sampling_rate, self.promise.steps_per_epoch,
                                       recipe.epochs, seed)
         super().__init__(network, make_optimizer(network, recipe), data, recipe, seed,
                          dp_fingerprint(recipe, data, seed, settings, version))
@@ -315,13 +315,14 @@ class _PrivateTraining(Training):
 
     def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
         """Take an epoch's steps; return mean loss and accuracy over all samples drawn."""
-        order, sizes = (Tensor(values) for values in self.batches.epoch(epoch))
+        positions, counts = self.batches.epoch(epoch)
+        order, sizes = Tensor(self._data.rows_at(positions)), Tensor(counts)
         block = steps_per_block(self.loop.coordinates, STEPS_PER_CALL)
         noise = noise_blocks(self.seed, epoch, self.loop.coordinates, self.steps, block)
         totals = LoopTotals()
         for (start, stop), normals in zip(calls(self.steps, printer, block), noise):
             self.loop.run(order, sizes, Tensor.from_numpy(_whole(normals, block)), start, stop, totals)
-        drawn = max(1, int(sizes.asnumpy().sum()))
+        drawn = max(1, int(counts.sum()))
         return totals.loss / drawn, totals.correct / drawn
 
     def announce(self, epoch: int, printer: EpochPrinter) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from mindspore import nn
 
 from mindleak.training.checkpoint import CheckpointFolder
+from mindleak.training.compiled import CompiledTrainings
 from mindleak.training.dp import DPSettings, check_private, dp_fingerprint, train_dp
 from mindleak.training.history import EpochPrinter
 from mindleak.training.pruning import PruneSettings, prune_fingerprint, prune_layers, total_epochs, train_prune
@@ -43,23 +44,25 @@ class Method:
         settings: made from the section's keys; has ``as_dict``.
         check: (untrained network, shape of an image, recipe, settings, samples); raises InputError for what would fail
             or silently do something else.
-        train: (network, data, recipe, settings, seed, printer, checkpoints, resume, version).
+        train: (network, data, recipe, settings, seed, printer, checkpoints, resume, version), and where
+            ``shares_graphs`` also ``shared``: see ``train_ordinary``.
         fingerprint: (recipe, data, seed, settings, version) → what the training's checkpoints carry.
         epochs: (recipe, settings) → how many epochs there are in all.
         resized: (settings, those of its keys that were given for this size, samples, samples they were meant for) →
             settings for another number of samples.
         resumes: (settings) → whether an interrupted training goes on where it was.
+        shares_graphs: whether models can be trained one after the other in the same compiled graphs.
     """
 
     section: str | None
     settings: Callable[..., Any] | None
     check: Callable[[nn.Cell, Shape, Recipe, Any, int], None]
-    train: Callable[[nn.Cell, TrainingData, Recipe, Any, int, EpochPrinter, CheckpointFolder | None, bool, str],
-                    TrainingResult]
+    train: Callable[..., TrainingResult]
     fingerprint: Callable[[Recipe, TrainingData, int, Any, str], str]
     epochs: Callable[[Recipe, Any], int] = _recipe_epochs
     resized: Callable[[Any, Mapping[str, Any], int, int], Any] = _as_it_is
     resumes: Callable[[Any], bool] = _always
+    shares_graphs: bool = False
 
 
 def _check_ordinary(network: nn.Cell, shape: Shape, recipe: Recipe, settings: None, samples: int) -> None:
@@ -67,8 +70,9 @@ def _check_ordinary(network: nn.Cell, shape: Shape, recipe: Recipe, settings: No
 
 
 def _ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: None, seed: int, printer: EpochPrinter,
-              checkpoints: CheckpointFolder | None, resume: bool, version: str) -> TrainingResult:
-    return train_ordinary(network, data, recipe, seed, printer, checkpoints, resume, version)
+              checkpoints: CheckpointFolder | None, resume: bool, version: str,
+              shared: tuple[CompiledTrainings, str] | None = None) -> TrainingResult:
+    return train_ordinary(network, data, recipe, seed, printer, checkpoints, resume, version, shared)
 
 
 def _ordinary_fingerprint(recipe: Recipe, data: TrainingData, seed: int, settings: None, version: str) -> str:
@@ -106,7 +110,7 @@ def _check_prune(network: nn.Cell, shape: Shape, recipe: Recipe, settings: Prune
 
 
 METHODS: dict[str, Method] = {
-    "ordinary": Method(None, None, _check_ordinary, _ordinary, _ordinary_fingerprint),
+    "ordinary": Method(None, None, _check_ordinary, _ordinary, _ordinary_fingerprint, shares_graphs=True),
     "suppress": Method("suppress", SuppressSettings, _check_suppress, _suppress, _suppress_fingerprint,
                        resized=_suppress_resized, resumes=_suppress_resumes),
     "dp_sgd": Method("dp", DPSettings, check_private, train_dp, dp_fingerprint),

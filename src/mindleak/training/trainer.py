@@ -20,6 +20,7 @@ from mindleak.evaluation.signals import loss as cross_entropy
 from mindleak.runs.digest import stable_hash
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
+from mindleak.training.compiled import CompiledTraining, CompiledTrainings
 from mindleak.training.history import EpochPrinter, EpochRecord
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe, learning_rate_at
@@ -30,20 +31,43 @@ STEPS_PER_CALL = 250
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Images float32 (N, C, H, W) in [0, 1] and labels int32 (N,), for training and for watching it."""
+    """Images float32 (N, C, H, W) in [0, 1] and labels int32 (N,), for training and for watching it.
+
+    ``rows`` are those of ``x`` and ``y`` that are trained on, None meaning all: trainings on parts of one data set
+    share it on the device.
+    """
 
     x: np.ndarray
     y: np.ndarray
     x_val: np.ndarray
     y_val: np.ndarray
     digest: str
+    rows: np.ndarray | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many samples are trained on."""
+        return len(self.y if self.rows is None else self.rows)
+
+    def rows_at(self, positions: np.ndarray) -> np.ndarray:
+        """Return the rows of ``x`` that positions among the samples trained on stand for, in their shape and type."""
+        return positions if self.rows is None else self.rows[positions].astype(positions.dtype)
+
+    def own(self, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return images and labels of the first ``count`` samples that are trained on; of all by default."""
+        chosen = slice(count) if self.rows is None else self.rows[:count]
+        return self.x[chosen], self.y[chosen]
 
 
 @dataclass
 class TrainingResult:
-    """A trained network, its history, and where its checkpoints are (None where none were asked for)."""
+    """A trained network, its history, and where its checkpoints are (None where none were asked for).
+
+    ``predict`` asks the network, by what validation has compiled.
+    """
 
     network: nn.Cell
+    predict: Predictor
     history: list[EpochRecord]
     last: Path | None = None
     best: Path | None = None
@@ -60,7 +84,8 @@ def fingerprint(recipe: Recipe, data: TrainingData, seed: int, extra: object = N
 
 def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: int,
                    printer: EpochPrinter, checkpoints: CheckpointFolder | None = None,
-                   resume: bool = False, version: str = "") -> TrainingResult:
+                   resume: bool = False, version: str = "",
+                   shared: tuple[CompiledTrainings, str] | None = None) -> TrainingResult:
     """Train ``network`` in place by the recipe.
 
     Two calls with equal arguments on one device give bit-identical weights, and a training that was
@@ -77,13 +102,21 @@ def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: i
         checkpoints: where to keep best (by validation accuracy) and last; None keeps nothing.
         resume: continue from the last checkpoint where there is one.
         version: of the code; a checkpoint of another version is not continued.
+        shared: compiled trainings to be trained in, and what stands for the architecture (``CompiledTrainings``). Where
+            one of its kind is there, ``network`` lends its weights only: the one of the result is trained, and trained
+            anew by the next call. Numbers are the same.
 
     Raises:
         InputError: the checkpoint to resume from belongs to another run, a batch is larger than the data,
             or the loss stops being finite.
     """
-    training = Training(network, make_optimizer(network, recipe), data, recipe, seed,
-                        fingerprint(recipe, data, seed, version))
+    identity = fingerprint(recipe, data, seed, version)
+    if shared is None:
+        training = Training(network, make_optimizer(network, recipe), data, recipe, seed, identity)
+    else:
+        trainings, architecture = shared
+        compiled = trainings.begin(architecture, network, recipe, data.x, data.y)
+        training = Training(compiled.network, compiled.optimizer, data, recipe, seed, identity, compiled)
     return training.run(printer, checkpoints, resume)
 
 
@@ -97,21 +130,23 @@ class Training:
         recipe: ``method`` is not looked at here.
         seed: of the shuffling.
         identity: the fingerprint of its checkpoints.
+        compiled: what trains and asks this network; made here where none is given.
     """
 
     kind = "training"
 
     def __init__(self, network: nn.Cell, optimizer: nn.Cell, data: TrainingData, recipe: Recipe, seed: int,
-                 identity: str) -> None:
+                 identity: str, compiled: CompiledTraining | None = None) -> None:
         self.recipe = recipe
         self.seed = seed
         self.rate = recipe.learning_rate
-        self.steps = recipe.steps_per_epoch(len(data.x))
+        self.steps = recipe.steps_per_epoch(data.samples)
         self._network = network
         self._optimizer = optimizer
-        self.loop = self.make_loop(data)
-        self._samples = len(data.x)
-        self._watch = Validation(network, data.x_val, data.y_val)
+        self.loop: Any = self.make_loop(data) if compiled is None else compiled.loop
+        self._predict = Predictor(network) if compiled is None else compiled.predict
+        self._data = data
+        self._watch = Validation(self._predict, data.x_val, data.y_val)
         self._identity = identity
         self._history: list[EpochRecord] = []
 
@@ -128,7 +163,8 @@ class Training:
                 if checkpoints is not None:
                     self._keep(checkpoints)
         self._network.set_train(False)
-        return TrainingResult(self._network, self._history, *_files(checkpoints), time.perf_counter() - started)
+        return TrainingResult(self._network, self._predict, self._history, *_files(checkpoints),
+                              time.perf_counter() - started)
 
     @property
     def epochs(self) -> int:
@@ -145,8 +181,8 @@ class Training:
 
     def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
         """Take an epoch's steps over the shuffled data; return mean loss and accuracy over them."""
-        order = Tensor(epoch_order(self._samples, self.recipe.batch_size, self.seed, epoch))
-        totals = self.take_steps(epoch, order, printer)
+        order = self._data.rows_at(epoch_order(self._data.samples, self.recipe.batch_size, self.seed, epoch))
+        totals = self.take_steps(epoch, Tensor(order), printer)
         return totals.loss / self.steps, totals.correct / (self.steps * self.recipe.batch_size)
 
     def announce(self, epoch: int, printer: EpochPrinter) -> None:
@@ -189,8 +225,8 @@ class Training:
 class Validation:
     """Loss and accuracy on fixed data, as often as asked."""
 
-    def __init__(self, network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> None:
-        self._predict = Predictor(network)
+    def __init__(self, predict: Predictor, images: np.ndarray, labels: np.ndarray) -> None:
+        self._predict = predict
         self._images = images
         self._labels = labels
 

@@ -8,17 +8,14 @@ and stopping, is scored like the subject, for thresholds at given false-positive
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
 
-from mindleak import device
+from mindleak.attacks.membership.class_models import AttackTraining, ClassModels, LabelledRows
 from mindleak.errors import InputError
 from mindleak.evaluation.signals import softmax
-from mindleak.models.fcnet import FCNet
-from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop
 
 MIN_PER_CLASS = 10
 
@@ -83,25 +80,6 @@ class ShadowAttackResult:
         return self.scores > 0.0
 
 
-@dataclass(frozen=True)
-class AttackTraining:
-    """How the attack models are trained: field names are the keys of ``membership.attack``."""
-
-    dim_hidden: int = 20
-    epochs: int = 50
-    batch_size: int = 100
-    learning_rate: float = 0.01
-    patience: int = 5
-
-    def __post_init__(self) -> None:
-        for name in ("dim_hidden", "epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"membership.attack.{name} is {getattr(self, name)}; at least 1 is needed")
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"membership.attack.learning_rate is {self.learning_rate}; a finite number above 0 "
-                             "is needed")
-
-
 class ShadowAttack:
     """Learns from shadows how members differ from non-members, class by class.
 
@@ -131,31 +109,27 @@ class ShadowAttack:
         sides = [(answer.labels[answer.members], answer.labels[~answer.members]) for answer in shadows]
         smaller_sides = require_enough(sides, self._num_classes)
         parts = _parts(len(shadows))
-        fit, stop = (_AttackData(shadows[part], self._seed) for part in (parts.fit, parts.stop))
+        fit, stop = (_rows_of(shadows[part]) for part in (parts.fit, parts.stop))
         kept = shadows[-1]
         features = posteriors(np.concatenate([subject.logits, kept.logits]))
         labels = np.concatenate([subject.labels, kept.labels])
-        scores = np.full(len(labels), np.nan)
         skipped: dict[int, str] = {}
-        rows: dict[int, int] = {}
-        models = _ClassModels(fit, stop, self._num_classes, self._training, self._seed)
         for label, smaller_side in enumerate(smaller_sides):
-            of_class = labels == label
             if smaller_side < MIN_PER_CLASS:
                 skipped[label] = (f"{smaller_side} shadow samples on the smaller side; "
                                   f"at least {MIN_PER_CLASS} are needed")
             elif not (subject.labels == label).any():
                 skipped[label] = "no sample of the subject's is of this class"
-            else:
-                rows[label] = models.fit(label)
-                scores[of_class] = models.score(features)[of_class]
-        if not rows:
+        attacked = [label for label in range(self._num_classes) if label not in skipped]
+        if not attacked:
             raise InputError("membership attack: none of the subject's samples is of a class that the shadows have "
                              f"{MIN_PER_CLASS} members and non-members of; use larger shadows")
+        models = ClassModels(fit, stop, attacked, self._training, self._seed)
+        scores = models.score(features, labels)
         size = len(subject.labels)
         kept_scores = ThresholdScores(scores[size:], kept.labels, kept.members, stopped_too=len(shadows) == 2)
         return ShadowAttackResult(scores[:size], subject.labels, subject.members, np.isfinite(scores[:size]), skipped,
-                                  rows, kept_scores)
+                                  models.rows, kept_scores)
 
 
 def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: int) -> list[int]:
@@ -204,106 +178,8 @@ def posteriors(logits: np.ndarray) -> np.ndarray:
     return softmax(logits).astype(np.float32)
 
 
-class _AttackData:
-    """Rows of several shadows together, with balanced index lists per class."""
-
-    def __init__(self, answers: Sequence[Answers], seed: int) -> None:
-        self.features = np.concatenate([posteriors(answer.logits) for answer in answers])
-        self.members = np.concatenate([answer.members for answer in answers]).astype(np.int32)
-        self._labels = np.concatenate([answer.labels for answer in answers])
-        self._seed = seed
-
-    def _sides(self, label: int) -> list[np.ndarray]:
-        """Return the rows of a class that are out and in."""
-        return [np.flatnonzero((self._labels == label) & (self.members == side)) for side in (0, 1)]
-
-    def smaller_side(self, label: int) -> int:
-        """Return how many rows of a class the rarer of in and out has."""
-        return min(len(side) for side in self._sides(label))
-
-    def balanced_rows(self, label: int) -> np.ndarray:
-        """Return as many in as out rows of a class, drawn at random from the larger side."""
-        generator = np.random.default_rng(np.random.SeedSequence([self._seed, label]))
-        size = self.smaller_side(label)
-        return np.concatenate([generator.choice(side, size, replace=False) for side in self._sides(label)])
-
-
-class _ClassModels:
-    """One FCNet after the other in the same compiled loop: between classes only weights and indices change.
-
-    Every array handed to compiled code has one shape for all classes, so nothing is compiled twice.
-    """
-
-    def __init__(self, fit: _AttackData, stop: _AttackData, num_classes: int, training: AttackTraining,
-                 seed: int) -> None:
-        self._fit = fit
-        self._stop = stop
-        self._training = training
-        self._num_classes = num_classes
-        self._seed = seed
-        self._network = self._fresh(0)
-        self._optimizer = nn.Adam(self._network.trainable_params(), training.learning_rate)
-        self._untouched = [parameter.asnumpy().copy() for parameter in self._optimizer.get_parameters()]
-        self._loop = TrainingLoop(self._network, self._optimizer, fit.features, fit.members)
-        self._predict = Predictor(self._network, batch_size=10_000)
-        most = max(2 * fit.smaller_side(label) for label in range(num_classes))
-        self._most_steps = max(1, most // training.batch_size)
-
-    def _fresh(self, label: int) -> FCNet:
-        """Return an attack model with the initial weights of a class."""
-        with device.seeded(self._seed * 1000 + label):
-            return FCNet(self._num_classes, self._training.dim_hidden)
-
-    def fit(self, label: int) -> int:
-        """Train on the class's balanced rows until the held-out loss stops falling; return how many rows."""
-        rows = self._fit.balanced_rows(label)
-        held_out = self._stop.balanced_rows(label)
-        _assign(self._optimizer.get_parameters(), self._untouched)
-        _assign(self._network.get_parameters(), _values(self._fresh(label)))
-        generator = np.random.default_rng(np.random.SeedSequence([self._seed, label, 1]))
-        best_loss, best_weights, waited = np.inf, _values(self._network), 0
-        for _ in range(self._training.epochs):
-            self._epoch(generator.permutation(rows))
-            loss = self._held_out_loss(held_out)
-            if loss < best_loss:
-                best_loss, best_weights, waited = loss, _values(self._network), 0
-            else:
-                waited += 1
-            if waited >= self._training.patience:
-                break
-        _assign(self._network.get_parameters(), best_weights)
-        return len(rows)
-
-    def score(self, features: np.ndarray) -> np.ndarray:
-        """Return the log-odds of membership, float64 (N,)."""
-        logits = self._predict(features).astype(np.float64)
-        return logits[:, 1] - logits[:, 0]
-
-    def _epoch(self, rows: np.ndarray) -> None:
-        """Take one pass over ``rows`` in whole batches."""
-        size = min(self._training.batch_size, len(rows))
-        steps = len(rows) // size
-        order = np.zeros((self._most_steps, size), np.int32)
-        order[:steps] = rows[:steps * size].reshape(steps, size)
-        self._loop.run(Tensor(order), 0, steps, LoopTotals())
-
-    def _held_out_loss(self, rows: np.ndarray) -> float:
-        """Return the mean cross-entropy on held-out shadows."""
-        scores = self.score(self._stop.features)[rows]
-        signs = np.where(self._stop.members[rows] == 1, 1.0, -1.0)
-        return float(np.logaddexp(0.0, -signs * scores).mean())
-
-
-def _values(network: nn.Cell) -> list[np.ndarray]:
-    """Return a copy of the network's weights."""
-    return [parameter.asnumpy().copy() for parameter in network.get_parameters()]
-
-
-def _assign(parameters: Iterable[Parameter], values: Iterable[np.ndarray]) -> None:
-    """Write values into parameters where they lie.
-
-    ``Parameter.set_data`` would give them other memory, and a loop compiled before goes on with the old: the
-    attack models of all classes but the first then learn nothing.
-    """
-    for parameter, value in zip(parameters, values):
-        ops.assign(parameter, Tensor(value))
+def _rows_of(answers: Sequence[Answers]) -> LabelledRows:
+    """Return the answers of several shadows together, as the attack models see them."""
+    return LabelledRows(np.concatenate([posteriors(answer.logits) for answer in answers]),
+                        np.concatenate([answer.labels for answer in answers]),
+                        np.concatenate([answer.members for answer in answers]).astype(np.int32))

@@ -55,8 +55,8 @@ def train_suppress(network: nn.Cell, data: TrainingData, recipe: Recipe, setting
             finite, or MindArmour's layer matching went astray.
     """
     started = time.perf_counter()
-    layers = check_suppress(network, recipe, settings, len(data.x))
-    for note in shortfalls(network, layers, recipe, settings, len(data.x)):
+    layers = check_suppress(network, recipe, settings, data.samples)
+    for note in shortfalls(network, layers, recipe, settings, data.samples):
         printer.note(note)
     identity = suppress_fingerprint(recipe, data, seed, settings, version)
     if settings.engine == "graph":

@@ -16,6 +16,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from tqdm import tqdm
 
+from mindleak.training import in_place
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import LoopTotals, make_optimizer
@@ -91,14 +92,14 @@ class MaskedOptimizer(nn.Cell):
     def apply(self, name: str, update: LayerUpdate, learning_rate: float) -> None:
         """Take over the update of a layer; ``learning_rate`` is that of the step to come, before it is rounded."""
         alive = (~update.dead).astype(np.float32)
-        _write(self.masks[self._index[name]], alive)
+        in_place.write(self.masks[self._index[name]], alive)
         if self.by_term:
-            _write(self.terms[self._index[name]], update.term(learning_rate))
+            in_place.write(self.terms[self._index[name]], update.term(learning_rate))
             return
         weight = self.weights[name]
-        _write(weight, (weight.asnumpy() - update.removal).astype(np.float32))
+        in_place.write(weight, (weight.asnumpy() - update.removal).astype(np.float32))
         for state in self._states[name]:
-            _write(state, state.asnumpy() * alive)
+            in_place.write(state, state.asnumpy() * alive)
 
 
 class _SuppressTraining(Training):
@@ -154,7 +155,7 @@ class _SuppressTraining(Training):
                                self._noise)
         for name, update in changed.items():
             masked.apply(name, update, self.rate)
-        _write(masked.drawn, np.array(self._noise.drawn))
+        in_place.write(masked.drawn, np.array(self._noise.drawn))
 
 
 def _beside(weight: Parameter, prefix: str, value: float) -> Parameter:
@@ -167,8 +168,3 @@ def _states(optimizer: nn.Optimizer, recipe: Recipe, name: str) -> list[Paramete
     """Return the optimiser's state of one weight."""
     wanted = {f"{prefix}.{name}" for prefix in _STATE[recipe.optimizer]}
     return [parameter for parameter in optimizer.get_parameters() if parameter.name in wanted]
-
-
-def _write(parameter: Parameter, value: np.ndarray) -> None:
-    """Write a value where the parameter lies (see ``checkpoint._assign``)."""
-    ops.assign(parameter, Tensor(value, parameter.dtype))

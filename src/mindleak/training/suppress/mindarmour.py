@@ -20,7 +20,7 @@ from mindleak.errors import InputError
 from mindleak.quiet import mindarmour_call
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter, EpochRecord
-from mindleak.training.loop import epoch_order, interruptible
+from mindleak.training.loop import Predictor, epoch_order, interruptible
 from mindleak.training.recipe import Recipe
 from mindleak.training.suppress.settings import MaskLayer, SuppressSettings
 from mindleak.training.trainer import TrainingData, TrainingResult, Validation, require_finite
@@ -38,7 +38,7 @@ def train(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: Suppre
     with device.seeded(seed), mindarmour_call(seed):
         updates = run(network, data, recipe, settings, layers, seed, watcher)
     last, best = (None, None) if checkpoints is None else (checkpoints.latest(), checkpoints.latest(best=True))
-    return TrainingResult(network, watcher.history, last, best), updates
+    return TrainingResult(network, watcher.predict, watcher.history, last, best), updates
 
 
 def run(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: SuppressSettings, layers: list[MaskLayer],
@@ -60,7 +60,7 @@ def _run(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: Suppres
     """See ``run``; leaves the parameters renamed."""
     from mindarmour.privacy.sup_privacy import MaskLayerDes, SuppressMasker, SuppressModel, SuppressPrivacyFactory
 
-    steps = recipe.steps_per_epoch(len(data.x))
+    steps = recipe.steps_per_epoch(data.samples)
     positions = {parameter.name: index for index, parameter in enumerate(network.trainable_params())}
     # A description is used up by its first controller, so they are made here and never shared.
     # MindArmour compares names as substrings, in the order given, after its controller has renamed every parameter
@@ -113,12 +113,13 @@ class _Batches:
         self._epoch = 0
 
     def __len__(self) -> int:
-        return len(self._data.x) // self._batch_size
+        return self._data.samples // self._batch_size
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         self._epoch += 1
-        for batch in epoch_order(len(self._data.x), self._batch_size, self._seed, self._epoch):
-            yield self._data.x[batch], self._data.y[batch]
+        for batch in epoch_order(self._data.samples, self._batch_size, self._seed, self._epoch):
+            rows = self._data.rows_at(batch)
+            yield self._data.x[rows], self._data.y[rows]
 
 
 class _UpdateCounter(ms.Callback):
@@ -145,8 +146,9 @@ class EpochWatcher(ms.Callback):
         self._printer = printer
         self._checkpoints = checkpoints
         self._identity = identity
-        self._training = Validation(network, data.x, data.y)
-        self._validation = Validation(network, data.x_val, data.y_val)
+        self.predict = Predictor(network)
+        self._training = Validation(self.predict, *data.own())
+        self._validation = Validation(self.predict, data.x_val, data.y_val)
         self._names = [parameter.name for parameter in network.get_parameters()]
         self._begun = 0.0
         self.history: list[EpochRecord] = []
