@@ -162,14 +162,16 @@ def test_a_second_call_computes_nothing_and_another_model_only_the_attack(audit:
 
 def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(folder: Path, tmp_path: Path) -> None:
     def attacked(network: Perceptron) -> Any:
-        return improved_stage(planned(tmp_path, "membership.shadows=2", provided=Subject(network, MEMBERS, "mine")))
+        return improved_stage(planned(tmp_path, "membership.shadows=3", provided=Subject(network, MEMBERS, "mine")))
 
-    elsewhere = planned(tmp_path, "membership.shadows=2", provided=Subject(Perceptron(), MEMBERS, "mine")).split.indices["population"]
+    untrained = Subject(Perceptron(), MEMBERS, "mine")
+    elsewhere = planned(tmp_path, "membership.shadows=3", provided=untrained).split.indices["population"]
     null = attacked(trained(tmp_path, elsewhere, 0))
-    metric = auc(null.arrays["scores"], null.arrays["members"], level=0.999)
+    known = np.isfinite(null.arrays["scores"])
+    metric = auc(null.arrays["scores"][known], null.arrays["members"][known], level=0.999)
     assert metric.ci is not None and metric.ci[0] < 0.5 < metric.ci[1]
     leaking = attacked(trained(tmp_path, MEMBERS, 0))
-    assert leaking.metrics["overall"]["auc"]["ci"][0] > 0.55
+    assert leaking.metrics["overall"]["auc"]["ci"][0] > 0.5
     # A network without named layers offers no hidden state, and the record says so.
     assert "hidden" not in leaking.metrics["features"]
     assert leaking.metrics["notes"][0].startswith("the network has no layer before the logits with a name")
@@ -180,7 +182,7 @@ def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(fo
     (("membership.improved.features=[]",), "membership.improved.features is empty"),
     (("membership.improved.model=netwrk",), "did you mean 'network'"),
     (("membership.ablation=[added, modles]",), "'modles' is unknown; did you mean 'models'"),
-    (("membership.ablation=true", "membership.attacks=[shadow]"), "membership.ablation takes the attack 'improved' apart"),
+    (("membership.ablation=true", "membership.attacks=[shadow]"), "ablation takes the attack 'improved' apart"),
     (("membership.shadows=1",), "membership.shadows is 1; at least 2"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_trained(

@@ -115,7 +115,8 @@ def test_the_order_of_hidden_units_changes_nothing(units: int, classes: int, see
 
 def test_a_layer_is_described_by_known_numbers() -> None:
     outputs = np.array([[[0.0, 3.0], [4.0, 1.0]]])
-    np.testing.assert_allclose(layer_description(outputs), [[2.0, np.sqrt(2.5), np.sqrt(6.5), 0.0, 4.0, 0.25]], rtol=1e-6)
+    expected = [[2.0, np.sqrt(2.5), np.sqrt(6.5), 0.0, 4.0, 0.25]]
+    np.testing.assert_allclose(layer_description(outputs), expected, rtol=1e-6)
     hidden = hidden_description(np.array([[3.0, 4.0]]), np.array([0]), np.array([[0.0, 4.0], [3.0, 0.0]]),
                                 np.array([0, 1]))[0]
     np.testing.assert_allclose(hidden[[0, 8, 16]], [3.0, 3.5, 4.0])

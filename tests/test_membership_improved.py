@@ -1,8 +1,8 @@
 """The improved attack on made-up answers, where the best possible AUC is known in closed form.
 
-Answers are those of tests/test_membership_shadow.py: standard normal logits, the true class's raised by 2, a member's by
-``lift`` more; AUC = Φ(lift / √(2 C/(C - 1))) at best. With difficulties of the samples' own, only a calibration comes near
-the best there is.
+Answers are those of tests/test_membership_shadow.py: standard normal logits, the true class's raised by 2, a member's
+by ``lift`` more; AUC = Φ(lift / √(2 C/(C - 1))) at best. Where samples have difficulties of their own, calibration
+alone comes near the best there is.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def observed(one: Answers, **more: np.ndarray) -> Observed:
 
 def made(lift: float, subject: Observed, *, count: int = 3, size: int = 1500, groups: tuple[str, ...] = BASIC,
          training: ImprovedTraining = TRAINING, seed: int = 0) -> ImprovedAttack:
-    return ImprovedAttack([observed(one) for one in shadows_with(lift, count, size)], subject, groups, CLASSES, training,
-                          seed)
+    shadows = [observed(one) for one in shadows_with(lift, count, size)]
+    return ImprovedAttack(shadows, subject, groups, CLASSES, training, seed)
 
 
 def variant(model: str = "network", per_class: bool = False, features: tuple[str, ...] = BASIC) -> Variant:
