@@ -20,6 +20,8 @@ from mindleak.errors import InputError, nearest
 
 # What says which one network is meant, and so cannot be said to several subjects at once.
 _ONE_NETWORK = ("name", "checkpoint", "members")
+# Of 'membership': no part of what a run is.
+_ASKED = ("attacks", "improved", "ablation")
 
 # Subjects name stages and folders; a dot would end the name in --set subjects.NAME.training.epochs=3.
 _SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -78,11 +80,13 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     plain = to_plain(config)
     del plain["name"], plain["device"]["threads"], plain["device"]["id"], plain["device"]["kernels"]
     del plain["data"]["dir"]
-    # Which membership attacks are done is what a call asks for; their stages' keys tell them apart.
-    del plain["membership"]["attacks"]
+    # Which membership attacks are done, and how the improved one, is what a call asks for; stages' keys tell apart.
+    for key in _ASKED:
+        del plain["membership"][key]
     for name, sections in plain["subjects"].items():
         sections.get("data", {}).pop("dir", None)
-        sections.get("membership", {}).pop("attacks", None)
+        for key in _ASKED:
+            sections.get("membership", {}).pop(key, None)
         plain["subjects"][name] = {key: section for key, section in sections.items() if section}
     return plain
 

@@ -105,6 +105,20 @@ DEFAULTS: dict[str, Any] = {
             "learning_rate": 0.01,
             "patience": 5,
         },
+        # What the attack 'improved' looks at (attacks/membership/features.py has all groups) and what it learns with:
+        # network, logistic, gradient_boosting or random_forest, one for all classes or one for each.
+        "improved": {
+            "features": ["posterior", "top3", "loss", "modified_entropy", "phi", "correct", "calibrated", "hidden"],
+            "model": "network",
+            "per_class": False,
+            "hidden": [64, 32],
+            "epochs": 40,
+            "batch_size": 200,
+            "learning_rate": 0.002,
+            "patience": 5,
+        },
+        # What each group of features and each attack model is worth: true, or any of added, left_out, models.
+        "ablation": False,
     },
     "subjects": {},
     "sweep": {
@@ -136,6 +150,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "membership.target_out": (int,),
     "membership.population": (int,),
     "membership.shadow_pool": (int,),
+    "membership.ablation": (bool, list),
     "suppress.layers": (str, list),
     "dp.noise_multiplier": (float,),
     "dp.target_epsilon": (float,),

@@ -12,12 +12,13 @@ from mindspore import nn
 
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.class_models import AttackTraining
-from mindleak.attacks.membership.names import SHADOW, checked_attacks
+from mindleak.attacks.membership.names import SHADOW_ATTACKS, checked_attacks
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
+from mindleak.jobs.improved import ImprovedPlan, plan_improved
 from mindleak.jobs.key_names import MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.references import ReferencePlan, plan_references
@@ -62,11 +63,18 @@ class MembershipPlan:
     shadows: list[TrainingTask]
     attack: ShadowAttack
     references: ReferencePlan | None = None
+    improved: ImprovedPlan | None = None
+    attacks: tuple[str, ...] = ()
 
     def tasks(self) -> list[TrainingTask]:
         """Return everything that is to be trained."""
         references = [] if self.references is None else self.references.tasks
         return ([] if self.subject is None else [self.subject]) + self.shadows + references
+
+    def targets(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that the subject is attacked on and which of them it was trained on, (N,) each."""
+        sides = [self.split.indices[role] for role in ("target_in", "target_out")]
+        return np.concatenate(sides), np.repeat([True, False], [len(side) for side in sides])
 
     @property
     def subject_size(self) -> int:
@@ -86,27 +94,29 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     """
     settings = plan.config.membership
     attacks = checked_attacks(settings.attacks)
+    wants_shadows = any(name in SHADOW_ATTACKS for name in attacks)
+    improved = plan_improved(settings, plan.untrained if plan.provided is None else plan.provided.network, attacks)
     sizes = role_sizes(plan)
     if sizes["target_in"] != sizes["target_out"]:
         raise InputError(f"membership.target_in is {sizes['target_in']} and target_out {sizes['target_out']}; right is "
                          "one number for both, or guessing the larger side would look like an attack")
     attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings.attack), plan.session.seed("membership"))
     size_in = sizes["target_in"] if plan.provided is None else len(_members(plan))
-    split, pairs = _roles(plan, sizes, size_in, settings.shadows if SHADOW in attacks else None)
+    split, pairs = _roles(plan, sizes, size_in, settings.shadows if wants_shadows else None)
     labels = plan.dataset.y_train
-    if SHADOW in attacks:
+    if wants_shadows:
         require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
     recipe = plan.recipe(settings.training)
     method = METHODS[recipe.method]
     given = {} if method.section is None else settings[method.section]
     method_settings = method.resized(plan.settings(recipe, given), given, size_in, len(labels))
     alike = TrainingTask(plan, MEMBERSHIP, recipe, method_settings, split.indices["target_in"], section=MEMBERSHIP)
-    shadows = [replace(alike, role=f"shadow{number}", rows=rows_in, queries=(rows_in, rows_out))
+    shadows = [replace(alike, role=f"shadow{number}", rows=rows_in, queries=(rows_in, rows_out), keeps_weights=True)
                for number, (rows_in, rows_out) in enumerate(pairs)]
     subject = alike if plan.provided is None else None
     members = split.indices["target_in"] if plan.provided is None else _members(plan)
     references = plan_references(plan, split, alike, members, attacks)
-    return MembershipPlan(plan, split, subject, shadows, attack, references)
+    return MembershipPlan(plan, split, subject, shadows, attack, references, improved, attacks)
 
 
 def _members(plan: SubjectPlan) -> np.ndarray:
@@ -174,8 +184,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
     seed = plan.session.seed("membership")
 
     def compute(context: StageContext) -> dict[str, Any]:
-        rows = np.concatenate([planned.split.indices[role] for role in ("target_in", "target_out")])
-        members = np.repeat([True, False], [len(planned.split.indices[role]) for role in ("target_in", "target_out")])
+        rows, members = planned.targets()
         subject = Answers(Predictor(network)(plan.dataset.x_train[rows]), plan.dataset.y_train[rows], members)
         result = planned.attack.run([task.answers(answer) for task, answer in shadows], subject)
         context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)

@@ -12,6 +12,7 @@ from typing import Any
 from mindspore import nn
 
 from mindleak import config as configuration
+from mindleak.attacks.membership.names import SHADOW
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs import document
@@ -22,6 +23,8 @@ from mindleak.jobs.attacks import (
     plan_membership,
 )
 from mindleak.jobs.findings import findings
+from mindleak.jobs.improved_attack import ablation_stage, improved_stage
+from mindleak.jobs.improved_findings import improved_findings
 from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
 from mindleak.jobs.reference_attacks import reference_stage
 from mindleak.jobs.reference_findings import reference_findings
@@ -70,6 +73,7 @@ class Audit:
         self._inversions: list[dict[str, Any]] = []
         self._membership_results: list[dict[str, Any]] = []
         self._reference_results: list[dict[str, Any]] = []
+        self._ablations: list[dict[str, Any]] = []
 
     def run(self) -> dict[str, Any] | None:
         """Do all stages and return the audit document; None on processes other than the main one."""
@@ -90,12 +94,13 @@ class Audit:
             self._membership(planned)
         body: dict[str, Any] = {"subjects": self._subjects, "inversion": self._inversions,
                                 "membership": self._membership_results, "skipped": self._skipped,
-                                "reference_attacks": self._reference_results}
+                                "reference_attacks": self._reference_results, "ablations": self._ablations}
         datasets = {plan.name: plan.dataset for plan in self._plans}
         if self._sweep is not None:
             body["sweep"] = self._sweep.record()
             datasets["sweep"] = self._sweep.dataset
         body["findings"] = [*findings(body, self._session.run.run_dir),
+                            *improved_findings(self._membership_results, self._ablations, self._session.run.run_dir),
                             *reference_findings(self._reference_results, self._membership_results)]
         head = document.head(self._session, datasets,
                              {name: planned.split for name, planned in self._memberships.items()},
@@ -208,12 +213,18 @@ class Audit:
             identifier = f"{plan.name}-{planned.subject.role}"
             self._subjects.append(document.subject(identifier, plan, planned.subject.role, planned.subject,
                                                    planned.subject.run()))
-        if planned.shadows:
-            self._membership_results.append(document.membership(identifier, membership_stage(planned),
-                                                                self._session.run.run_dir, planned.shadows[0]))
+        run_dir = self._session.run.run_dir
+        if SHADOW in planned.attacks:
+            self._membership_results.append(document.membership(identifier, membership_stage(planned), run_dir,
+                                                                planned.shadows[0]))
+        if planned.improved is not None:
+            self._membership_results.append(document.membership(identifier, improved_stage(planned), run_dir,
+                                                                planned.shadows[0]))
+            if planned.improved.ablation:
+                self._ablations.append(document.stage_record(identifier, ablation_stage(planned), run_dir))
         if planned.references is not None:
             self._reference_results.append(
-                document.reference_attacks(identifier, reference_stage(planned), self._session.run.run_dir))
+                document.stage_record(identifier, reference_stage(planned), run_dir))
 
     def _provided_subject(self, plan: SubjectPlan) -> dict[str, Any]:
         """Record a subject that was trained elsewhere, measured here."""

@@ -116,7 +116,7 @@ def membership(identifier: str, result: StageResult, run_dir: Path, shadow: Trai
             "seconds": result.seconds}
 
 
-def reference_attacks(identifier: str, result: StageResult, run_dir: Path) -> dict[str, Any]:
-    """Return the record of a subject's reference attacks, with where every sample's scores lie."""
+def stage_record(identifier: str, result: StageResult, run_dir: Path) -> dict[str, Any]:
+    """Return the record of a subject's reference attacks or ablation, with where every sample's scores lie."""
     arrays = result.path.relative_to(run_dir) / "arrays.npz"
     return {"subject": identifier, **result.metrics, "arrays": arrays.as_posix(), "seconds": result.seconds}

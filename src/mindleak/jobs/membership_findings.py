@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mindleak.attacks.membership.names import SHADOW
 from mindleak.evaluation.intervals import difference_of_independent
 from mindleak.evaluation.metric import Interval, Metric
 from mindleak.evaluation.paired import auc_difference
@@ -33,7 +34,7 @@ def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record
         yield from _untrained(result)
         yield from _unlike_shadows(result)
         if result.get("skipped_classes"):
-            yield (f"Membership of {result['subject']}: not attacked: "
+            yield (f"{_named(result)}: not attacked: "
                    + "; ".join(f"class {name}, {reason}" for name, reason in result["skipped_classes"].items()) + ".")
     yield from _suppression(results, subjects, run_dir)
 
@@ -43,6 +44,12 @@ def known_interval(metric: Record) -> Optional[Interval]:
     ends = metric.get("ci") or ()
     known = [float(number) for number in (metric.get("value"), *ends) if number is not None]
     return (known[1], known[2]) if len(known) == 3 and all(map(math.isfinite, known)) else None
+
+
+def _named(result: Record) -> str:
+    """Begin a finding; the attack is named where it is not the posterior attack on shadows."""
+    attack = result.get("attack", SHADOW)
+    return f"Membership of {result['subject']}" + ("" if attack == SHADOW else f" by the {attack} attack")
 
 
 def recipes_differ(ordinary: Record, suppressed: Record) -> str:
@@ -57,10 +64,10 @@ def _area(result: Record) -> Iterator[str]:
     area = result["overall"]["auc"]
     interval = known_interval(area)
     if interval is None:
-        yield f"Membership of {result['subject']}: no AUC ({area.get('reason') or 'it has no interval'})."
+        yield f"{_named(result)}: no AUC ({area.get('reason') or 'it has no interval'})."
         return
     low, high = interval
-    found = f"Membership of {result['subject']}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
+    found = f"{_named(result)}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
     if low > 0.5:
         yield f"{found}; the attack tells members from non-members better than chance."
     elif high < 0.5:
@@ -85,7 +92,7 @@ def _rates(result: Record) -> Iterator[str]:
         aimed, own = (result["overall"].get(f"{name}@{rate}") for name in ("tpr", "tpr_own_roc"))
         said = [*_at_shadow_threshold(aimed), *_on_own_roc(own, float(rate), result["n_in"], result["n_out"])]
         if said:
-            yield f"Membership of {result['subject']} at {100 * float(rate):g} % FPR: {'; '.join(said)}."
+            yield f"{_named(result)} at {100 * float(rate):g} % FPR: {'; '.join(said)}."
 
 
 def _at_shadow_threshold(rate: Optional[Record]) -> Iterator[str]:
@@ -132,7 +139,7 @@ def _untrained(result: Record) -> Iterator[str]:
     supports = [row["support_in"] for row in classes]
     commonest = max(supports) / sum(supports)
     if interval is not None and interval[0] <= commonest:
-        yield (f"Membership of {result['subject']}: it classifies {_percent(seen['value'])} "
+        yield (f"{_named(result)}: it classifies {_percent(seen['value'])} "
                f"({_percent(interval[0])} to {_percent(interval[1])}) of its own members rightly, which naming the "
                f"commonest class would do too ({_percent(commonest)}): it has learnt nothing that could leak; train "
                "it longer.")
@@ -152,7 +159,7 @@ def _unlike_shadows(result: Record) -> Iterator[str]:
         above, below = own[0] > max(high for _, high in others), own[1] < min(low for low, _ in others)
         if above or below:
             values = [shadow[part]["value"] for shadow in shadows]
-            yield (f"Membership of {result['subject']}: its {meaning} is {_percent(subject[part]['value'])} "
+            yield (f"{_named(result)}: its {meaning} is {_percent(subject[part]['value'])} "
                    f"({_percent(own[0])} to {_percent(own[1])}), {'above' if above else 'below'} every shadow's "
                    f"({_percent(min(values))} to {_percent(max(values))}), so the attack has learnt from models unlike "
                    "it and its figures may miss what better shadows would find.")
@@ -166,17 +173,20 @@ def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_
     for ordinary in by_training["ordinary"]:
         for suppressed in by_training["suppress"]:
             pair = [subjects[result["subject"]] for result in (ordinary, suppressed)]
-            if len({(record["model"], record.get("data_digest")) for record in pair}) == 1:
+            if (len({(record["model"], record.get("data_digest")) for record in pair}) == 1
+                    and ordinary.get("attack") == suppressed.get("attack")):
                 yield from _change(ordinary, suppressed, run_dir, recipes_differ(*(one.get("recipe") or {}
                                                                                   for one in pair)))
 
 
 def _change(ordinary: Record, suppressed: Record, run_dir: Path, differing: str) -> Iterator[str]:
     """Say what suppression changed in the area under the curve; nothing where the samples are not the same."""
-    change = _paired_change(ordinary, suppressed, run_dir)
+    change = paired_change(ordinary, suppressed, run_dir)
     if change is None:
         return
-    pair = f"Suppress training, {suppressed['subject']} against {ordinary['subject']}: membership AUC"
+    attack = ordinary.get("attack", SHADOW)
+    pair = (f"Suppress training, {suppressed['subject']} against {ordinary['subject']}: membership AUC"
+            + ("" if attack == SHADOW else f" ({attack} attack)"))
     interval = known_interval(change.to_json())
     if interval is None:
         yield f"{pair} cannot be compared ({change.reason or 'no interval'})."
@@ -191,8 +201,13 @@ def _change(ordinary: Record, suppressed: Record, run_dir: Path, differing: str)
         yield f"{pair}: no change was detected, {amount}.{differing}"
 
 
-def _paired_change(ordinary: Record, suppressed: Record, run_dir: Path) -> Optional[Metric]:
-    """Return the change of the area on the samples that both attacks scored; None if they attacked others."""
+def paired_change(ordinary: Record, suppressed: Record, run_dir: Path) -> Optional[Metric]:
+    """Return the change of the area on the samples that both attacks scored; None if they attacked others.
+
+    Args:
+        ordinary, suppressed: records of two attacks, the earlier and the later one.
+        run_dir: what their ``arrays`` are relative to.
+    """
     if not (ordinary.get("arrays") and suppressed.get("arrays")):
         return None
     with np.load(run_dir / ordinary["arrays"], allow_pickle=False) as before, \

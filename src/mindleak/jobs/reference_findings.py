@@ -13,12 +13,13 @@ def reference_findings(results: Sequence[Record], shadow_results: Sequence[Recor
 
     Args:
         results: ``reference_attacks`` of the audit document.
-        shadow_results: its ``membership``, to compare with the shadow attack on the same subject.
+        shadow_results: its ``membership``, to compare with the attacks by shadows on the same subject.
     """
     for result in results:
         for attack in result["attacks"]:
             yield _against_chance(result, attack)
-        yield from _against_shadows(result, [each for each in shadow_results if each["subject"] == result["subject"]])
+        for other in (each for each in shadow_results if each["subject"] == result["subject"]):
+            yield from _against(result, other)
         yield from _fallbacks(result)
         yield from (f"References of {result['subject']}: {note}." for note in result["notes"])
 
@@ -60,16 +61,16 @@ def _epsilon(attack: Record) -> str:
             f"(level {1 - bound['alpha']:g}).")
 
 
-def _against_shadows(result: Record, shadows: Sequence[Record]) -> Iterator[str]:
-    """Say whether the best reference attack beats the shadow attack, by intervals that do not meet."""
+def _against(result: Record, other: Record) -> Iterator[str]:
+    """Say whether the best reference attack beats an attack by shadows, by intervals that do not meet."""
     known = [attack for attack in result["attacks"] if attack["overall"]["auc"]["ci"] is not None]
-    if not shadows or not known or not shadows[0]["overall"]["auc"].get("ci"):
+    if not known or not other["overall"]["auc"].get("ci"):
         return
     best = max(known, key=lambda attack: attack["overall"]["auc"]["value"])
-    ours, theirs = best["overall"]["auc"], shadows[0]["overall"]["auc"]
+    ours, theirs = best["overall"]["auc"], other["overall"]["auc"]
     compared = (f"{result['subject']}: the best reference attack, {best['attack']}, has an AUC of {ours['value']:.3f} "
-                f"({ours['ci'][0]:.3f} to {ours['ci'][1]:.3f}), the shadow attack {theirs['value']:.3f} "
-                f"({theirs['ci'][0]:.3f} to {theirs['ci'][1]:.3f})")
+                f"({ours['ci'][0]:.3f} to {ours['ci'][1]:.3f}), the {other.get('attack', 'shadow')} attack "
+                f"{theirs['value']:.3f} ({theirs['ci'][0]:.3f} to {theirs['ci'][1]:.3f})")
     if ours["ci"][0] > theirs["ci"][1]:
         yield f"{compared}: it is stronger, the intervals do not meet."
     elif ours["ci"][1] < theirs["ci"][0]:

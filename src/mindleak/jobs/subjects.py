@@ -38,6 +38,7 @@ from mindleak.training.recipe import Recipe
 from mindleak.training.trainer import TrainingData, TrainingResult
 
 HEADLINE = "headline"
+SHADOW_WEIGHTS = "weights.ckpt"
 SHADOW_VALIDATION = 1000
 
 
@@ -195,8 +196,8 @@ class TrainingTask:
 
     ``settings`` are those of the recipe's method (``training.methods``). ``rows`` None means the whole training split.
     ``queries`` are rows whose logits the stage keeps: a shadow's in and out; ``mirrored``, also those of their images
-    mirrored left to right. Shadows keep no checkpoint. ``section`` is the configuration's that has the recipe
-    (``KeyNames``).
+    mirrored left to right. Such a training keeps its weights only where ``keeps_weights`` says so, and in its stage.
+    ``section`` is the configuration's that has the recipe (``KeyNames``).
     """
 
     plan: SubjectPlan
@@ -207,6 +208,7 @@ class TrainingTask:
     queries: tuple[np.ndarray, np.ndarray] | None = None
     section: str = ""
     mirrored: bool = False
+    keeps_weights: bool = False
 
     @property
     def stage_name(self) -> str:
@@ -293,13 +295,20 @@ class TrainingTask:
         return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
                 **self.method_settings(), "data": rows,
                 "queries": None if self.queries is None else [stable_hash(side) for side in self.queries],
-                "mirrored": self.mirrored}
+                "mirrored": self.mirrored, "keeps_weights": self.keeps_weights}
 
     def network(self, result: StageResult) -> nn.Cell:
         """Return the trained network of a finished stage."""
         network = self.plan.make_network(self.seed)
         checkpoint.load_weights(network, result.external["checkpoint"])
         return network
+
+    def load_shadow(self, result: StageResult, network: nn.Cell) -> None:
+        """Put a finished shadow's weights into a network of its architecture.
+
+        Taking turns in one network, shadows share what is compiled for it. Needs ``keeps_weights``.
+        """
+        checkpoint.load_weights(network, result.path / SHADOW_WEIGHTS)
 
     def answers(self, result: StageResult) -> Answers:
         """Return a finished shadow's logits on its in and out samples."""
@@ -332,6 +341,8 @@ class TrainingTask:
                   "parameters": count_parameters(trained.network), "n_train": data.samples,
                   "suppress": trained.suppress, "pruning": trained.pruning, "privacy": trained.privacy}
         predict = trained.predict
+        if self.keeps_weights:
+            checkpoint.save(context.path(SHADOW_WEIGHTS), trained.network)
         if self.queries is not None:
             logits = [predict(self.plan.dataset.x_train[side]) for side in self.queries]
             context.save_arrays(logits=np.concatenate(logits))

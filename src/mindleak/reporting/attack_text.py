@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from mindleak.reporting.ablation_table import ablation_lines
 from mindleak.reporting.reference_tables import reference_lines
 from mindleak.reporting.text import WIDTH, summary_table
 from mindleak.reporting.tradeoff import NOUNS, trained_on
@@ -25,11 +26,12 @@ _TUTORIAL = (
 
 
 def terminal_text(document: Mapping[str, Any]) -> str:
-    """Return everything that a terminal shows of a report: subjects, reference attacks, inversions, sweep."""
+    """Return what a terminal shows of a report: subjects, reference attacks, ablations, inversions, sweep."""
     sweep = document.get("sweep")
     parts = [
         summary_table(document) if document["subjects"] or not sweep else "",
         "\n".join(reference_lines(document)),
+        "\n".join(ablation_lines(document)),
         inversion_lines(document),
         sweep_lines(sweep) if sweep else "",
     ]

@@ -71,8 +71,20 @@ def roc_figure(results: Sequence[Mapping[str, Any]], subjects: Subjects) -> Opti
     Shaded: rates below 1/n_out of the largest non-member set. A curve is thin where it rests on fewer than ten
     false positives. The diagonal is what guessing gives.
     """
-    return _log_log([_curve(result, subjects.name(result["subject"]).recipe, subjects.look(result["subject"]))
-                     for result in results])
+    several = _several(results)
+    return _log_log([_curve(result, _label(result, subjects, several),
+                            nth_look(place) if several else subjects.look(result["subject"]))
+                     for place, result in enumerate(results)])
+
+
+def _several(results: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether the results are of more than one attack, which then has to be named."""
+    return len({result.get("attack") for result in results}) > 1
+
+
+def _label(result: Mapping[str, Any], subjects: Subjects, several: bool) -> str:
+    recipe = subjects.name(result["subject"]).recipe
+    return f"{recipe}, {result['attack']}" if several else recipe
 
 
 def attacks_roc_figure(result: Mapping[str, Any], title: str) -> Optional[Figure]:
@@ -189,7 +201,7 @@ def summary_figure(results: Sequence[Mapping[str, Any]], subjects: Subjects) -> 
         panels[0].set_title("AUC")
         panels[1].set_title("TPR at 1 % FPR")
         panels[1].xaxis.set_major_formatter(percent_axis())
-        panels[0].set_yticks(range(len(shown)), [subjects.name(r["subject"]).recipe for r in shown])
+        panels[0].set_yticks(range(len(shown)), [_label(r, subjects, _several(shown)) for r in shown])
         panels[0].set_ylim(len(shown) - 0.5, -0.65)
     return figure
 

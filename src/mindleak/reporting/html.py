@@ -16,6 +16,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mindleak.reporting import inversion_table, tables
+from mindleak.reporting.ablation_table import ablation_table, ablations
 from mindleak.reporting.illustrations import Gallery
 from mindleak.reporting.palette import css_variables
 from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table
@@ -85,6 +86,7 @@ def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Pa
         theme=list(css_variables().values()),
         tables=_tables(document, subjects),
         per_class=[tables.per_class(r, subjects) for r in document["membership"] if r["per_class"]],
+        ablations=[ablation_table(each, subjects) for each in ablations(document)],
         summary_figure=gallery.summary(),
         roc=gallery.roc(),
         references=[reference_table(each, subjects) for each in reference_results(document)],

@@ -108,7 +108,7 @@ class ShadowAttack:
         """
         sides = [(answer.labels[answer.members], answer.labels[~answer.members]) for answer in shadows]
         smaller_sides = require_enough(sides, self._num_classes)
-        parts = _parts(len(shadows))
+        parts = shadow_parts(len(shadows))
         fit, stop = (_rows_of(shadows[part]) for part in (parts.fit, parts.stop))
         kept = shadows[-1]
         features = posteriors(np.concatenate([subject.logits, kept.logits]))
@@ -148,7 +148,7 @@ def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: 
     if len(sides) < 2:
         raise InputError(f"membership.shadows is {len(sides)}; at least 2 are needed: one to train on, one to stop by")
     counts = np.array([[np.bincount(labels, minlength=num_classes) for labels in pair] for pair in sides])
-    parts = _parts(len(sides))
+    parts = shadow_parts(len(sides))
     smaller = np.minimum(counts[parts.fit].sum(axis=0).min(axis=0), counts[parts.stop].sum(axis=0).min(axis=0))
     if smaller.max() < MIN_PER_CLASS:
         raise InputError(f"membership attack: the shadows have at most {smaller.max()} members and non-members of a "
@@ -158,19 +158,19 @@ def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: 
 
 
 @dataclass(frozen=True)
-class _Parts:
+class ShadowParts:
     """Which shadows the attack models are trained on, and which stop that training."""
 
     fit: slice
     stop: slice
 
 
-def _parts(shadows: int) -> _Parts:
+def shadow_parts(shadows: int) -> ShadowParts:
     """Deal shadows out; the last one is for thresholds, and stops the training too where there are only two."""
     if shadows == 2:
-        return _Parts(slice(0, 1), slice(1, 2))
+        return ShadowParts(slice(0, 1), slice(1, 2))
     first = shadows - 1 - max(1, (shadows - 1) // 4)
-    return _Parts(slice(0, first), slice(first, shadows - 1))
+    return ShadowParts(slice(0, first), slice(first, shadows - 1))
 
 
 def posteriors(logits: np.ndarray) -> np.ndarray:

@@ -1,0 +1,246 @@
+"""The improved shadow attack: more features, other attack models, and the ablation that says what each is worth.
+
+What seed 000's document asks for at its end, under the protocol of its posterior attack (attacks/membership/shadow.py):
+the same shadows in the same parts, balanced classes, stopped on shadows that are not trained on, a further one kept
+for thresholds, and the subject asked once. Features are in attacks/membership/features.py, attack models in
+attacks/membership/attack_models.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindleak.attacks.membership.attack_models import (
+    MODELS,
+    AttackModel,
+    AttackRows,
+    ImprovedTraining,
+    make_model,
+)
+from mindleak.attacks.membership.features import POSTERIOR, Observation, Scaler, group_matrix, known_rows
+from mindleak.attacks.membership.shadow import (
+    MIN_PER_CLASS,
+    ShadowAttackResult,
+    ThresholdScores,
+    shadow_parts,
+)
+from mindleak.errors import InputError, nearest
+
+ADDED, LEFT_OUT, ATTACK_MODELS = "added", "left_out", "models"
+ABLATIONS = (ADDED, LEFT_OUT, ATTACK_MODELS)
+BASELINE, ALL = "posterior only", "all"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A model's observation with the truth beside it: whether it was trained on each sample, (N,) bool.
+
+    The truth is kept apart from what features are made of.
+    """
+
+    seen: Observation
+    members: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One form of the attack: which groups of features, which attack model, one for all classes or one for each."""
+
+    name: str
+    features: tuple[str, ...]
+    model: str
+    per_class: bool
+
+
+def checked_ablation(asked: bool | Sequence[str]) -> tuple[str, ...]:
+    """Return the kinds of variants that ``membership.ablation`` asks for; none for False, all for True.
+
+    Raises:
+        InputError: a name that is no kind.
+    """
+    if isinstance(asked, bool):
+        return ABLATIONS if asked else ()
+    for name in asked:
+        if name not in ABLATIONS:
+            raise InputError(f"membership.ablation: '{name}' is unknown{nearest(str(name), ABLATIONS)} (true: all)")
+    return tuple(kind for kind in ABLATIONS if kind in asked)
+
+
+def ablation_variants(kinds: Sequence[str], groups: Sequence[str], training: ImprovedTraining) -> list[Variant]:
+    """Return the variants of an ablation: the posterior alone first, then all groups, then what the kinds ask for.
+
+    Args:
+        kinds: of ``ABLATIONS``: the posterior and one group more; all groups but one; all groups by every attack
+            model, shared by the classes and one per class.
+        groups: the groups there are, the posterior among them.
+        training: the configured attack model, which stands in all but the last kind.
+    """
+    base = Variant(BASELINE, (POSTERIOR,), training.model, training.per_class)
+    everything = replace(base, name=ALL, features=tuple(groups))
+    found = [base, everything]
+    if ADDED in kinds:
+        found += [replace(base, name=f"posterior + {group}", features=(POSTERIOR, group))
+                  for group in groups if group != POSTERIOR]
+    if LEFT_OUT in kinds and len(groups) > 2:
+        found += [replace(everything, name=f"all but {group}", features=tuple(g for g in groups if g != group))
+                  for group in groups]
+    if ATTACK_MODELS in kinds:
+        found += [replace(everything, name=f"all, {model.replace('_', ' ')}, {_shared_in_words(per_class)}",
+                          model=model, per_class=per_class)
+                  for model in MODELS for per_class in (False, True)
+                  if (model, per_class) != (training.model, training.per_class)]
+    return found
+
+
+class ImprovedAttack:
+    """Learns from shadows, by features beyond the posterior, how members differ from non-members.
+
+    Features are computed and standardised once, by the shadows that are trained on; every variant then looks at its
+    own columns. All variants of one object learn from the same samples: where any of ``groups`` needs a calibration,
+    samples of shadows that no other shadow leaves out take no part in any of them.
+
+    Args:
+        shadows: what is observed of each, on its in and out samples; at least two.
+        subject: what is observed of the subject; its ``members`` are carried into results and otherwise not looked at.
+        groups: names of features that variants may use.
+        num_classes: number of classes.
+        training: of attack models.
+        seed: of balancing, initialisation and shuffling.
+
+    Raises:
+        InputError: fewer than two shadows, or no class with enough samples on both sides.
+    """
+
+    def __init__(self, shadows: Sequence[Observed], subject: Observed, groups: Sequence[str], num_classes: int,
+                 training: ImprovedTraining, seed: int) -> None:
+        if len(shadows) < 2:
+            raise InputError(f"membership.shadows is {len(shadows)}; at least 2 are needed: one to train on, one to "
+                             "stop by")
+        parts = shadow_parts(len(shadows))
+        self._num_classes = num_classes
+        self._training = training
+        self._seed = seed
+        self._stopped_too = len(shadows) == 2
+        self._subject, self._kept = subject, shadows[-1]
+        self._fit, self._stop = (_Pooled(shadows[part], groups, seed) for part in (parts.fit, parts.stop))
+        self._design = _Design(self._fit, groups, num_classes)
+        self._known = np.concatenate([known_rows(each.seen, groups) for each in (subject, self._kept)])
+        # Rows without a calibration get no score; zeros keep their place.
+        self._asked = np.concatenate([self._design.matrix(_Pooled([each], groups, seed))
+                                      for each in (subject, self._kept)])
+        self._labels = np.concatenate([subject.seen.labels, self._kept.seen.labels])
+        self._fit_rows, self._stop_rows = (AttackRows(self._design.matrix(data), data.members.astype(np.int32))
+                                           for data in (self._fit, self._stop))
+        self._skipped, self._classes = self._attacked_classes()
+        self._models: dict[str, AttackModel] = {}
+
+    @property
+    def uncalibrated(self) -> int:
+        """Number of the shadows' samples that take no part, for want of a shadow that was not trained on them."""
+        return int(sum((~data.known).sum() for data in (self._fit, self._stop))
+                   + (~self._known[len(self._subject.members):]).sum())
+
+    def run(self, variant: Variant) -> ShadowAttackResult:
+        """Train a variant on the shadows and score the subject and the shadow kept for thresholds."""
+        model = self._model(variant.model)
+        columns = self._design.columns(variant.features, shared=not variant.per_class)
+        scores = np.full(len(self._labels), np.nan)
+        for number, together in enumerate([[label] for label in self._classes] if variant.per_class
+                                          else [self._classes]):
+            rows, held_out = (np.concatenate([data.balanced_rows(label) for label in together])
+                              for data in (self._fit, self._stop))
+            model.fit(columns, rows, held_out, (self._seed * 1000 + number) % 2**31)
+            chosen = np.isin(self._labels, together) & self._known
+            scores[chosen] = model.score(self._asked[chosen])
+        size = len(self._subject.members)
+        kept = ThresholdScores(scores[size:], self._kept.seen.labels, self._kept.members, self._stopped_too)
+        trained_on = {label: 2 * self._fit.smaller_side(label) for label in self._classes}
+        return ShadowAttackResult(scores[:size], self._subject.seen.labels, self._subject.members,
+                                  np.isfinite(scores[:size]), dict(self._skipped), trained_on, kept)
+
+    def _model(self, name: str) -> AttackModel:
+        """Return the attack model by name, made once: another variant only trains it anew."""
+        if name not in self._models:
+            most = sum(2 * self._fit.smaller_side(label) for label in self._classes)
+            self._models[name] = make_model(name, self._fit_rows, self._stop_rows, self._training, most)
+        return self._models[name]
+
+    def _attacked_classes(self) -> tuple[dict[int, str], list[int]]:
+        """Return which classes are left out and why, and the others."""
+        skipped: dict[int, str] = {}
+        for label in range(self._num_classes):
+            smaller = min(data.smaller_side(label) for data in (self._fit, self._stop))
+            if smaller < MIN_PER_CLASS:
+                skipped[label] = (f"{smaller} shadow samples on the smaller side; at least {MIN_PER_CLASS} are needed")
+            elif not (self._subject.seen.labels == label).any():
+                skipped[label] = "no sample of the subject's is of this class"
+        classes = [label for label in range(self._num_classes) if label not in skipped]
+        if not classes:
+            raise InputError("membership attack: none of the subject's samples is of a class that the shadows have "
+                             f"{MIN_PER_CLASS} members and non-members of; use larger shadows")
+        return skipped, classes
+
+
+class _Pooled:
+    """Samples of several models together, with balanced index lists per class."""
+
+    def __init__(self, observed: Sequence[Observed], groups: Sequence[str], seed: int) -> None:
+        self.observed = observed
+        self.members = np.concatenate([each.members for each in observed])
+        self.labels = np.concatenate([each.seen.labels for each in observed])
+        self.known = np.concatenate([known_rows(each.seen, groups) for each in observed])
+        self._seed = seed
+
+    def group(self, name: str) -> NDArray[np.float64]:
+        """Return the features of a group of all samples, unknown ones NaN."""
+        return np.concatenate([group_matrix(name, each.seen) for each in self.observed])
+
+    def smaller_side(self, label: int) -> int:
+        """Return how many samples of a class the rarer of in and out has."""
+        return min(len(side) for side in self._sides(label))
+
+    def balanced_rows(self, label: int) -> NDArray[np.int64]:
+        """Return as many in as out rows of a class, drawn at random from the larger side."""
+        generator = np.random.default_rng(np.random.SeedSequence([self._seed, label]))
+        size = self.smaller_side(label)
+        return np.concatenate([generator.choice(side, size, replace=False) for side in self._sides(label)])
+
+    def _sides(self, label: int) -> list[NDArray[np.intp]]:
+        chosen = (self.labels == label) & self.known
+        return [np.flatnonzero(chosen & (self.members == side)) for side in (False, True)]
+
+
+class _Design:
+    """The columns of all groups side by side, standardised by the samples that are trained on, then the class."""
+
+    def __init__(self, fit: _Pooled, groups: Sequence[str], num_classes: int) -> None:
+        self._groups = tuple(groups)
+        self._num_classes = num_classes
+        self._scalers: dict[str, Scaler] = {}
+        self._widths: dict[str, int] = {}
+        for name in self._groups:
+            values = fit.group(name)
+            self._widths[name] = values.shape[1]
+            # No sample left to train on is refused by whoever asks for the classes.
+            self._scalers[name] = Scaler.of(values[fit.known] if fit.known.any() else np.zeros_like(values[:1]))
+
+    def matrix(self, data: _Pooled) -> np.ndarray:
+        """Return all columns, float32 (N, width); rows that are not known are zero."""
+        parts = [np.where(data.known[:, None], self._scalers[name](data.group(name)), np.float32(0))
+                 for name in self._groups]
+        classes = np.eye(self._num_classes, dtype=np.float32)[data.labels]
+        return np.concatenate([*parts, classes], axis=1)
+
+    def columns(self, groups: Iterable[str], shared: bool) -> NDArray[np.bool_]:
+        """Return which columns belong to groups, and the class where one model serves all classes."""
+        wanted = set(groups)
+        flags = [np.full(self._widths[name], name in wanted) for name in self._groups]
+        return np.concatenate([*flags, np.full(self._num_classes, shared)])
+
+
+def _shared_in_words(per_class: bool) -> str:
+    return "one per class" if per_class else "one for all classes"

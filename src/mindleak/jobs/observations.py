@@ -1,0 +1,145 @@
+"""What the improved attack sees of subject and shadows: one stage per model, asked once and kept.
+
+A shadow answers for its own samples and, where features are to be calibrated, for those of all other shadows and of the
+subject. It is left out of the calibration of its own samples and of every sample that it was trained on; the subject's
+samples lie outside all shadows, so all of these calibrate them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+from mindleak.attacks.inversion.layers import features_cell
+from mindleak.attacks.membership.features import (
+    ACTIVATIONS,
+    CALIBRATED,
+    HIDDEN,
+    Observation,
+    hidden_description,
+    layer_description,
+    out_calibration,
+)
+from mindleak.attacks.membership.improved import Observed
+from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
+from mindleak.jobs.own_model import network_digest
+from mindleak.jobs.subjects import TrainingTask
+from mindleak.models.base import LOGITS
+from mindleak.runs.digest import stable_hash
+from mindleak.runs.stages import StageContext, StageResult
+from mindleak.training.loop import Predictor
+
+# Outputs of all time steps or of a convolution are large; only their description is kept.
+AT_ONCE = 2000
+
+
+class Observer:
+    """Asks subject and shadows of one membership plan, and puts the answers together."""
+
+    def __init__(self, planned: MembershipPlan) -> None:
+        assert planned.improved is not None
+        self._planned = planned
+        self._improved = planned.improved
+        self._calibrates = CALIBRATED in planned.improved.groups
+        self._twin: _Asked | None = None
+        self._targets, self._members = planned.targets()
+        queries = [np.concatenate(_queries(task)) for task in planned.shadows]
+        self._everything = np.unique(np.concatenate([self._targets, *queries]))
+
+    def stages(self) -> list[StageResult]:
+        """Return the stage of every model, shadows first, the subject last; computed where it is not there."""
+        return [*(self._shadow_stage(task) for task in self._planned.shadows), self._subject_stage()]
+
+    def observed(self, stages: list[StageResult]) -> tuple[list[Observed], Observed]:
+        """Return the observations of all shadows and of the subject.
+
+        Args:
+            stages: as ``stages`` returns them.
+        """
+        *shadow_stages, subject_stage = stages
+        logits = np.stack([stage.arrays["logits"] for stage in shadow_stages]) if self._calibrates else None
+        shadows = []
+        for number, (task, stage) in enumerate(zip(self._planned.shadows, shadow_stages)):
+            rows_in, rows_out = _queries(task)
+            members = np.repeat([True, False], [len(rows_in), len(rows_out)])
+            rows = np.concatenate([rows_in, rows_out])
+            shadows.append(Observed(self._observation(stage, rows, logits, number), members))
+        return shadows, Observed(self._observation(subject_stage, self._targets, logits, None), self._members)
+
+    def _observation(self, stage: StageResult, rows: np.ndarray, logits: np.ndarray | None,
+                     number: int | None) -> Observation:
+        """Return a model's observation on rows; ``logits`` are those of all shadows on all rows."""
+        labels = self._planned.plan.dataset.y_train[rows]
+        own, calibration = stage.arrays["logits"], None
+        if logits is not None:
+            columns = np.searchsorted(self._everything, rows)
+            trained = np.stack([np.isin(rows, _queries(task)[0]) for task in self._planned.shadows])
+            calibration = out_calibration(logits[:, columns], labels, trained, number)
+            own = own if number is None else own[columns]
+        return Observation(own, labels, calibration, *(stage.arrays.get(name) for name in (HIDDEN, ACTIVATIONS)))
+
+    def _shadow_stage(self, task: TrainingTask) -> StageResult:
+        trained = task.run()
+        rows = np.concatenate(_queries(task))
+
+        def network() -> _Asked:
+            if self._twin is None:
+                self._twin = _Asked(self._planned.plan.make_network(0))
+            task.load_shadow(trained, self._twin.network)
+            return self._twin
+
+        return self._stage(task.role, trained.digest, network, self._everything if self._calibrates else rows, rows)
+
+    def _subject_stage(self) -> StageResult:
+        subject = subject_network(self._planned)
+        return self._stage("subject", network_digest(subject), lambda: _Asked(subject), self._targets, self._targets)
+
+    def _stage(self, role: str, weights: str, network: Any, asked: np.ndarray, own: np.ndarray) -> StageResult:
+        """Ask one model: logits on ``asked``, layers on ``own`` rows."""
+        plan, groups = self._planned.plan, self._improved.groups
+        population = self._planned.split.indices["population"]
+        penultimate = self._improved.penultimate if HIDDEN in groups else None
+        further = list(self._improved.further) if ACTIVATIONS in groups else []
+        layers = {HIDDEN: penultimate, ACTIVATIONS: further}
+        inputs = {"code": code_digest(plan, "observations.py"), "weights": weights, "data": plan.dataset.digest,
+                  "rows": [stable_hash(each) for each in (asked, own, population)], "layers": layers}
+
+        def compute(context: StageContext) -> dict[str, Any]:
+            images, labels, answers = plan.dataset.x_train, plan.dataset.y_train, network()
+            found = {"logits": answers(LOGITS, images[asked])}
+            if penultimate is not None:
+                ours, theirs = (answers(penultimate, images[rows]) for rows in (own, population))
+                found[HIDDEN] = hidden_description(ours, labels[own], theirs, labels[population])
+            if further:
+                parts = [answers.described(layer, images, own) for layer in further]
+                found[ACTIVATIONS] = np.concatenate(parts, axis=1)
+            context.save_arrays(**found)
+            return {"asked": len(asked), "own": len(own), "layers": layers}
+
+        return plan.session.run.stage(f"observed-{plan.name}-{role}", "attacks", inputs, 0, compute)
+
+
+class _Asked:
+    """A network with one compiled forward pass per layer; new weights in it need no other."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        self.network = network
+        self._predictors: dict[str, Predictor] = {}
+
+    def __call__(self, layer: str, images: np.ndarray) -> np.ndarray:
+        """Return a layer's outputs (N, …)."""
+        if layer not in self._predictors:
+            self._predictors[layer] = Predictor(self.network if layer == LOGITS else features_cell(self.network, layer))
+        return self._predictors[layer](images)
+
+    def described(self, layer: str, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the descriptions of a layer's outputs, (rows, features)."""
+        return np.concatenate([layer_description(self(layer, images[rows[start:start + AT_ONCE]]))
+                               for start in range(0, len(rows), AT_ONCE)])
+
+
+def _queries(task: TrainingTask) -> tuple[np.ndarray, np.ndarray]:
+    assert task.queries is not None
+    return task.queries
