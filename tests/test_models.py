@@ -203,11 +203,81 @@ def test_lstm_initialisation_is_uniform_within_the_inverse_root_of_hidden_size()
     ({"sequence": "columns"}, "one of rows, channels"),
     ({"hidden_size": 0}, "model.hidden_size is 0"),
     ({"layers": -1}, "model.layers is -1"),
+    ({"cell": "gruu"}, "one of rnn, gru, lstm, clockwork; did you mean 'gru'"),
+    ({"cell": "gru", "periods": 2}, "the gru cell has no clock"),
+    ({"cell": "clockwork", "periods": [1, 0]}, "whole numbers from 1 on"),
+    ({"cell": "clockwork", "periods": 0}, "model.periods is 0"),
+    ({"cell": "clockwork", "hidden_size": 10}, "right is a multiple of 4"),
     ({"hiden_size": 64}, "takes no option 'hiden_size'; did you mean 'hidden_size'"),
 ])
 def test_wrong_options_are_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         build("lstm_rnn", SMALL, 10, 0, options)
+
+
+def recurrent_in_numpy(cell: str, values: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    """States (N, T, H) of an Elman network, or of a GRU with the gates in the order reset, update, new."""
+    w_in, w_hid, b_in, b_hid = (values[f"{cell}.{kind}_l0"].astype(np.float64)
+                                for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    hidden, steps = np.zeros((len(x), w_hid.shape[1])), []
+    for t in range(x.shape[1]):
+        given, own = x[:, t] @ w_in.T + b_in, hidden @ w_hid.T + b_hid
+        if cell == "rnn":
+            hidden = np.tanh(given + own)
+        else:
+            (r_in, z_in, n_in), (r_own, z_own, n_own) = np.split(given, 3, axis=1), np.split(own, 3, axis=1)
+            update = _sigmoid(z_in + z_own)
+            candidate = np.tanh(n_in + _sigmoid(r_in + r_own) * n_own)
+            hidden = (1 - update) * candidate + update * hidden
+        steps.append(hidden)
+    return np.stack(steps, axis=1)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_elman_network_and_gru_equal_numpy(cell: str) -> None:
+    network = build("recurrent", (1, 6, 5), 4, 5, {"hidden_size": 9, "cell": cell})
+    x = images((1, 6, 5), 3)
+    expected = recurrent_in_numpy(cell, weights(network), x[:, 0].astype(np.float64))
+    np.testing.assert_allclose(network.until(cell)(Tensor(x)).asnumpy(), expected, atol=2e-6)
+    np.testing.assert_allclose(network.until("last")(Tensor(x)).asnumpy(), expected[:, -1], atol=2e-6)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "clockwork"])
+def test_the_backward_direction_is_the_forward_one_on_the_reversed_image(cell: str) -> None:
+    options = {"hidden_size": 8, "cell": cell}
+    both, one = (build("recurrent", (1, 6, 5), 4, 5, {**options, "bidirectional": two}) for two in (True, False))
+    values = weights(both)
+    for parameter in one.trainable_params():
+        if parameter.name.startswith(cell):
+            reverse = parameter.name.replace("_l0", "_l0_reverse")
+            parameter.set_data(Tensor(values[reverse]))
+    x = images((1, 6, 5), 3)
+    alone = one.until(cell)(Tensor(x[:, :, ::-1].copy())).asnumpy()
+    np.testing.assert_allclose(both.until(cell)(Tensor(x)).asnumpy()[:, :, 8:], alone[:, ::-1], atol=1e-6)
+    np.testing.assert_allclose(both.until("last")(Tensor(x)).asnumpy()[:, 8:], alone[:, -1], atol=1e-6)
+
+
+def test_a_clockworks_modules_hold_between_ticks_and_hear_from_slower_ones_only() -> None:
+    network = build("recurrent", (1, 9, 5), 4, 5, {"hidden_size": 8, "cell": "clockwork"})
+    x = Tensor(images((1, 9, 5), 3))
+    states = network.until("clockwork")(x).asnumpy()
+    for step in range(1, 9):
+        for module, period in enumerate((1, 2, 4, 8)):
+            own = states[:, step - 1:step + 1, 2 * module:2 * module + 2]
+            assert np.array_equal(own[:, 0], own[:, 1]) == (step % period != 0), (step, period)
+    fast = network.clockwork.w_ih_list[0]
+    fast.set_data(Tensor(fast.asnumpy() * np.float32([9] * 2 + [1] * 6)[:, None]))
+    changed = network.until("clockwork")(x).asnumpy()
+    assert not np.array_equal(changed[..., :2], states[..., :2])
+    np.testing.assert_array_equal(changed[..., 2:], states[..., 2:])
+
+
+def test_a_clockwork_of_equal_periods_is_the_elman_network() -> None:
+    x = Tensor(images((1, 6, 5), 3))
+    elman = build("recurrent", (1, 6, 5), 4, 5, {"hidden_size": 8, "cell": "rnn"})
+    clockwork = build("recurrent", (1, 6, 5), 4, 5, {"hidden_size": 8, "cell": "clockwork", "periods": [1, 1]})
+    np.testing.assert_allclose(clockwork(x).asnumpy(), elman(x).asnumpy(), atol=1e-6)
+    assert count_parameters(clockwork) == count_parameters(elman)
 
 
 # --- FCNet -------------------------------------------------------------------------------------------------
@@ -338,4 +408,4 @@ def test_recurrent_networks_train_twenty_epochs_by_default_and_others_ten() -> N
 
     merged = {name: config.load(None, [f"model.name={name}"]) for name in CLASSIFIERS}
     epochs = {name: SubjectPlan(SimpleNamespace(config=own), name, own).recipe().epochs for name, own in merged.items()}
-    assert epochs == {"lenet5": 10, "lenet5_bias": 10, "lstm_rnn": 20}
+    assert epochs == {"lenet5": 10, "lenet5_bias": 10, "lstm_rnn": 20, "recurrent": 20}

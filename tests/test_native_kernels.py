@@ -34,6 +34,9 @@ NETWORKS: list[tuple[str, tuple[int, int, int], dict[str, Any]]] = [
     ("lstm_rnn", (1, 28, 28), {"hidden_size": 128}),
     ("lstm_rnn", (3, 9, 7), {"hidden_size": 21, "layers": 3}),
     ("lstm_rnn", (3, 9, 7), {"hidden_size": 70, "layers": 2, "sequence": "channels"}),
+    ("recurrent", (1, 7, 9), {"cell": "gru", "hidden_size": 37}),
+    ("recurrent", (3, 4, 5), {"cell": "rnn", "hidden_size": 70, "layers": 2, "bidirectional": True}),
+    ("recurrent", (1, 7, 9), {"cell": "clockwork", "hidden_size": 84, "bidirectional": True}),
 ]
 
 
@@ -122,10 +125,10 @@ def check_lstm(found: native.Library, batch: int, steps: int, inputs: int, hidde
     shapes = ((batch, steps, inputs), (4 * hidden, inputs), (4 * hidden, hidden), (4 * hidden,))
     given_to = [generator.normal(size=shape).astype(np.float32) for shape in shapes]
     given_to[2] /= np.float32(np.sqrt(hidden))  # larger ones would blow up rounding errors from step to step
-    layer, last = native.lstm_layer(found), native.lstm_last(found)
+    layer, last = native.recurrent_layer(found, "lstm"), native.recurrent_last(found, "lstm")
     states = layer(*map(Tensor, given_to))[0].asnumpy()
     same(states, reference_lstm(*given_to))
-    assert np.array_equal(last(*map(Tensor, given_to))[3].asnumpy(), states[:, -1])
+    assert np.array_equal(last(*map(Tensor, given_to))[2].asnumpy(), states[:, -1])
     factor = generator.normal(size=states.shape).astype(np.float32)
 
     def theirs(every: bool) -> Any:
@@ -140,7 +143,7 @@ def check_lstm(found: native.Library, batch: int, steps: int, inputs: int, hidde
         return function
 
     for ours, every in ((lambda *args: (layer(*args)[0] * Tensor(factor)).sum(), True),
-                        (lambda *args: (last(*args)[3] * Tensor(factor[:, -1])).sum(), False)):
+                        (lambda *args: (last(*args)[2] * Tensor(factor[:, -1])).sum(), False)):
         for one, other in zip(gradients(ours, *given_to), gradients(theirs(every), *given_to)):
             same(one, other, 1e-4)
 
@@ -157,7 +160,7 @@ def test_lstm_functions_hold_at_the_ends_of_their_range():
     for scale in (1e-6, 1e-3, 30.0, 1e4):
         x = np.linspace(-1, 1, 40, dtype=np.float32).reshape(20, 2, 1) * np.float32(scale)
         weights = [np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32), np.zeros(4, np.float32)]
-        found = native.lstm_layer(kernels())(Tensor(x), *map(Tensor, weights))[0].asnumpy()
+        found = native.recurrent_layer(kernels(), "lstm")(Tensor(x), *map(Tensor, weights))[0].asnumpy()
         with np.errstate(over="ignore"):
             np.testing.assert_allclose(found, reference_lstm(x, *weights), rtol=2e-6, atol=1e-37)
 

@@ -18,6 +18,11 @@ DEFAULTS: dict[str, Any] = {
         "hidden_size": 128,
         "layers": 1,
         "sequence": "rows",
+        # Of the recurrent networks: rnn, gru, lstm or clockwork.
+        "cell": "lstm",
+        "bidirectional": False,
+        # Of the clockwork: a list, or how many of 1, 2, 4, …; None: four.
+        "periods": None,
         "checkpoint": None,
         "members": None,
     },
@@ -139,6 +144,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "data.dir": (str,),
     "data.image_size": (int,),
+    "model.periods": (int, list),
     "model.checkpoint": (str,),
     "model.members": (str,),
     "training.epochs": (int,),

@@ -20,6 +20,7 @@ from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.custom import read_rows
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
+from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs.key_names import MEMBERSHIP, KeyNames
@@ -71,7 +72,7 @@ class SubjectPlan:
         """What reports call the architecture."""
         if self.provided is not None:
             return type(self.provided.network).__name__
-        return str(self.config.model.name)
+        return registry.label(self.config.model.name, self.config.model)
 
     def make_network(self, seed: int) -> nn.Cell:
         """Return an untrained network whose weights follow from ``seed``."""
@@ -108,14 +109,18 @@ def model_options(model: EasyDict) -> dict[str, Any]:
     """Return the constructor arguments that a registered network takes from its ``model`` section.
 
     Raises:
-        InputError: a width for a network that has none, where it would do nothing.
+        InputError: an option that the network does not have and that would change another, so it would do nothing.
     """
     known = registry.CLASSIFIERS.get(model.name)
     accepted = {} if known is None else inspect.signature(known.__init__).parameters
     if model.width != 1 and known is not None and "width" not in accepted:
         raise InputError(f"model.width is {model.width:g}, and {model.name} has no width; right is 1"
                          + (" (model.hidden_size sets its size)" if "hidden_size" in accepted else ""))
-    return {key: model[key] for key in ("width", "hidden_size", "layers", "sequence") if key in accepted}
+    for key in ("cell", "bidirectional", "periods"):
+        if model[key] != DEFAULTS["model"][key] and known is not None and key not in accepted:
+            raise InputError(f"model.{key} is {model[key]}, and {model.name} has no {key}; it belongs to "
+                             "model.name=recurrent")
+    return {key: value for key, value in model.items() if key in accepted}
 
 
 def subject_plans(session: Session, provided: Subject | None = None) -> list[SubjectPlan]:
@@ -166,7 +171,7 @@ def require_subjects(plans: list[SubjectPlan]) -> list[SubjectPlan]:
 
 def _default_name(config: EasyDict) -> str:
     """Return what the one subject of a configuration without names is called."""
-    label = Path(config.model.name.rpartition(":")[0] or config.model.name).stem
+    label = Path(config.model.name.rpartition(":")[0] or registry.label(config.model.name, config.model)).stem
     label = re.sub(r"[^A-Za-z0-9._-]", "_", label)
     return label if config.model.checkpoint is not None else f"{label}-{config.training.method}"
 

@@ -1,74 +1,155 @@
-"""LSTM-RNN of seed 000: an image read as a sequence, the last step classified."""
+"""The recurrent family of seed 000: an image read as a sequence, the last step classified."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mindspore import Tensor, nn
+import numpy as np
+from mindspore import Tensor, nn, ops
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, nearest
 from mindleak.models import native
 from mindleak.models.base import Classifier
+from mindleak.models.clockwork import ClockworkRNN, checked_periods
 
 SEQUENCES = ("rows", "channels")
+CELLS = ("rnn", "gru", "lstm", "clockwork")
 
 
-class LSTMRNN(Classifier):
-    """LSTM over an image, last step → Dense (seed 000; docs/methods.md).
+class Recurrent(Classifier):
+    """Recurrent layers over an image, last state → Dense (seed 000; docs/methods.md).
 
     ``sequence="rows"`` reads (N, C, H, W) as H steps of C·W numbers (the document's classifier);
     ``"channels"`` reads it as C steps of H·W numbers (the model its membership attack uses).
+    ``cell`` is ``rnn`` (Elman, tanh), ``gru``, ``lstm`` or ``clockwork``; ``periods`` are the last one's.
 
-    Shape: (N, C, H, W) → (N, num_classes). Layers: ``lstm`` (all steps, (N, T, hidden)),
-    ``last`` (hidden state of the last step, (N, hidden)), ``logits``.
+    Parameters stand under the cell's name, called as PyTorch and MindSpore call them: ``gru.weight_ih_l0``,
+    ``gru.bias_hh_l1_reverse``. Their shapes, the order of gates, and two biases per layer are the same there.
+
+    Shape: (N, C, H, W) → (N, num_classes). Layers, with D = 2 directions if ``bidirectional``, else 1: the cell's name
+    (all steps of the top layer, (N, T, hidden·D)), ``last`` (its state after the last step, that of the backward
+    direction after the first one beside it, (N, hidden·D)), ``logits``.
+
+    Raises:
+        InputError: an option out of its range, or periods without a clockwork.
     """
 
-    layer_names = ("lstm", "last", "logits")
     default_epochs = 20
 
     def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10,
-                 hidden_size: int = 128, layers: int = 1, sequence: str = "rows") -> None:
+                 hidden_size: int = 128, layers: int = 1, sequence: str = "rows", cell: str = "lstm",
+                 bidirectional: bool = False, periods: int | list[int] | None = None) -> None:
         super().__init__()
-        if sequence not in SEQUENCES:
-            raise InputError(f"model.sequence '{sequence}' is unknown; one of {', '.join(SEQUENCES)}")
-        for name, value in (("hidden_size", hidden_size), ("layers", layers)):
-            if value < 1:
-                raise InputError(f"model.{name} is {value}; at least 1 is needed")
+        _check(hidden_size, layers, sequence, cell, periods)
         self.input_shape = input_shape
         self.num_classes = num_classes
+        self.kind = cell
+        self.layer_names = (cell, "last", "logits")
+        self.bidirectional = bidirectional
+        self.below_top = layers - 1
         self.by_rows = sequence == "rows"
         channels, height, width = input_shape
         self.steps = height if self.by_rows else channels
         self.step_size = channels * width if self.by_rows else height * width
-        self.lstm = nn.LSTM(self.step_size, hidden_size, layers, batch_first=True)
-        self.fc = nn.Dense(hidden_size, num_classes)
-        self.below_top = layers - 1
+        made = _layers(self.step_size, self.steps, hidden_size, layers, cell, bidirectional, periods)
+        # The attribute's name is what the parameters' begin with; the tuple is how the graph compiler gets at it.
+        setattr(self, cell, made)
+        self.recurrent = (made,)
+        self.fc = nn.Dense(hidden_size * (1 + bidirectional), num_classes)
+        self.flip = ops.ReverseV2([1])
         library = native.for_device()
         self.uses_kernels = library is not None
-        self.native: Any = None if library is None else (native.lstm_layer(library), native.lstm_last(library))
+        self.native: Any = None if library is None else (native.recurrent_layer(library, cell),
+                                                         native.recurrent_last(library, cell))
+        self.ticks = made.ticks if cell == "clockwork" else Tensor(np.ones((self.steps, hidden_size), np.float32))
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
         if self.by_rows:
             x = x.transpose((0, 2, 1, 3))
         x = x.reshape((x.shape[0], self.steps, self.step_size))
-        if self.uses_kernels:
-            for index in range(self.below_top):
-                x = self.native[0](x, *self._weights(index))[0]
-            if layer == "lstm":
-                return self.native[0](x, *self._weights(self.below_top))[0]
-            last = self.native[1](x, *self._weights(self.below_top))[3]
-        else:
-            outputs, (hidden, _) = self.lstm(x)
-            if layer == "lstm":
-                return outputs
-            # Equal to outputs[:, -1], whose gradient would be as large as all outputs.
-            last = hidden[-1]
+        if layer == self.kind:
+            return self._outputs(x)
+        last = self._last(x)
         if layer == "last":
             return last
         return self.fc(last)
 
-    def _weights(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the weights of one layer as the kernels take them: the two biases are only ever used as a sum."""
-        lstm = self.lstm
-        return lstm.w_ih_list[index], lstm.w_hh_list[index], lstm.b_ih_list[index] + lstm.b_hh_list[index]
+    def _outputs(self, x: Tensor) -> Tensor:
+        """Return the top layer's states at all steps."""
+        if self.uses_kernels:
+            for index in range(self.below_top + 1):
+                x = self._kernel_outputs(x, index)
+            return x
+        return self.recurrent[0](x)[0]
+
+    def _last(self, x: Tensor) -> Tensor:
+        """Return the top layer's last states, equal to the ends of ``_outputs``, whose gradient would be larger."""
+        if self.uses_kernels:
+            for index in range(self.below_top):
+                x = self._kernel_outputs(x, index)
+            return self._kernel_last(x, self.below_top)
+        states = self.recurrent[0](x)[1]
+        if self.kind == "lstm":
+            states = states[0]
+        if self.bidirectional:
+            return ops.concat((states[-2], states[-1]), 1)
+        return states[-1]
+
+    def _kernel_outputs(self, x: Tensor, index: int) -> Tensor:
+        """Return the states of one layer at all steps, the directions side by side."""
+        if not self.bidirectional:
+            return self.native[0](x, *self._weights(index))[0]
+        forward = self.native[0](x, *self._weights(2 * index))[0]
+        backward = self.native[0](self.flip(x), *self._weights(2 * index + 1))[0]
+        return ops.concat((forward, self.flip(backward)), 2)
+
+    def _kernel_last(self, x: Tensor, index: int) -> Tensor:
+        """Return the last states of one layer, the directions side by side."""
+        if not self.bidirectional:
+            return self.native[1](x, *self._weights(index))[2]
+        forward = self.native[1](x, *self._weights(2 * index))[2]
+        backward = self.native[1](self.flip(x), *self._weights(2 * index + 1))[2]
+        return ops.concat((forward, backward), 1)
+
+    def _weights(self, place: int) -> tuple[Tensor, ...]:
+        """Return what the kernels take for one layer and direction (models/native/operators.py)."""
+        made = self.recurrent[0]
+        w_ih, b_ih, b_hh = made.w_ih_list[place], made.b_ih_list[place], made.b_hh_list[place]
+        if self.kind == "clockwork":
+            return w_ih, made.recurrent_weight(place), b_ih + b_hh, self.ticks
+        if self.kind == "rnn":
+            return w_ih, made.w_hh_list[place], b_ih + b_hh, self.ticks
+        if self.kind == "gru":
+            both = 2 * made.hidden_size
+            bias = ops.concat((b_ih[both:], b_ih[:both] + b_hh[:both], b_hh[both:]))
+            return w_ih, made.w_hh_list[place], bias
+        return w_ih, made.w_hh_list[place], b_ih + b_hh
+
+
+def label(cell: str, bidirectional: bool) -> str:
+    """Return what a network of the family is called in reports and file names: lstm_rnn, bidirectional_gru_rnn."""
+    return ("bidirectional_" if bidirectional else "") + ("rnn" if cell == "rnn" else f"{cell}_rnn")
+
+
+def _check(hidden_size: int, layers: int, sequence: str, cell: str, periods: int | list[int] | None) -> None:
+    """Refuse options out of their range."""
+    for name, value, known in (("sequence", sequence, SEQUENCES), ("cell", cell, CELLS)):
+        if value not in known:
+            raise InputError(f"model.{name} '{value}' is unknown; one of {', '.join(known)}"
+                             + nearest(value, known))
+    for name, number in (("hidden_size", hidden_size), ("layers", layers)):
+        if number < 1:
+            raise InputError(f"model.{name} is {number}; at least 1 is needed")
+    if periods is not None and cell != "clockwork":
+        raise InputError(f"model.periods is {periods}, and the {cell} cell has no clock; right is null, or "
+                         "model.cell=clockwork")
+
+
+def _layers(step_size: int, steps: int, hidden_size: int, layers: int, cell: str, bidirectional: bool,
+            periods: int | list[int] | None) -> Any:
+    """Return the recurrent layers, MindSpore's own but for the clockwork."""
+    if cell == "clockwork":
+        return ClockworkRNN(step_size, hidden_size, checked_periods(periods, hidden_size), steps, layers, bidirectional)
+    kinds = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+    return kinds[cell](step_size, hidden_size, layers, batch_first=True, bidirectional=bidirectional)

@@ -18,10 +18,13 @@ from mindspore import Tensor, nn
 from mindleak import device
 from mindleak.errors import InputError, nearest
 from mindleak.models.lenet5 import LeNet5, LeNet5Bias
-from mindleak.models.recurrent import LSTMRNN
+from mindleak.models.recurrent import Recurrent
+from mindleak.models.recurrent import label as recurrent_label
 from mindleak.quiet import environment
 
-CLASSIFIERS: dict[str, type[nn.Cell]] = {"lenet5": LeNet5, "lenet5_bias": LeNet5Bias, "lstm_rnn": LSTMRNN}
+# The recurrent family has a name of its own, and the one of the document's model, its default.
+CLASSIFIERS: dict[str, type[nn.Cell]] = {"lenet5": LeNet5, "lenet5_bias": LeNet5Bias, "lstm_rnn": Recurrent,
+                                         "recurrent": Recurrent}
 
 
 def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: int,
@@ -55,6 +58,16 @@ def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: 
                          "(a model of your own: path/to/net.py:ClassName)")
     check_output(network, input_shape, num_classes, name)
     return network
+
+
+def label(name: str, options: Mapping[str, Any]) -> str:
+    """Return what reports and files call a network: its name, or for a recurrent one what it really is.
+
+    ``options`` are those of its ``model`` section.
+    """
+    if CLASSIFIERS.get(name) is Recurrent:
+        return recurrent_label(options["cell"], options["bidirectional"])
+    return name
 
 
 def size_instead(kind: type[nn.Cell] | None, image_shape: tuple[int, int, int]) -> int | None:

@@ -65,18 +65,20 @@ inline float total(Vector value) {
 inline int64_t rounded_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
 // sum[m] += left(k, m) * right(k)[0..V kLanes) for all k below count: a number for each of M rows, and an address.
-template <int M, int V, class Left, class Right>
+// With Count, only the vectors First .. First + Count of sum and right take part.
+template <int First = 0, int Count = 0, int M, int V, class Left, class Right>
 __attribute__((always_inline)) inline void accumulate(Vector (&sum)[M][V], int64_t count, Left left, Right right) {
+  constexpr int kCount = Count ? Count : V - First;
   for (int64_t k = 0; k < count; ++k) {
-    const float* from = right(k);
-    Vector column[V];
+    const float* from = right(k) + First * kLanes;
+    Vector column[kCount];
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) column[v] = load(from + v * kLanes);
+    for (int v = 0; v < kCount; ++v) column[v] = load(from + v * kLanes);
 #pragma GCC unroll 6
     for (int m = 0; m < M; ++m) {
       const float factor = left(k, m);
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) sum[m][v] += factor * column[v];
+      for (int v = 0; v < kCount; ++v) sum[m][First + v] += factor * column[v];
     }
   }
 }

@@ -1,0 +1,350 @@
+// One recurrent layer, forward and backward, for any Cell: what lstm.cpp, gru.cpp and elman.cpp have in common.
+//
+// Hidden units are taken in groups, such that all that a group's new state depends on is kWidth numbers: an LSTM's or a
+// GRU's four sums of kLanes units, or an Elman network's one sum of kWidth units. One block of the product
+// x W_ih + h W_hh ends in registers with these, and the cell's functions follow without a detour through memory. What
+// the backward pass needs is kept in the same order, (groups, steps, batch, Cell::kKept).
+//
+// A Cell says
+//   kUnits                 how many units a group has;
+//   kKept, kState          how many numbers it keeps per group, and where in them the state lies that steps hand on;
+//   kInput, kRecurrent,    which gate of W_ih, of W_hh and of the bias each of the four vectors of sums belongs to;
+//   kBias
+//   InputVectors,          which vectors the two products take part in;
+//   RecurrentVectors
+//   kTicks                 whether units stand still at some steps, as a last input (steps, hidden) of 0 and 1 says;
+//   forward, backward      its functions, for one group of one sample at one step.
+#pragma once
+
+#include "kernels.h"
+
+namespace mindleak {
+
+template <int First, int Count>
+struct Vectors {
+  static constexpr int kFirst = First, kCount = Count;
+};
+
+using Gates = int[kVectors];
+
+// e^x - 1, to float accuracy for small x too: Taylor's series between -ln 2/2 and ln 2/2, then powers of two.
+inline Vector exp_minus_one(Vector x) {
+  const Vector low = Vector{} - 87.0f, high = Vector{} + 88.0f;
+  x = x < low ? low : x;
+  x = x > high ? high : x;
+  // Adding 1.5 * 2^23 leaves no bits for a fraction: rounding to a whole number.
+  const Vector whole = (x * 1.44269504f + 12582912.0f) - 12582912.0f;
+  const Vector rest = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
+  Vector series = Vector{} + 1.0f / 5040;
+  for (float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 1.0f / 2, 1.0f}) series = series * rest + factor;
+  const Integers bits = (__builtin_convertvector(whole, Integers) + 127) << 23;
+  Vector power;
+  std::memcpy(&power, &bits, sizeof power);
+  return power * (series * rest) + (power - 1.0f);
+}
+
+inline Vector sigmoid(Vector x) { return 1.0f / (exp_minus_one(-x) + 2.0f); }
+
+inline Vector tanh(Vector x) {
+  const Vector exponential = exp_minus_one(2.0f * x);
+  return exponential / (exponential + 2.0f);
+}
+
+template <class Cell>
+struct RecurrentLayer {
+  struct Inputs;
+  struct Recurrent;
+  struct Biases;
+  struct Ticks;
+  struct HiddenGradient;
+  struct CarriedGradient;
+  struct WeightGradient;
+
+  using OfInput = typename Cell::InputVectors;
+  using OfRecurrent = typename Cell::RecurrentVectors;
+  static constexpr int kStateVectors = Cell::kUnits / kLanes;
+
+  struct Sizes {
+    int64_t batch, steps, inputs, hidden, groups;
+
+    // `x` is (batch, steps, inputs) and `w_hh` (gates hidden, hidden).
+    Sizes(const Tensors& tensors, int x, int w_hh)
+        : batch(tensors.side(x, 0)), steps(tensors.side(x, 1)), inputs(tensors.side(x, 2)),
+          hidden(tensors.side(w_hh, 1)), groups((hidden + Cell::kUnits - 1) / Cell::kUnits) {}
+
+    // Which (group, step, sample) a row of what is kept, or of gradients, belongs to.
+    int64_t row(int64_t group, int64_t step, int64_t sample) const { return (group * steps + step) * batch + sample; }
+
+    // The row of a weight matrix that a group's number `lane` is the sum of; -1 if of none.
+    int64_t line(const Gates& gates, int64_t group, int64_t lane) const {
+      const int64_t unit = group * Cell::kUnits + lane % Cell::kUnits;
+      const int gate = gates[lane / kLanes];
+      return unit < hidden && gate >= 0 ? gate * hidden + unit : -1;
+    }
+  };
+
+  // Which units move at a step: all, or those whose tick is 1.
+  class Clock {
+   public:
+    // Input number `which` holds the ticks, if there are any.
+    Clock(const Tensors& tensors, int which, const Sizes& sizes) : groups_(sizes.groups) {
+      if constexpr (Cell::kTicks) {
+        const float* given = tensors.floats(which);
+        float* packed = scratch<Ticks>(sizes.steps * groups_ * Cell::kUnits);
+        std::fill_n(packed, sizes.steps * groups_ * Cell::kUnits, 0.0f);
+        for (int64_t step = 0; step < sizes.steps; ++step)
+          std::copy_n(given + step * sizes.hidden, sizes.hidden, packed + step * groups_ * Cell::kUnits);
+        ticks_ = packed;
+      }
+    }
+
+    const float* of(int64_t step, int64_t group) const {
+      return Cell::kTicks ? ticks_ + (step * groups_ + group) * Cell::kUnits : nullptr;
+    }
+
+    // Whether any unit of the group moves; where none does, its products need not be taken.
+    bool moves(int64_t step, int64_t group) const {
+      if constexpr (!Cell::kTicks) return true;
+      const float* own = of(step, group);
+      return std::any_of(own, own + Cell::kUnits, [](float tick) { return tick > 0.0f; });
+    }
+
+   private:
+    int64_t groups_;
+    const float* ticks_ = nullptr;
+  };
+
+  // Copies `weights` (gates hidden, columns) to (groups, columns, kWidth), zeros where a group has nothing.
+  static void pack_by_group(const Sizes& sizes, const Gates& gates, const float* weights, int64_t columns,
+                            float* packed) {
+    std::fill_n(packed, sizes.groups * columns * kWidth, 0.0f);
+    for (int64_t group = 0; group < sizes.groups; ++group) {
+      for (int64_t lane = 0; lane < kWidth; ++lane) {
+        const int64_t line = sizes.line(gates, group, lane);
+        if (line < 0) continue;
+        float* to = packed + group * columns * kWidth + lane;
+        for (int64_t column = 0; column < columns; ++column) to[column * kWidth] = weights[line * columns + column];
+      }
+    }
+  }
+
+  // Copies `weights` (gates hidden, columns) to (panels, groups, kWidth lanes, kWidth columns), zeros as above.
+  static void pack_by_column(const Sizes& sizes, const Gates& gates, const float* weights, int64_t columns,
+                             float* packed) {
+    const int64_t panels = (columns + kWidth - 1) / kWidth;
+    std::fill_n(packed, panels * sizes.groups * kWidth * kWidth, 0.0f);
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      const int64_t width = std::min<int64_t>(kWidth, columns - panel * kWidth);
+      for (int64_t group = 0; group < sizes.groups; ++group) {
+        for (int64_t lane = 0; lane < kWidth; ++lane) {
+          const int64_t line = sizes.line(gates, group, lane);
+          if (line < 0) continue;
+          float* to = packed + ((panel * sizes.groups + group) * kWidth + lane) * kWidth;
+          std::copy_n(weights + line * columns + panel * kWidth, width, to);
+        }
+      }
+    }
+  }
+
+  // Deals the batch out to the threads; more tasks than threads only where a task's rows would leave the cache.
+  template <class Task>
+  static void by_samples(int64_t batch, Task task) {
+    const int64_t size = std::min<int64_t>((batch + threads() - 1) / threads(), 96);
+    parallel((batch + size - 1) / size,
+             [&](int64_t part) { task(part * size, std::min(batch, (part + 1) * size)); });
+  }
+
+  // The rows first .. first + M of gradients at one step, times packed weights: M rows of one panel of columns.
+  template <class Used, int M>
+  static inline void times_weights(const Sizes& sizes, const Clock& clock, const float* gradient, int64_t step,
+                                   int64_t first, const float* panel, Vector (&sum)[M][kVectors]) {
+    constexpr int64_t kBegin = Used::kFirst * kLanes;
+    for (int64_t group = 0; group < sizes.groups; ++group) {
+      if (!clock.moves(step, group)) continue;
+      const float* rows = gradient + sizes.row(group, step, first) * kWidth + kBegin;
+      const float* weights = panel + (group * kWidth + kBegin) * kWidth;
+      accumulate(sum, Used::kCount * kLanes, [&](int64_t k, int m) { return rows[m * kWidth + k]; },
+                 [&](int64_t k) { return weights + k * kWidth; });
+    }
+  }
+
+  // x (N, T, I), w_ih (gates H, I), w_hh (gates H, H), bias, [ticks (T, H)] -> h (N, T, H), kept, last h (N, H).
+  static void forward(const Tensors& tensors) {
+    constexpr int kGiven = 4 + Cell::kTicks;
+    const Sizes sizes(tensors, 0, 2);
+    const Clock clock(tensors, 4, sizes);
+    const int64_t N = sizes.batch, T = sizes.steps, I = sizes.inputs, H = sizes.hidden, G = sizes.groups;
+    const float* x = tensors.floats(0);
+    float *output = tensors.floats(kGiven), *kept = tensors.floats(kGiven + 1), *last = tensors.floats(kGiven + 2);
+    float* w_ih = scratch<Inputs>(G * I * kWidth);
+    float* w_hh = scratch<Recurrent>(G * H * kWidth);
+    float* biases = scratch<Biases>(G * kWidth);
+    pack_by_group(sizes, Cell::kInput, tensors.floats(1), I, w_ih);
+    pack_by_group(sizes, Cell::kRecurrent, tensors.floats(2), H, w_hh);
+    pack_by_group(sizes, Cell::kBias, tensors.floats(3), 1, biases);
+
+    const auto block = [=](int64_t step, int64_t group, int64_t first, auto rows) {
+      constexpr int M = decltype(rows)::value;
+      Vector sum[M][kVectors];
+      for (int m = 0; m < M; ++m)
+        for (int v = 0; v < kVectors; ++v) sum[m][v] = load(biases + group * kWidth + v * kLanes);
+      if (clock.moves(step, group)) {
+        const float *images = x + (first * T + step) * I, *weights = w_ih + group * I * kWidth;
+        accumulate<OfInput::kFirst, OfInput::kCount>(sum, I, [=](int64_t k, int m) { return images[m * T * I + k]; },
+                                                     [=](int64_t k) { return weights + k * kWidth; });
+        if (step > 0) {
+          const float *before = output + (first * T + step - 1) * H, *recurrent = w_hh + group * H * kWidth;
+          accumulate<OfRecurrent::kFirst, OfRecurrent::kCount>(
+              sum, H, [=](int64_t k, int m) { return before[m * T * H + k]; },
+              [=](int64_t k) { return recurrent + k * kWidth; });
+        }
+      }
+      const int64_t width = std::min<int64_t>(Cell::kUnits, H - group * Cell::kUnits) * sizeof(float);
+      for (int m = 0; m < M; ++m) {
+        const int64_t row = sizes.row(group, step, first + m);
+        const float* before = step > 0 ? kept + (row - N) * Cell::kKept + Cell::kState : nullptr;
+        float state[Cell::kUnits];
+        Cell::forward(sum[m], before, clock.of(step, group), kept + row * Cell::kKept, state);
+        std::memcpy(output + ((first + m) * T + step) * H + group * Cell::kUnits, state, width);
+        if (step == T - 1) std::memcpy(last + (first + m) * H + group * Cell::kUnits, state, width);
+      }
+    };
+    by_samples(N, [&](int64_t begin, int64_t end) {
+      for (int64_t step = 0; step < T; ++step)
+        for (int64_t group = 0; group < G; ++group)
+          in_blocks<kRows>(begin, end, [&](int64_t first, auto rows) { block(step, group, first, rows); });
+    });
+  }
+
+  // x (N, T, I), w_hh, kept, gradient of all h (N, T, H) or of the last (N, H), [ticks]
+  // -> gradient of the sums, (groups, steps, batch, kWidth).
+  static void backward(const Tensors& tensors) {
+    const Sizes sizes(tensors, 0, 1);
+    const Clock clock(tensors, 4, sizes);
+    const int64_t N = sizes.batch, T = sizes.steps, H = sizes.hidden, G = sizes.groups;
+    const float *kept = tensors.floats(2), *given = tensors.floats(3);
+    const bool every_step = tensors.dimensions[3] == 3;
+    float* gradient = tensors.floats(4 + Cell::kTicks);
+    const int64_t panels = (H + kWidth - 1) / kWidth, padded = panels * kWidth;
+    float* w_hh = scratch<Recurrent>(panels * G * kWidth * kWidth);
+    pack_by_column(sizes, Cell::kRecurrent, tensors.floats(1), H, w_hh);
+
+    by_samples(N, [&](int64_t begin, int64_t end) {
+      float* d_hidden = scratch<HiddenGradient>((end - begin) * padded);
+      float* d_carried = scratch<CarriedGradient>((end - begin) * padded);
+      std::fill_n(d_hidden, (end - begin) * padded, 0.0f);
+      std::fill_n(d_carried, (end - begin) * padded, 0.0f);
+      for (int64_t step = T - 1; step >= 0; --step) {
+        for (int64_t sample = begin; sample < end; ++sample) {
+          float* d_h = d_hidden + (sample - begin) * padded;
+          if (every_step || step == T - 1) {
+            const float* from = given + (every_step ? (sample * T + step) * H : sample * H);
+            for (int64_t unit = 0; unit < H; ++unit) d_h[unit] += from[unit];
+          }
+          for (int64_t group = 0; group < G; ++group) {
+            const int64_t row = sizes.row(group, step, sample);
+            const float* before = step > 0 ? kept + (row - N) * Cell::kKept + Cell::kState : nullptr;
+            float* carried = d_carried + (sample - begin) * padded + group * Cell::kUnits;
+            Cell::backward(kept + row * Cell::kKept, before, clock.of(step, group), d_h + group * Cell::kUnits, carried,
+                           gradient + row * kWidth);
+          }
+        }
+        if (step == 0) break;
+        for (int64_t panel = 0; panel < panels; ++panel) {
+          in_blocks<kRows>(begin, end, [&](int64_t first, auto rows) {
+            constexpr int M = decltype(rows)::value;
+            Vector sum[M][kVectors] = {};
+            times_weights<OfRecurrent>(sizes, clock, gradient, step, first, w_hh + panel * G * kWidth * kWidth, sum);
+            for (int m = 0; m < M; ++m)
+              for (int v = 0; v < kVectors; ++v)
+                store(d_hidden + (first + m - begin) * padded + panel * kWidth + v * kLanes, sum[m][v]);
+          });
+        }
+      }
+    });
+  }
+
+  // sum[column] += column's numbers, one per row, times the rows' gradients: one step's share of a weight gradient.
+  template <class Used>
+  static inline void add_product(const float* columns, int64_t stride, int64_t count, const float* gradient,
+                                 int64_t batch, float* sums) {
+    in_blocks<kRows>(0, count, [&](int64_t first, auto rows) {
+      constexpr int M = decltype(rows)::value;
+      Vector sum[M][kVectors];
+      for (int m = 0; m < M; ++m)
+        for (int v = 0; v < kVectors; ++v) sum[m][v] = load(sums + (first + m) * kWidth + v * kLanes);
+      accumulate<Used::kFirst, Used::kCount>(sum, batch, [=](int64_t k, int m) { return columns[k * stride + first + m]; },
+                                             [=](int64_t k) { return gradient + k * kWidth; });
+      for (int m = 0; m < M; ++m)
+        for (int v = 0; v < kVectors; ++v) store(sums + (first + m) * kWidth + v * kLanes, sum[m][v]);
+    });
+  }
+
+  // Writes the sums of a group, (columns, kWidth), to the rows of a weight's gradient that they belong to.
+  static void unpack(const Sizes& sizes, const Gates& gates, int64_t group, const float* sums, int64_t columns,
+                     float* weights) {
+    for (int64_t lane = 0; lane < kWidth; ++lane) {
+      const int64_t line = sizes.line(gates, group, lane);
+      if (line < 0) continue;
+      for (int64_t column = 0; column < columns; ++column) weights[line * columns + column] = sums[column * kWidth + lane];
+    }
+  }
+
+  // x (N, T, I), w_hh (for its shape), h (N, T, H), gradient of the sums, [ticks] -> gradients of w_ih, w_hh and bias.
+  static void weight_gradient(const Tensors& tensors) {
+    constexpr int kGiven = 4 + Cell::kTicks;
+    const Sizes sizes(tensors, 0, 1);
+    const Clock clock(tensors, 4, sizes);
+    const int64_t N = sizes.batch, T = sizes.steps, I = sizes.inputs, H = sizes.hidden;
+    const float *x = tensors.floats(0), *output = tensors.floats(2), *gradient = tensors.floats(3);
+
+    parallel(sizes.groups, [&](int64_t group) {
+      float* sums = scratch<WeightGradient>((I + H + 1) * kWidth);
+      std::fill_n(sums, (I + H + 1) * kWidth, 0.0f);
+      const float one = 1.0f;
+      for (int64_t step = 0; step < T; ++step) {
+        if (!clock.moves(step, group)) continue;
+        const float* rows = gradient + sizes.row(group, step, 0) * kWidth;
+        add_product<OfInput>(x + step * I, T * I, I, rows, N, sums);
+        if (step > 0) add_product<OfRecurrent>(output + (step - 1) * H, T * H, H, rows, N, sums + I * kWidth);
+        add_product<Vectors<0, kVectors>>(&one, 0, 1, rows, N, sums + (I + H) * kWidth);
+      }
+      unpack(sizes, Cell::kInput, group, sums, I, tensors.floats(kGiven));
+      unpack(sizes, Cell::kRecurrent, group, sums + I * kWidth, H, tensors.floats(kGiven + 1));
+      unpack(sizes, Cell::kBias, group, sums + (I + H) * kWidth, 1, tensors.floats(kGiven + 2));
+    });
+  }
+
+  // x (N, T, I, for its shape), w_ih, w_hh (for its shape), gradient of the sums, [ticks] -> gradient of x.
+  static void input_gradient(const Tensors& tensors) {
+    const Sizes sizes(tensors, 0, 2);
+    const Clock clock(tensors, 4, sizes);
+    const int64_t N = sizes.batch, T = sizes.steps, I = sizes.inputs, G = sizes.groups;
+    const int64_t panels = (I + kWidth - 1) / kWidth;
+    const float* gradient = tensors.floats(3);
+    float *w_ih = scratch<Inputs>(panels * G * kWidth * kWidth), *d_x = tensors.floats(4 + Cell::kTicks);
+    pack_by_column(sizes, Cell::kInput, tensors.floats(1), I, w_ih);
+
+    by_samples(N, [&](int64_t begin, int64_t end) {
+      for (int64_t step = 0; step < T; ++step)
+        for (int64_t panel = 0; panel < panels; ++panel)
+          in_blocks<kRows>(begin, end, [&](int64_t first, auto rows) {
+            constexpr int M = decltype(rows)::value;
+            Vector sum[M][kVectors] = {};
+            times_weights<OfInput>(sizes, clock, gradient, step, first, w_ih + panel * G * kWidth * kWidth, sum);
+            const int64_t width = std::min<int64_t>(kWidth, I - panel * kWidth) * sizeof(float);
+            for (int m = 0; m < M; ++m)
+              std::memcpy(d_x + ((first + m) * T + step) * I + panel * kWidth, sum[m], width);
+          });
+    });
+  }
+};
+
+}  // namespace mindleak
+
+// Defines the four operators of a cell; `ticks` is 1 for a cell that takes them, else 0.
+#define MINDLEAK_RECURRENT(name, cell, ticks)                                                             \
+  MINDLEAK_OPERATOR(name##_forward, 7 + ticks, mindleak::RecurrentLayer<cell>::forward)                   \
+  MINDLEAK_OPERATOR(name##_backward, 5 + ticks, mindleak::RecurrentLayer<cell>::backward)                 \
+  MINDLEAK_OPERATOR(name##_weight_gradient, 7 + ticks, mindleak::RecurrentLayer<cell>::weight_gradient)   \
+  MINDLEAK_OPERATOR(name##_input_gradient, 5 + ticks, mindleak::RecurrentLayer<cell>::input_gradient)
