@@ -105,6 +105,18 @@ DEFAULTS: dict[str, Any] = {
             "learning_rate": 0.01,
             "patience": 5,
         },
+        # Seed 000's attack. None: as large as the subject's training set, a twentieth and three tenths of that.
+        "document": {
+            "shadows": 10,
+            "train_size": None,
+            "test_size": None,
+            "shadow_test_size": None,
+            "dim_hidden": 50,
+            "epochs": 5,
+            "batch_size": 50,
+            "learning_rate": 0.001,
+            "momentum": 0.9,
+        },
     },
     "subjects": {},
     "sweep": {
@@ -132,6 +144,9 @@ TYPES: dict[str, tuple[type, ...]] = {
     "membership.target_out": (int,),
     "membership.population": (int,),
     "membership.shadow_pool": (int,),
+    "membership.document.train_size": (int,),
+    "membership.document.test_size": (int,),
+    "membership.document.shadow_test_size": (int,),
     "suppress.layers": (str, list),
     "dp.noise_multiplier": (float,),
     "dp.target_epsilon": (float,),

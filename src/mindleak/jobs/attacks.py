@@ -17,6 +17,7 @@ from mindleak.data.splits import Split, shadow_splits, split_around_members, spl
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
+from mindleak.jobs.document_attack import DocumentPlan, plan_document
 from mindleak.jobs.key_names import MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.references import ReferencePlan, plan_references
@@ -52,7 +53,7 @@ class ImpossibleSplitError(InputError):
 class MembershipPlan:
     """Roles, subject, shadows and references of membership attacks. ``subject`` is None where trained elsewhere.
 
-    ``shadows`` is empty and ``references`` None where no attack was asked for that needs them.
+    ``shadows`` is empty, ``references`` and ``document`` None where no attack was asked for that needs them.
     """
 
     plan: SubjectPlan
@@ -61,11 +62,13 @@ class MembershipPlan:
     shadows: list[TrainingTask]
     attack: ShadowAttack
     references: ReferencePlan | None = None
+    document: DocumentPlan | None = None
 
     def tasks(self) -> list[TrainingTask]:
         """Return everything that is to be trained."""
         references = [] if self.references is None else self.references.tasks
-        return ([] if self.subject is None else [self.subject]) + self.shadows + references
+        document = [] if self.document is None else self.document.tasks
+        return ([] if self.subject is None else [self.subject]) + self.shadows + references + document
 
     @property
     def subject_size(self) -> int:
@@ -105,7 +108,8 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     subject = alike if plan.provided is None else None
     members = split.indices["target_in"] if plan.provided is None else _members(plan)
     references = plan_references(plan, split, alike, members, attacks)
-    return MembershipPlan(plan, split, subject, shadows, attack, references)
+    document = plan_document(plan, split, alike, members, attacks)
+    return MembershipPlan(plan, split, subject, shadows, attack, references, document)
 
 
 def _members(plan: SubjectPlan) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mindleak.attacks.membership.names import SHADOW
+from mindleak.attacks.membership.names import REFERENCE_ATTACKS
 from mindleak.attacks.membership.reference_attack import RmiaSettings
 from mindleak.data.reference_pool import in_pool_order, reference_pool
 from mindleak.data.splits import Split, halves
@@ -76,7 +76,7 @@ def plan_references(plan: SubjectPlan, split: Split, alike: TrainingTask, member
         InputError: a number of references that is odd or below 4, an unknown augmentation, or settings of RMIA out
             of range.
     """
-    wanted = tuple(name for name in attacks if name != SHADOW)
+    wanted = tuple(name for name in attacks if name in REFERENCE_ATTACKS)
     settings = plan.config.membership
     rmia = RmiaSettings(**settings.rmia)
     if settings.augment not in AUGMENTATIONS:

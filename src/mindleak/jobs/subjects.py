@@ -195,8 +195,8 @@ class TrainingTask:
 
     ``settings`` are those of the recipe's method (``training.methods``). ``rows`` None means the whole training split.
     ``queries`` are rows whose logits the stage keeps: a shadow's in and out; ``mirrored``, also those of their images
-    mirrored left to right. Shadows keep no checkpoint. ``section`` is the configuration's that has the recipe
-    (``KeyNames``).
+    mirrored left to right; ``out_of_test``, the out rows are the test split's. Shadows keep no checkpoint. ``section``
+    is the configuration's that has the recipe (``KeyNames``).
     """
 
     plan: SubjectPlan
@@ -207,6 +207,7 @@ class TrainingTask:
     queries: tuple[np.ndarray, np.ndarray] | None = None
     section: str = ""
     mirrored: bool = False
+    out_of_test: bool = False
 
     @property
     def stage_name(self) -> str:
@@ -293,7 +294,7 @@ class TrainingTask:
         return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
                 **self.method_settings(), "data": rows,
                 "queries": None if self.queries is None else [stable_hash(side) for side in self.queries],
-                "mirrored": self.mirrored}
+                "mirrored": self.mirrored, "out_of_test": self.out_of_test}
 
     def network(self, result: StageResult) -> nn.Cell:
         """Return the trained network of a finished stage."""
@@ -304,9 +305,16 @@ class TrainingTask:
     def answers(self, result: StageResult) -> Answers:
         """Return a finished shadow's logits on its in and out samples."""
         assert self.queries is not None
-        labels = self.plan.dataset.y_train[np.concatenate(self.queries)]
+        labels = np.concatenate([labels[side] for _, labels, side in self._queried()])
         members = np.repeat([True, False], [len(side) for side in self.queries])
         return Answers(result.arrays["logits"], labels, members)
+
+    def _queried(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return, for a shadow's in and out samples, images and labels of their split and their rows in it."""
+        assert self.queries is not None
+        data = self.plan.dataset
+        out = (data.x_test, data.y_test) if self.out_of_test else (data.x_train, data.y_train)
+        return [(data.x_train, data.y_train, self.queries[0]), (*out, self.queries[1])]
 
     def _architecture(self) -> dict[str, Any]:
         """Return what identifies the untrained network."""
@@ -333,14 +341,14 @@ class TrainingTask:
                   "suppress": trained.suppress, "pruning": trained.pruning, "privacy": trained.privacy}
         predict = Predictor(trained.network)
         if self.queries is not None:
-            logits = [predict(self.plan.dataset.x_train[side]) for side in self.queries]
+            queried = self._queried()
+            logits = [predict(images[side]) for images, _, side in queried]
             context.save_arrays(logits=np.concatenate(logits))
             if self.mirrored:
-                flipped = [predict(mirror(self.plan.dataset.x_train[side])) for side in self.queries]
+                flipped = [predict(mirror(images[side])) for images, _, side in queried]
                 context.save_arrays("mirrored", mirrored=np.concatenate(flipped))
-            labels = [self.plan.dataset.y_train[side] for side in self.queries]
             result["train_accuracy"], result["test_accuracy"] = (
-                accuracy(answers, truth).to_json() for answers, truth in zip(logits, labels))
+                accuracy(answers, truth[side]).to_json() for answers, (_, truth, side) in zip(logits, queried))
             return result
         assert trained.last is not None
         context.refer("checkpoint", trained.last)
@@ -360,8 +368,9 @@ class TrainingTask:
         digest = stable_hash([dataset.digest, self.rows])
         if self.queries is None:
             return TrainingData(x, y, dataset.x_test, dataset.y_test, digest)
-        watched = self.queries[1][:SHADOW_VALIDATION]
-        return TrainingData(x, y, dataset.x_train[watched], dataset.y_train[watched], digest)
+        images, labels, out = self._queried()[1]
+        watched = out[:SHADOW_VALIDATION]
+        return TrainingData(x, y, images[watched], labels[watched], digest)
 
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""

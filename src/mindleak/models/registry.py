@@ -17,11 +17,13 @@ from mindspore import Tensor, nn
 
 from mindleak import device
 from mindleak.errors import InputError, nearest
+from mindleak.models.centred import CentredLSTMRNN
 from mindleak.models.lenet5 import LeNet5, LeNet5Bias
 from mindleak.models.recurrent import LSTMRNN
 from mindleak.quiet import environment
 
-CLASSIFIERS: dict[str, type[nn.Cell]] = {"lenet5": LeNet5, "lenet5_bias": LeNet5Bias, "lstm_rnn": LSTMRNN}
+CLASSIFIERS: dict[str, type[nn.Cell]] = {"lenet5": LeNet5, "lenet5_bias": LeNet5Bias, "lstm_rnn": LSTMRNN,
+                                        "lstm_rnn_centred": CentredLSTMRNN}
 
 
 def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: int,

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from mindleak.reporting.document_tables import document_lines
 from mindleak.reporting.reference_tables import reference_lines
 from mindleak.reporting.text import WIDTH, summary_table
 from mindleak.reporting.wording import DASH, NBSP, Subjects, count, has_value, number
@@ -28,6 +29,7 @@ def terminal_text(document: Mapping[str, Any]) -> str:
     sweep = document.get("sweep")
     parts = [
         summary_table(document) if document["subjects"] or not sweep else "",
+        "\n".join(document_lines(document)),
         "\n".join(reference_lines(document)),
         inversion_lines(document),
         sweep_lines(sweep) if sweep else "",

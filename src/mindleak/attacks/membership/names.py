@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from mindleak.errors import InputError, nearest
 
 SHADOW = "shadow"
+DOCUMENT = "document"
 METRIC_ATTACKS = ("loss", "confidence", "entropy", "modified_entropy", "phi")
 LIRA_ATTACKS = ("lira_online", "lira_offline", "lira_offline_two_sided")
 RMIA_ATTACKS = ("rmia_online", "rmia_offline")
 REFERENCE_ATTACKS = (*LIRA_ATTACKS, *RMIA_ATTACKS, *METRIC_ATTACKS)
-ALL_ATTACKS = (SHADOW, *REFERENCE_ATTACKS)
+ALL_ATTACKS = (SHADOW, DOCUMENT, *REFERENCE_ATTACKS)
 
 
 def checked_attacks(names: Sequence[str]) -> tuple[str, ...]:
