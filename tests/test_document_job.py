@@ -167,6 +167,21 @@ def test_what_the_splits_do_and_what_membership_does_are_told_apart(report: Audi
     assert len(findings) == 5 and "null control" in findings[2] and "better than chance" in findings[4]
 
 
+def test_shadows_answer_for_their_own_rows_and_for_the_test_splits(report: AuditReport, folder: Path) -> None:
+    (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(folder)}",
+                                    f"model.name={__file__}:ByHeart", "membership.attacks=[document]"))
+    document, data = plan_membership(plan).document, plan.dataset
+    assert document is not None
+    queries = [task.queries for task in document.tasks if task.queries is not None]
+    expected = np.concatenate([np.concatenate([data.y_train[inside], data.y_test[out]]) for inside, out in queries])
+    with np.load(folder / "run" / result_of(report)["saved"]["attack_train_data"]) as train:
+        np.testing.assert_array_equal(train["train_classes"], expected)
+    # Two in five labels of the training split are wrong: no network that has not seen them gets so many right there.
+    shadows = result_of(report)["shadow_accuracy"]
+    assert np.mean([shadow["train"] for shadow in shadows]) > 0.9
+    assert np.mean([shadow["test"] for shadow in shadows]) > 0.54
+
+
 def test_what_the_document_saves_is_saved(report: AuditReport, folder: Path) -> None:
     saved = result_of(report)["saved"]
     with np.load(folder / "run" / saved["attack_train_data"]) as train:

@@ -50,8 +50,8 @@ def _imbalance(result: Record, own: Record, unbalanced: Record) -> Iterator[str]
         return
     constant = unbalanced["majority"]
     verdict = _against_constant(interval, constant)
-    part = ("so all that its accuracy has above 50 % is class imbalance" if interval[0] <= constant else
-            f"so {_points(constant - 0.5)} points of its accuracy above 50 % are class imbalance and the rest is not")
+    part = ("so class imbalance alone gives as much" if interval[0] <= constant else
+            f"so {_points(constant - 0.5)} points of what it has above 50 % are class imbalance and the rest is not")
     own_verdict = _against_constant(own_interval, constant)
     yield (f"{_name(result)}, class imbalance: on the samples as drawn, {unbalanced['n_in']} members and "
            f"{unbalanced['n_out']} non-members, always saying \"member\" is right for {_percent(constant)}. Attack "
