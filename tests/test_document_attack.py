@@ -190,12 +190,13 @@ def test_a_sample_that_counts_twice_is_one_sample_for_the_interval() -> None:
 
 
 def test_the_decision_is_the_documents_argmax() -> None:
-    evaluation = Evaluation(np.arange(4), np.array([True, True, False, False]))
-    scores = np.array([0.5, 0.0, 0.0, -1.0])
+    evaluation = Evaluation(np.arange(5), np.array([True, False, False, False, True]))
+    scores = np.array([0.5, 0.0, 0.0, -1.0, -1.0])
     # Equal outputs are argmax 0, a non-member.
-    assert figures(scores, evaluation, 0)["accuracy"]["value"] == 3 / 4
-    report = classification_text(scores, evaluation)
-    assert accuracy_score([1, 1, 0, 0], [1, 0, 0, 0]) == 3 / 4 and "0.75" in report
+    outputs = np.stack([-scores, scores], axis=1)
+    expected = accuracy_score(evaluation.inside, outputs.argmax(axis=1))
+    assert figures(scores, evaluation, 0)["accuracy"]["value"] == expected == 4 / 5
+    assert re.search(r"accuracy +0\.80 +5", classification_text(scores, evaluation))
 
 
 def test_constant_scores_have_an_auc_of_a_half() -> None:
