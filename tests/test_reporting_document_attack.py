@@ -23,6 +23,7 @@ from mindleak.reporting.document_tables import (
     judged_table,
     parts_table,
 )
+from mindleak.reporting.tables import summary
 from mindleak.reporting.wording import Subjects
 
 CLASSES = ("nought", "one")
@@ -85,6 +86,15 @@ def test_every_number_on_the_page_is_the_records() -> None:
     assert row.header.startswith("balanced classes, same split")
     assert row.cells[5][0].text == f"{same['auc']['value']:.3f}"
     assert row.cells[0][0].text == f"{same['n_in']:,}" == "4,000"
+
+
+def test_the_summary_says_where_the_attack_is_shown() -> None:
+    made = document(record())
+    made["skipped"] = []
+    made["subjects"][0] |= {"test_accuracy": {"value": 0.9, "ci": None, "ci_level": 0.95, "ci_method": None, "n": 10},
+                            "sparsity": None, "n_train": 4000}
+    reasons = [reason for _, reason in summary(made, Subjects(made)).notes]
+    assert "the shadow attack was not asked for; the others have sections of their own" in reasons
 
 
 def test_no_document_attack_no_section() -> None:
