@@ -111,7 +111,7 @@ def _add_attack(commands: Any) -> None:
     membership = kinds.add_parser("membership", help="tell members from non-members")
     _common(membership)
     membership.add_argument("--attack", dest="membership_attacks", type=_names, metavar="NAME,...",
-                            help="which: shadow, lira_online, rmia_offline, loss, ... (membership.attacks)")
+                            help="which: shadow, document, lira_online, rmia_offline, loss, ... (membership.attacks)")
 
 
 def _names(text: str) -> list[str]:

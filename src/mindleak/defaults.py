@@ -124,6 +124,18 @@ DEFAULTS: dict[str, Any] = {
         },
         # What each group of features and each attack model is worth: true, or any of added, left_out, models.
         "ablation": False,
+        # Seed 000's attack. None: as large as the subject's training set, a twentieth and three tenths of that.
+        "document": {
+            "shadows": 10,
+            "train_size": None,
+            "test_size": None,
+            "shadow_test_size": None,
+            "dim_hidden": 50,
+            "epochs": 5,
+            "batch_size": 50,
+            "learning_rate": 0.001,
+            "momentum": 0.9,
+        },
     },
     "subjects": {},
     "sweep": {
@@ -157,6 +169,9 @@ TYPES: dict[str, tuple[type, ...]] = {
     "membership.population": (int,),
     "membership.shadow_pool": (int,),
     "membership.ablation": (bool, list),
+    "membership.document.train_size": (int,),
+    "membership.document.test_size": (int,),
+    "membership.document.shadow_test_size": (int,),
     "suppress.layers": (str, list),
     "dp.noise_multiplier": (float,),
     "dp.target_epsilon": (float,),

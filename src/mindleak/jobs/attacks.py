@@ -18,6 +18,7 @@ from mindleak.data.splits import Split, shadow_splits, split_around_members, spl
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
+from mindleak.jobs.document_attack import DocumentPlan, plan_document
 from mindleak.jobs.improved import ImprovedPlan, plan_improved
 from mindleak.jobs.key_names import MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
@@ -54,7 +55,7 @@ class ImpossibleSplitError(InputError):
 class MembershipPlan:
     """Roles, subject, shadows and references of membership attacks. ``subject`` is None where trained elsewhere.
 
-    ``shadows`` is empty and ``references`` None where no attack was asked for that needs them.
+    ``shadows`` is empty, ``references`` and ``document`` None where no attack was asked for that needs them.
     """
 
     plan: SubjectPlan
@@ -64,12 +65,14 @@ class MembershipPlan:
     attack: ShadowAttack
     references: ReferencePlan | None = None
     improved: ImprovedPlan | None = None
+    document: DocumentPlan | None = None
     attacks: tuple[str, ...] = ()
 
     def tasks(self) -> list[TrainingTask]:
         """Return everything that is to be trained."""
         references = [] if self.references is None else self.references.tasks
-        return ([] if self.subject is None else [self.subject]) + self.shadows + references
+        document = [] if self.document is None else self.document.tasks
+        return ([] if self.subject is None else [self.subject]) + self.shadows + references + document
 
     def targets(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that the subject is attacked on and which of them it was trained on, (N,) each."""
@@ -116,7 +119,8 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     subject = alike if plan.provided is None else None
     members = split.indices["target_in"] if plan.provided is None else _members(plan)
     references = plan_references(plan, split, alike, members, attacks)
-    return MembershipPlan(plan, split, subject, shadows, attack, references, improved, attacks)
+    document = plan_document(plan, split, alike, members, attacks)
+    return MembershipPlan(plan, split, subject, shadows, attack, references, improved, document, attacks)
 
 
 def _members(plan: SubjectPlan) -> np.ndarray:

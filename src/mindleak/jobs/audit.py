@@ -19,9 +19,14 @@ from mindleak.jobs import document
 from mindleak.jobs.attacks import (
     ImpossibleSplitError,
     MembershipPlan,
+    code_digest,
     membership_stage,
     plan_membership,
+    subject_network,
 )
+from mindleak.jobs.document_attack import document_stage
+from mindleak.jobs.document_comparison import compared
+from mindleak.jobs.document_findings import document_findings
 from mindleak.jobs.findings import findings
 from mindleak.jobs.improved_attack import ablation_stage, improved_stage
 from mindleak.jobs.improved_findings import improved_findings
@@ -74,6 +79,7 @@ class Audit:
         self._membership_results: list[dict[str, Any]] = []
         self._reference_results: list[dict[str, Any]] = []
         self._ablations: list[dict[str, Any]] = []
+        self._document_results: list[dict[str, Any]] = []
 
     def run(self) -> dict[str, Any] | None:
         """Do all stages and return the audit document; None on processes other than the main one."""
@@ -94,14 +100,16 @@ class Audit:
             self._membership(planned)
         body: dict[str, Any] = {"subjects": self._subjects, "inversion": self._inversions,
                                 "membership": self._membership_results, "skipped": self._skipped,
-                                "reference_attacks": self._reference_results, "ablations": self._ablations}
+                                "reference_attacks": self._reference_results, "ablations": self._ablations,
+                                "document_attack": self._document_results}
         datasets = {plan.name: plan.dataset for plan in self._plans}
         if self._sweep is not None:
             body["sweep"] = self._sweep.record()
             datasets["sweep"] = self._sweep.dataset
         body["findings"] = [*findings(body, self._session.run.run_dir),
                             *improved_findings(self._membership_results, self._ablations, self._session.run.run_dir),
-                            *reference_findings(self._reference_results, self._membership_results)]
+                            *reference_findings(self._reference_results, self._membership_results),
+                            *document_findings(self._document_results)]
         head = document.head(self._session, datasets,
                              {name: planned.split for name, planned in self._memberships.items()},
                              time.perf_counter() - started)
@@ -225,6 +233,19 @@ class Audit:
         if planned.references is not None:
             self._reference_results.append(
                 document.stage_record(identifier, reference_stage(planned), run_dir))
+        if planned.document is not None:
+            self._document(planned, identifier)
+
+    def _document(self, planned: MembershipPlan, identifier: str) -> None:
+        """Record the document's attack on a membership subject, beside the others on the same samples."""
+        assert planned.document is not None
+        plan, run_dir = planned.plan, self._session.run.run_dir
+        result = document_stage(plan, planned.split, planned.document, subject_network(planned),
+                                planned.subject_size, code_digest(plan, "document_attack.py"))
+        record = document.document_attack(identifier, result, run_dir)
+        others = [each for each in (*self._membership_results, *self._reference_results)
+                  if each["subject"] == identifier]
+        self._document_results.append({**record, "compared": compared(record, others, run_dir)})
 
     def _provided_subject(self, plan: SubjectPlan) -> dict[str, Any]:
         """Record a subject that was trained elsewhere, measured here."""

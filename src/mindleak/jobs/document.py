@@ -116,6 +116,14 @@ def membership(identifier: str, result: StageResult, run_dir: Path, shadow: Trai
             "seconds": result.seconds}
 
 
+def document_attack(identifier: str, result: StageResult, run_dir: Path) -> dict[str, Any]:
+    """Return the record of the document's attack, with where its data and every sample's scores lie."""
+    folder = result.path.relative_to(run_dir)
+    saved = {name: (folder / f"{name}.npz").as_posix() for name in ("attack_train_data", "attack_test_data")}
+    return {"subject": identifier, **result.metrics, "saved": saved, "arrays": (folder / "arrays.npz").as_posix(),
+            "seconds": result.seconds}
+
+
 def stage_record(identifier: str, result: StageResult, run_dir: Path) -> dict[str, Any]:
     """Return the record of a subject's reference attacks or ablation, with where every sample's scores lie."""
     arrays = result.path.relative_to(run_dir) / "arrays.npz"

@@ -201,8 +201,9 @@ class TrainingTask:
 
     ``settings`` are those of the recipe's method (``training.methods``). ``rows`` None means the whole training split.
     ``queries`` are rows whose logits the stage keeps: a shadow's in and out; ``mirrored``, also those of their images
-    mirrored left to right. Such a training keeps its weights only where ``keeps_weights`` says so, and in its stage.
-    ``section`` is the configuration's that has the recipe (``KeyNames``).
+    mirrored left to right; ``out_of_test``, the out rows are the test split's. Such a training keeps its weights only
+    where ``keeps_weights`` says so, and in its stage. ``section`` is the configuration's that has the recipe
+    (``KeyNames``).
     """
 
     plan: SubjectPlan
@@ -214,6 +215,7 @@ class TrainingTask:
     section: str = ""
     mirrored: bool = False
     keeps_weights: bool = False
+    out_of_test: bool = False
 
     @property
     def stage_name(self) -> str:
@@ -300,7 +302,7 @@ class TrainingTask:
         return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
                 **self.method_settings(), "data": rows,
                 "queries": None if self.queries is None else [stable_hash(side) for side in self.queries],
-                "mirrored": self.mirrored, "keeps_weights": self.keeps_weights}
+                "mirrored": self.mirrored, "out_of_test": self.out_of_test, "keeps_weights": self.keeps_weights}
 
     def network(self, result: StageResult) -> nn.Cell:
         """Return the trained network of a finished stage."""
@@ -318,9 +320,16 @@ class TrainingTask:
     def answers(self, result: StageResult) -> Answers:
         """Return a finished shadow's logits on its in and out samples."""
         assert self.queries is not None
-        labels = self.plan.dataset.y_train[np.concatenate(self.queries)]
+        labels = np.concatenate([labels[side] for _, labels, side in self._queried()])
         members = np.repeat([True, False], [len(side) for side in self.queries])
         return Answers(result.arrays["logits"], labels, members)
+
+    def _queried(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return, for a shadow's in and out samples, images and labels of their split and their rows in it."""
+        assert self.queries is not None
+        data = self.plan.dataset
+        out = (data.x_test, data.y_test) if self.out_of_test else (data.x_train, data.y_train)
+        return [(data.x_train, data.y_train, self.queries[0]), (*out, self.queries[1])]
 
     def _architecture(self) -> dict[str, Any]:
         """Return what identifies the untrained network."""
@@ -349,14 +358,14 @@ class TrainingTask:
         if self.keeps_weights:
             checkpoint.save(context.path(SHADOW_WEIGHTS), trained.network)
         if self.queries is not None:
-            logits = [predict(self.plan.dataset.x_train[side]) for side in self.queries]
+            queried = self._queried()
+            logits = [predict(images[side]) for images, _, side in queried]
             context.save_arrays(logits=np.concatenate(logits))
             if self.mirrored:
-                flipped = [predict(mirror(self.plan.dataset.x_train[side])) for side in self.queries]
+                flipped = [predict(mirror(images[side])) for images, _, side in queried]
                 context.save_arrays("mirrored", mirrored=np.concatenate(flipped))
-            labels = [self.plan.dataset.y_train[side] for side in self.queries]
             result["train_accuracy"], result["test_accuracy"] = (
-                accuracy(answers, truth).to_json() for answers, truth in zip(logits, labels))
+                accuracy(answers, truth[side]).to_json() for answers, (_, truth, side) in zip(logits, queried))
             return result
         assert trained.last is not None
         context.refer("checkpoint", trained.last)
@@ -374,8 +383,9 @@ class TrainingTask:
         digest = dataset.digest if self.rows is None else stable_hash([dataset.digest, self.rows])
         x_val, y_val = dataset.x_test, dataset.y_test
         if self.queries is not None:
-            watched = self.queries[1][:SHADOW_VALIDATION]
-            x_val, y_val = dataset.x_train[watched], dataset.y_train[watched]
+            images, labels, out = self._queried()[1]
+            watched = out[:SHADOW_VALIDATION]
+            x_val, y_val = images[watched], labels[watched]
         return TrainingData(dataset.x_train, dataset.y_train, x_val, y_val, digest, self.rows)
 
     def _version(self) -> str:

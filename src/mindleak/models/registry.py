@@ -17,6 +17,7 @@ from mindspore import Tensor, nn
 
 from mindleak import device
 from mindleak.errors import InputError, nearest
+from mindleak.models.centred import CentredLSTMRNN
 from mindleak.models.lenet5 import LeNet5, LeNet5Bias
 from mindleak.models.recurrent import Recurrent
 from mindleak.models.recurrent import label as recurrent_label
@@ -24,7 +25,7 @@ from mindleak.quiet import environment
 
 # The recurrent family has a name of its own, and the one of the document's model, its default.
 CLASSIFIERS: dict[str, type[nn.Cell]] = {"lenet5": LeNet5, "lenet5_bias": LeNet5Bias, "lstm_rnn": Recurrent,
-                                         "recurrent": Recurrent}
+                                         "recurrent": Recurrent, "lstm_rnn_centred": CentredLSTMRNN}
 
 
 def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: int,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from mindleak.reporting.ablation_table import ablation_lines
+from mindleak.reporting.document_tables import document_lines
 from mindleak.reporting.reference_tables import reference_lines
 from mindleak.reporting.text import WIDTH, summary_table
 from mindleak.reporting.tradeoff import NOUNS, trained_on
@@ -30,6 +31,7 @@ def terminal_text(document: Mapping[str, Any]) -> str:
     sweep = document.get("sweep")
     parts = [
         summary_table(document) if document["subjects"] or not sweep else "",
+        "\n".join(document_lines(document)),
         "\n".join(reference_lines(document)),
         "\n".join(ablation_lines(document)),
         inversion_lines(document),

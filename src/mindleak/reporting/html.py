@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mindleak.reporting import inversion_table, tables
 from mindleak.reporting.ablation_table import ablation_table, ablations
+from mindleak.reporting.document_tables import document_results, document_section
 from mindleak.reporting.illustrations import Gallery
 from mindleak.reporting.palette import css_variables
 from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table
@@ -91,6 +92,7 @@ def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Pa
         roc=gallery.roc(),
         references=[reference_table(each, subjects) for each in reference_results(document)],
         reference_details=[reference_details(each, subjects) for each in reference_results(document)],
+        document_attack=document_section(document, subjects),
         reference_rocs=gallery.attacks_rocs(),
         exposed=gallery.exposed(),
         inversions=gallery.inversions(),
@@ -185,7 +187,8 @@ def _attack_names(document: Mapping[str, Any]) -> list[str]:
         f"membership by {result['n_references']} references ({', '.join(each['attack'] for each in result['attacks'])})"
         for result in reference_results(document)
     ]
-    return list(dict.fromkeys([*inversion, *membership, *reference]))
+    seed = [f"membership (document, {result['n_shadows']} shadows)" for result in document_results(document)]
+    return list(dict.fromkeys([*inversion, *membership, *seed, *reference]))
 
 
 def _variant_names(document: Mapping[str, Any]) -> str:

@@ -94,6 +94,9 @@ def _skipped(document: Document, subject_id: str, kind: str) -> str:
     for entry in document["skipped"]:
         if entry["subject"] == subject_id and entry["attack"].startswith(kind):
             return entry["reason"]
+    others = [*(document.get("document_attack") or []), *(document.get("reference_attacks") or [])]
+    if kind == "membership" and any(entry["subject"] == subject_id for entry in others):
+        return "the shadow attack was not asked for; the others have sections of their own"
     role = next(subject["role"] for subject in document["subjects"] if subject["id"] == subject_id)
     return _ELSEWHERE.get((role, kind), f"{kind} was not run on this subject")
 

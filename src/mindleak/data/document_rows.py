@@ -1,0 +1,55 @@
+"""Which rows the document's membership attack draws (seed 000, ``full_attack_training`` and ``train_shadow_models``).
+
+Members come from the training split, non-members from the test split, neither of them class by class; a shadow's rows
+are distinct, those of two shadows overlap. Nothing that the target is measured on reaches a shadow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_TARGET, _SHADOWS = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class DocumentRows:
+    """Sorted row numbers, int64.
+
+    Attributes:
+        target_test: rows of the test split that stand for the target's non-members.
+        shadows: per shadow its rows of the training split, which it is trained on, and of the test split.
+    """
+
+    target_test: np.ndarray
+    shadows: list[tuple[np.ndarray, np.ndarray]]
+
+
+def document_rows(pool: np.ndarray, n_test: int, shadows: int, train_size: int, test_size: int, shadow_test_size: int,
+                  seed: int) -> DocumentRows:
+    """Draw the target's non-members and every shadow's samples; shadow k depends on (seed, k) only.
+
+    Args:
+        pool: rows of the training split that shadows may have.
+        n_test: number of samples of the test split.
+        shadows: how many.
+        train_size: rows of the pool per shadow.
+        test_size: rows of the test split for the target.
+        shadow_test_size: rows of the others of the test split per shadow.
+        seed: of the draws.
+
+    Raises:
+        ValueError: a draw is larger than what it is drawn from.
+    """
+    target_test = _drawn(np.arange(n_test), test_size, seed, _TARGET)
+    others = np.setdiff1d(np.arange(n_test), target_test, assume_unique=True)
+    return DocumentRows(target_test, [(_drawn(pool, train_size, seed, _SHADOWS, number, 0),
+                                       _drawn(others, shadow_test_size, seed, _SHADOWS, number, 1))
+                                      for number in range(shadows)])
+
+
+def _drawn(rows: np.ndarray, size: int, seed: int, *key: int) -> np.ndarray:
+    """Draw ``size`` of ``rows`` without replacement."""
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+    return np.sort(generator.choice(rows, size, replace=False)).astype(np.int64)

@@ -1,0 +1,18 @@
+"""The network that seed 000's membership attack is aimed at: its LSTM on pixels brought from [0, 1] to [-1, 1]."""
+
+from __future__ import annotations
+
+from mindspore import Tensor
+
+from mindleak.models.recurrent import Recurrent
+
+
+class CentredLSTMRNN(Recurrent):
+    """LSTM-RNN behind the document's ``Normalize((0.5,), (0.5,))``, a layer of the network here: x → (x - ½)/½.
+
+    Shape, layers and arguments as ``Recurrent``; the document reads images with ``sequence="channels"``.
+    """
+
+    def forward_to(self, x: Tensor, layer: str) -> Tensor:
+        """See Classifier.forward_to."""
+        return super().forward_to(2.0 * x - 1.0, layer)
