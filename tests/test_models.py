@@ -408,4 +408,4 @@ def test_recurrent_networks_train_twenty_epochs_by_default_and_others_ten() -> N
 
     merged = {name: config.load(None, [f"model.name={name}"]) for name in CLASSIFIERS}
     epochs = {name: SubjectPlan(SimpleNamespace(config=own), name, own).recipe().epochs for name, own in merged.items()}
-    assert epochs == {"lenet5": 10, "lenet5_bias": 10, "lstm_rnn": 20, "recurrent": 20}
+    assert epochs == {"lenet5": 10, "lenet5_bias": 10, "lstm_rnn": 20, "recurrent": 20, "lstm_rnn_centred": 20}
