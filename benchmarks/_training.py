@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable
 
 import numpy as np
@@ -23,22 +23,23 @@ DISTURBED = 0.15
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained: the product's network and recipe, and the same network in torch.
+    """What is trained: the product's network with its options and recipe, and the same network in torch.
 
     ``torch_network`` and ``torch_optimizer`` import torch inside, since only the peer's worker may need it.
     """
 
     name: str
     model: str
-    image_size: int
+    image_size: int | None
     recipe: dict[str, Any]
     torch_network: Callable[[], Any]
     torch_optimizer: Callable[[Any], Any]
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images float32 (N, 1, H, W) in [0, 1], labels int32 (N,)."""
+    """Images float32 (N, C, H, W) in [0, 1], labels int32 (N,)."""
 
     x: np.ndarray
     y: np.ndarray
@@ -102,7 +103,7 @@ def run_ours(task: Task, case: _pairs.Case, tick: _pairs.Tick) -> None:
 
     device.configure("CPU", threads=case["threads"])
     arrays = load_arrays(case)
-    network = registry.build(task.model, (1, task.image_size, task.image_size), 10, seed=0)
+    network = registry.build(task.model, arrays.x.shape[1:], 10, seed=0, options=task.options)
     recipe = Recipe(epochs=case["rounds"] + 1, batch_size=case["batch_size"], **task.recipe)
     data = TrainingData(arrays.x, arrays.y, arrays.x_val, arrays.y_val, digest="benchmark")
     train_ordinary(network, data, recipe, seed=0, printer=Ticker("", 0, enabled=False))

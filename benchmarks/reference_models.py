@@ -48,7 +48,7 @@ def ours(case: _pairs.Case, tick: _pairs.Tick) -> None:
     recipe = Recipe(epochs=case["epochs"], batch_size=batch, **task.recipe)
     shelf, quiet = CompiledTrainings(), EpochPrinter("", 0, enabled=False)
     for model in range(case["rounds"] + 1):
-        network = registry.build(task.model, (1, task.image_size, task.image_size), 10, seed=model)
+        network = registry.build(task.model, arrays.x.shape[1:], 10, seed=model)
         data = TrainingData(arrays.x, arrays.y, arrays.x_val, arrays.y_val, str(model), rows_of(case, model))
         trained = train_ordinary(network, data, recipe, model, quiet, shared=(shelf, case["model"]))
         logits = trained.predict(arrays.x[:case["rows"]])
