@@ -416,7 +416,7 @@ def test_an_audit_does_not_replace_the_checkpoint_of_another_run_either(capfd, t
         assert_refused(call(capfd, command, *other), "comes from another training", "--ckpt_dir")
     assert contents(tmp_path / "shared") == before and not (tmp_path / "two").exists()
     # The same run with another version's checkpoint is this run's to replace.
-    monkeypatch.setattr("mindleak.jobs.subjects.training_code", lambda: ("another version",))
+    monkeypatch.setattr("mindleak.jobs.training_task.training_code", lambda: ("another version",))
     outcome = call(capfd, "audit", *SMALL, *shared, "--run_dir", "one")
     assert outcome.code == 0 and "another version of mindleak and is replaced" in outcome.out + outcome.err
     assert contents(tmp_path / "shared") != before
@@ -441,7 +441,7 @@ def test_a_checkpoint_of_another_version_is_neither_trained_over_nor_predicted_f
              "--set", "suppress.mask_times=2")
     assert call(capfd, "train", *words).code == 0
     assert call(capfd, "predict", *words, "-n", "1").code == 0
-    monkeypatch.setattr("mindleak.jobs.subjects.training_code", lambda: ("another version",))
+    monkeypatch.setattr("mindleak.jobs.training_task.training_code", lambda: ("another version",))
     before = contents(tmp_path)
     assert_refused(call(capfd, "train", *words), "another version of mindleak", "--restart")
     assert_refused(call(capfd, "predict", *words, "-n", "1"), "another version of mindleak", "--restart", "--ckpt")

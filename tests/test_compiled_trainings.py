@@ -11,7 +11,8 @@ import pytest
 
 from mindleak import config, device
 from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import TrainingTask, subject_plans
+from mindleak.jobs.subjects import subject_plans
+from mindleak.jobs.training_task import TrainingTask
 from mindleak.models import registry
 from mindleak.training import loop
 from mindleak.training.compiled import CompiledTrainings

@@ -13,7 +13,8 @@ from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 from mindleak.jobs.attacks import plan_membership
 from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import headline_task, subject_plans
+from mindleak.jobs.subjects import subject_plans
+from mindleak.jobs.training_task import headline_task
 from mindleak.models import build, count_parameters
 from mindleak.training.dp import DPSettings
 from mindleak.training.loop import LoopTotals, TrainingLoop, make_optimizer

@@ -23,7 +23,8 @@ from mindleak.jobs.improved import ImprovedPlan, plan_improved
 from mindleak.jobs.key_names import MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.references import ReferencePlan, plan_references
-from mindleak.jobs.subjects import SubjectPlan, TrainingTask, training_code
+from mindleak.jobs.subjects import SubjectPlan
+from mindleak.jobs.training_task import TrainingTask, training_code
 from mindleak.models.registry import file_source
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext, StageResult

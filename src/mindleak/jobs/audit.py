@@ -35,16 +35,9 @@ from mindleak.jobs.reference_attacks import reference_stage
 from mindleak.jobs.reference_findings import reference_findings
 from mindleak.jobs.references import stale_references
 from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import (
-    HEADLINE,
-    Subject,
-    SubjectPlan,
-    TrainingTask,
-    headline_task,
-    require_subjects,
-    subject_plans,
-)
+from mindleak.jobs.subjects import Subject, SubjectPlan, require_subjects, subject_plans
 from mindleak.jobs.sweep import Sweep
+from mindleak.jobs.training_task import HEADLINE, TrainingTask, headline_task
 from mindleak.models.base import count_parameters
 from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import render_report, write_json

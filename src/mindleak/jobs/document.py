@@ -12,7 +12,8 @@ from mindleak import config as configuration
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import Split
 from mindleak.jobs.session import Session
-from mindleak.jobs.subjects import SubjectPlan, TrainingTask
+from mindleak.jobs.subjects import SubjectPlan
+from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.stages import StageResult, installed_versions
 
 SCHEMA = 1

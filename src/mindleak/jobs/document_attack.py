@@ -19,7 +19,8 @@ from mindleak.data.document_rows import document_rows
 from mindleak.data.splits import Split
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import SubjectPlan, TrainingTask
+from mindleak.jobs.subjects import SubjectPlan
+from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor

@@ -25,7 +25,8 @@ from mindleak.jobs.attacks import code_digest
 from mindleak.jobs.inversion_findings import TEST_SPLIT
 from mindleak.jobs.key_names import JUDGE
 from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import SubjectPlan, TrainingTask
+from mindleak.jobs.subjects import SubjectPlan
+from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor

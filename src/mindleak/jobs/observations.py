@@ -25,7 +25,7 @@ from mindleak.attacks.membership.features import (
 from mindleak.attacks.membership.improved import Observed
 from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
 from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import TrainingTask
+from mindleak.jobs.training_task import TrainingTask
 from mindleak.models.base import LOGITS
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult

@@ -10,7 +10,8 @@ from mindspore import nn
 
 from mindleak.errors import InputError
 from mindleak.jobs.session import Session
-from mindleak.jobs.subjects import SubjectPlan, headline_task, require_subjects, subject_plans
+from mindleak.jobs.subjects import SubjectPlan, require_subjects, subject_plans
+from mindleak.jobs.training_task import headline_task
 from mindleak.models.registry import first_line
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.pictures import prediction_figure

@@ -18,7 +18,7 @@ from mindleak.evaluation.classification import accuracy
 from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.references import ReferencePlan
-from mindleak.jobs.subjects import mirror
+from mindleak.jobs.training_task import mirror
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor

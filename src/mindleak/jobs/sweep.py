@@ -21,9 +21,10 @@ from mindleak.jobs.inversion import judge_task
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.session import Session
 from mindleak.jobs.subject_findings import subject_findings
-from mindleak.jobs.subjects import SubjectPlan, TrainingTask
+from mindleak.jobs.subjects import SubjectPlan
 from mindleak.jobs.sweep_findings import comparisons, summarise
 from mindleak.jobs.sweep_variants import Judge, Variant
+from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext
 from mindleak.training.loop import Predictor

@@ -27,7 +27,8 @@ from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 from mindleak.jobs.attacks import code_digest
 from mindleak.jobs.inversion import Attack, inversion_attacks
 from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import SubjectPlan, TrainingTask
+from mindleak.jobs.subjects import SubjectPlan
+from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor

@@ -7,7 +7,8 @@ from typing import Any
 from mindleak.errors import InputError
 from mindleak.jobs import document
 from mindleak.jobs.session import Session
-from mindleak.jobs.subjects import HEADLINE, SubjectPlan, TrainingTask, headline_task, require_subjects, subject_plans
+from mindleak.jobs.subjects import SubjectPlan, require_subjects, subject_plans
+from mindleak.jobs.training_task import HEADLINE, TrainingTask, headline_task
 from mindleak.models.base import count_parameters
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.charts import curves_figure

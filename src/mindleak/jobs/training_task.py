@@ -1,0 +1,281 @@
+"""The stages that train subjects and their shadows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+from mindleak import device
+from mindleak.attacks.membership.shadow import Answers
+from mindleak.errors import InputError
+from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.own_model import architecture, weights_digest
+from mindleak.jobs.subjects import SubjectPlan, model_options
+from mindleak.models import registry
+from mindleak.models.base import count_parameters
+from mindleak.runs.digest import file_digest, source_digest, stable_hash
+from mindleak.runs.result import referred_files
+from mindleak.runs.stages import StageContext, StageResult
+from mindleak.training import checkpoint
+from mindleak.training.checkpoint import CheckpointFolder
+from mindleak.training.history import EpochPrinter
+from mindleak.training.methods import METHODS, SECTIONS, Method
+from mindleak.training.recipe import Recipe
+from mindleak.training.trainer import TrainingData, TrainingResult
+
+HEADLINE = "headline"
+SHADOW_WEIGHTS = "weights.ckpt"
+SHADOW_VALIDATION = 1000
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One network to be trained as a stage: which subject, in which role, on which rows.
+
+    ``settings`` are those of the recipe's method (``training.methods``). ``rows`` None means the whole training split.
+    ``queries`` are rows whose logits the stage keeps: a shadow's in and out; ``mirrored``, also those of their images
+    mirrored left to right; ``out_of_test``, the out rows are the test split's. Such a training keeps its weights only
+    where ``keeps_weights`` says so, and in its stage. ``section`` is the configuration's that has the recipe
+    (``KeyNames``).
+    """
+
+    plan: SubjectPlan
+    role: str
+    recipe: Recipe
+    settings: Any
+    rows: np.ndarray | None = None
+    queries: tuple[np.ndarray, np.ndarray] | None = None
+    section: str = ""
+    mirrored: bool = False
+    keeps_weights: bool = False
+    out_of_test: bool = False
+
+    @property
+    def stage_name(self) -> str:
+        """Name of the stage and of its checkpoint folder."""
+        return f"train-{self.plan.name}-{self.role}"
+
+    @property
+    def seed(self) -> int:
+        """Seed of initialisation and shuffling: equal for ordinary and suppressed twins, so they are paired."""
+        return self.plan.session.seed("train", self.plan.model_label, self.role)
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Folder of this network's checkpoints."""
+        return self.plan.session.ckpt_dir / f"{self.plan.name}-{self.role}"
+
+    @property
+    def prefix(self) -> str:
+        """First part of the checkpoints' names: the architecture."""
+        label = self.plan.model_label
+        return Path(label.rpartition(":")[0] or label).stem
+
+    def latest_checkpoint(self, best: bool = False) -> Path | None:
+        """Return the last or the best checkpoint that training has left, if any."""
+        return CheckpointFolder(self.checkpoint_dir, self.prefix, 0).latest(best)
+
+    def owns(self, file: Path) -> bool:
+        """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
+        expected = self.method.fingerprint(self.recipe, self._data(), self.seed, self.settings, self._version())
+        return checkpoint.belongs_to(file, expected)
+
+    def refuse_foreign_checkpoint(self) -> None:
+        """Raise InputError if training would replace a checkpoint that another run has written.
+
+        One that a finished stage of this run refers to is this run's, whichever version of mindleak wrote it.
+        """
+        last = None if self.queries is not None else self.latest_checkpoint()
+        if last is None or self.owns(last):
+            return
+        if last.resolve() not in referred_files(self.plan.session.run_dir, self.stage_name):
+            raise InputError(f"'{last}' comes from another training or another version of mindleak, and no stage of "
+                             f"{self.plan.session.run_dir} refers to it; give another --ckpt_dir, or remove it")
+
+    @property
+    def method(self) -> Method:
+        """How the network is trained."""
+        return METHODS[self.recipe.method]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the training has in all."""
+        return self.method.epochs(self.recipe, self.settings)
+
+    def method_settings(self) -> dict[str, Any]:
+        """Return the settings under the name of their section, and None under those of other methods."""
+        given = None if self.settings is None else self.settings.as_dict()
+        return {section: given if section == self.method.section else None for section in SECTIONS}
+
+    def check(self) -> None:
+        """Raise InputError for what can be known to fail before any work is done."""
+        with self.plan.key_names(self.section).in_messages():
+            self._check()
+
+    def _check(self) -> None:
+        """Raise InputError under the keys that the rooms below know."""
+        samples = len(self.plan.dataset.y_train) if self.rows is None else len(self.rows)
+        self.recipe.steps_per_epoch(samples)
+        self.method.check(self.plan.untrained, self.plan.dataset.image_shape, self.recipe, self.settings, samples)
+
+    def run(self, resume: bool = True) -> StageResult:
+        """Train, or return what an earlier call has trained."""
+        return self.plan.session.run.stage(self.stage_name, "training", self._inputs, self.seed,
+                                           lambda context: self._compute(context, resume))
+
+    @property
+    def is_done(self) -> bool:
+        """True if the stage is in the run directory, whichever process has put it there."""
+        return self.plan.session.run.is_done(self.stage_name, "training", self._inputs, self.seed)
+
+    @cached_property
+    def _inputs(self) -> dict[str, Any]:
+        """Everything of the configuration and the data that the stage depends on."""
+        rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
+        return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
+                **self.method_settings(), "data": rows,
+                "queries": None if self.queries is None else [stable_hash(side) for side in self.queries],
+                "mirrored": self.mirrored, "out_of_test": self.out_of_test, "keeps_weights": self.keeps_weights}
+
+    def network(self, result: StageResult) -> nn.Cell:
+        """Return the trained network of a finished stage."""
+        network = self.plan.make_network(self.seed)
+        checkpoint.load_weights(network, result.external["checkpoint"])
+        return network
+
+    def load_shadow(self, result: StageResult, network: nn.Cell) -> None:
+        """Put a finished shadow's weights into a network of its architecture.
+
+        Taking turns in one network, shadows share what is compiled for it. Needs ``keeps_weights``.
+        """
+        checkpoint.load_weights(network, result.path / SHADOW_WEIGHTS)
+
+    def answers(self, result: StageResult) -> Answers:
+        """Return a finished shadow's logits on its in and out samples."""
+        assert self.queries is not None
+        labels = np.concatenate([labels[side] for _, labels, side in self._queried()])
+        members = np.repeat([True, False], [len(side) for side in self.queries])
+        return Answers(result.arrays["logits"], labels, members)
+
+    def _queried(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return, for a shadow's in and out samples, images and labels of their split and their rows in it."""
+        assert self.queries is not None
+        data = self.plan.dataset
+        out = (data.x_test, data.y_test) if self.out_of_test else (data.x_train, data.y_train)
+        return [(data.x_train, data.y_train, self.queries[0]), (*out, self.queries[1])]
+
+    def _architecture(self) -> dict[str, Any]:
+        """Return what identifies the untrained network."""
+        if self.plan.make is not None:
+            untrained = self.plan.make_network(self.seed)
+            return {"architecture": architecture(untrained), "start": weights_digest(untrained)}
+        model = self.plan.config.model
+        source = registry.file_source(model.name)
+        return {"name": model.name, "source": source, **model_options(model)}
+
+    def _compute(self, context: StageContext, resume: bool) -> dict[str, Any]:
+        """Train and measure; the stage's work."""
+        with self.plan.key_names(self.section).in_messages():
+            return self._train_and_measure(context, resume)
+
+    def _train_and_measure(self, context: StageContext, resume: bool) -> dict[str, Any]:
+        """Train, keep what a role keeps, and return the stage's metrics."""
+        data = self._data()
+        folder = context.work_dir if self.queries is not None else self.checkpoint_dir
+        checkpoints = CheckpointFolder(folder, self.prefix, self.recipe.steps_per_epoch(data.samples))
+        trained = self._train(data, checkpoints, resume)
+        result = {"history": [asdict(record) for record in trained.history],
+                  "parameters": count_parameters(trained.network), "n_train": data.samples,
+                  "suppress": trained.suppress, "pruning": trained.pruning, "privacy": trained.privacy}
+        predict = trained.predict
+        if self.keeps_weights:
+            checkpoint.save(context.path(SHADOW_WEIGHTS), trained.network)
+        if self.queries is not None:
+            queried = self._queried()
+            logits = [predict(images[side]) for images, _, side in queried]
+            context.save_arrays(logits=np.concatenate(logits))
+            if self.mirrored:
+                flipped = [predict(mirror(images[side])) for images, _, side in queried]
+                context.save_arrays("mirrored", mirrored=np.concatenate(flipped))
+            result["train_accuracy"], result["test_accuracy"] = (
+                accuracy(answers, truth[side]).to_json() for answers, (_, truth, side) in zip(logits, queried))
+            return result
+        assert trained.last is not None
+        context.refer("checkpoint", trained.last)
+        if trained.best is not None:
+            context.refer("best_checkpoint", trained.best)
+        seen, truth = data.own()
+        result["train_accuracy"] = accuracy(predict(seen), truth).to_json()
+        dataset = self.plan.dataset
+        result["test_accuracy"] = accuracy(predict(dataset.x_test), dataset.y_test).to_json()
+        return result
+
+    def _data(self) -> TrainingData:
+        """Return what to train on; shadows are watched on a part of their own out samples."""
+        dataset = self.plan.dataset
+        digest = dataset.digest if self.rows is None else stable_hash([dataset.digest, self.rows])
+        x_val, y_val = dataset.x_test, dataset.y_test
+        if self.queries is not None:
+            images, labels, out = self._queried()[1]
+            watched = out[:SHADOW_VALIDATION]
+            x_val, y_val = images[watched], labels[watched]
+        return TrainingData(dataset.x_train, dataset.y_train, x_val, y_val, digest, self.rows)
+
+    def _version(self) -> str:
+        """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
+        return stable_hash([source_digest(["training"]), training_code(), self._architecture()])
+
+    def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
+        """Train by the recipe's method, continuing an interrupted training where the method can."""
+        network = self.plan.make_network(self.seed)
+        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.epochs, self.plan.session.device.is_main)
+        last = checkpoints.latest()
+        if last is not None and not self.owns(last):
+            printer.note(f"'{last}' comes from another training or another version of mindleak and is replaced")
+            checkpoints.clear()
+        resumes = self.method.resumes(self.settings)
+        if not resumes and checkpoints.latest() is not None:
+            printer.note("an interrupted training with suppress.engine 'mindarmour' starts again from its "
+                         "beginning: MindArmour's masks are in no checkpoint")
+        if not (resume and resumes):
+            checkpoints.clear()
+        shared = {"shared": (self.plan.session.compiled, self._graphs())} if self._shares_graphs else {}
+        return self.method.train(network, data, self.recipe, self.settings, self.seed, printer, checkpoints, True,
+                                 self._version(), **shared)
+
+    @property
+    def _shares_graphs(self) -> bool:
+        """True where networks of this architecture differ in their parameters only: of ours it is known."""
+        return (self.method.shares_graphs and self.plan.make is None
+                and self.plan.config.model.name in registry.CLASSIFIERS)
+
+    def _graphs(self) -> str:
+        """Return what a network's graphs follow from, beside recipe and data."""
+        dataset = self.plan.dataset
+        return stable_hash([self._architecture(), dataset.image_shape, dataset.num_classes, device.current().kernels])
+
+
+@cache
+def training_code() -> tuple[str, ...]:
+    """Return what stands for the jobs' code that a training's key would not see: it lies above the room.
+
+    Taken once per process, so that a file edited under a running job does not split the job's stages over two keys.
+    """
+    here = Path(__file__).parent
+    return tuple(file_digest(here / name) for name in ("subjects.py", "training_task.py", "own_model.py"))
+
+
+def mirror(images: np.ndarray) -> np.ndarray:
+    """Return images (N, C, H, W) mirrored left to right."""
+    return np.ascontiguousarray(images[..., ::-1])
+
+
+def headline_task(plan: SubjectPlan) -> TrainingTask:
+    """Return the training of the subject on the whole training split."""
+    recipe = plan.recipe()
+    return TrainingTask(plan, HEADLINE, recipe, plan.settings(recipe))
