@@ -104,6 +104,12 @@ NETWORKS = {
     "lstm_rnn": ((1, 7, 5), lambda: build("lstm_rnn", (1, 7, 5), 10, 0, {"hidden_size": 9})),
     "lstm_rnn_two_layers": ((3, 6, 5), lambda: build("lstm_rnn", (3, 6, 5), 10, 0, {"hidden_size": 4, "layers": 2,
                                                                                   "sequence": "channels"})),
+    **{"-".join(map(str, options.values())): (
+        (1, 5, 4), lambda options=options: build("recurrent", (1, 5, 4), 10, 0, {"hidden_size": 6, **options}))
+       for options in ({"cell": "rnn"}, {"cell": "gru"}, {"cell": "gru", "layers": 2, "bidirectional": True},
+                       {"cell": "lstm", "bidirectional": True}, {"cell": "rnn", "layers": 2},
+                       {"cell": "clockwork", "periods": 3},
+                       {"cell": "clockwork", "periods": [1, 4], "bidirectional": True, "layers": 2})},
     "fcnet": ((6,), lambda: seeded(Vectors)),
     "strided": ((2, 7, 8), lambda: seeded(Strided)),
 }
@@ -177,13 +183,27 @@ def test_the_network_is_as_before_outside_the_block() -> None:
     np.testing.assert_array_equal(Predictor(network)(x), before)
 
 
+class RectifiedRNN(nn.Cell):
+    """An Elman network with another nonlinearity than the gradients' equations assume."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(2, 4, nonlinearity="relu", batch_first=True)
+        self.dense = nn.Dense(4, 3)
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        _, state = self.rnn(ops.reshape(x, (x.shape[0], 3, 2)))
+        return self.dense(state[0])
+
+
 @pytest.mark.parametrize(("network", "reason"), [
     (Normed, "BatchNorm1d with trainable parameters"),
     (Twice, "'dense' is used 2 times"),
     (lambda: nn.SequentialCell(nn.Conv2d(1, 2, 3, group=1), nn.Conv2d(2, 2, 3, group=2), nn.Flatten(),
                                nn.Dense(32, 3)), "group 2"),
     (lambda: nn.SequentialCell(nn.Flatten(), nn.Embedding(5, 3)), "Embedding with trainable parameters"),
-], ids=["batch-norm", "twice", "grouped", "embedding"])
+    (RectifiedRNN, "nonlinearity='relu'"),
+], ids=["batch-norm", "twice", "grouped", "embedding", "relu-rnn"])
 def test_networks_without_per_sample_gradients_are_refused(network: type[nn.Cell], reason: str) -> None:
     made = seeded(network)
     with pytest.raises(InputError, match=reason):

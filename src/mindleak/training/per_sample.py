@@ -6,8 +6,8 @@ together they are the sample's gradient, Σ_t δ_t ⊗ a_t, which need not be fo
 is one matrix product (Bu et al., arXiv 2210.00038, "book-keeping"). Convolutions do form it: with few channels and many
 places that is cheaper (Bu et al., arXiv 2205.10683, section 4).
 
-``PerSampleGradients.tapped`` makes a network's own layers those of ``training.tapped_layers`` for as long as a graph is
-compiled and run.
+``PerSampleGradients.tapped`` makes a network's own layers those of ``training.tapped_layers`` and
+``training.tapped_recurrent`` for as long as a graph is compiled and run.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ from mindleak.models.registry import first_line
 from mindleak.training.tapped_layers import (
     ConvolutionGradients,
     DenseGradients,
-    RecurrentGradients,
     Reveal,
     TappedConv2d,
     TappedDense,
-    TappedLSTM,
 )
+from mindleak.training.tapped_recurrent import TAPPED, RecurrentGradients
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,9 @@ class PerSampleGradients:
     """Clipped sums of per-sample gradients of the cross-entropy, for batches of one size.
 
     Args:
-        network: maps images to logits; its trainable parameters belong to ``nn.Dense``, ``nn.Conv2d`` (one group) and
-            ``nn.LSTM`` (batch first, one direction, no dropout) only, each used once.
+        network: maps images to logits; its trainable parameters belong to ``nn.Dense``, ``nn.Conv2d`` (one group),
+            ``nn.LSTM``, ``nn.GRU``, ``nn.RNN`` (batch first, no dropout, tanh) and ``ClockworkRNN`` only, each used
+            once.
         sample_shape: shape of one input.
         batch_size: samples per call.
         clip_norm: C of Abadi et al.
@@ -211,7 +211,7 @@ def _plan(network: nn.Cell, sample_shape: tuple[int, ...], batch_size: int) -> l
     """
     layers = _layers(network)
     shapes = _observed_shapes(network, layers, sample_shape)
-    makers = {nn.Dense: _plan_dense, nn.Conv2d: _plan_convolution, nn.LSTM: _plan_lstm}
+    makers = {nn.Dense: _plan_dense, nn.Conv2d: _plan_convolution, **dict.fromkeys(TAPPED, _plan_recurrent)}
     return [makers[type(layer)](name, layer, *shapes[name], batch_size) for name, layer in layers.items()]
 
 
@@ -222,11 +222,11 @@ def _layers(network: nn.Cell) -> dict[str, nn.Cell]:
     for name, cell in network.cells_and_names():
         own = {id(parameter): parameter for _, parameter in cell.parameters_and_names(expand=False)
                if parameter.requires_grad}
-        if type(cell) is nn.LSTM:
+        if type(cell) in TAPPED:
             own = {id(parameter): parameter for parameter in cell.trainable_params()}
         if not own.keys() - seen:
             continue
-        if type(cell) not in (nn.Dense, nn.Conv2d, nn.LSTM):
+        if type(cell) not in (nn.Dense, nn.Conv2d, *TAPPED):
             raise _refusal(f"'{name or type(network).__name__}' is a {type(cell).__name__} with trainable parameters")
         if own.keys() & seen:
             raise _refusal(f"'{name}' shares a parameter with another layer")
@@ -240,7 +240,7 @@ def _layers(network: nn.Cell) -> dict[str, nn.Cell]:
 def _refusal(reason: str) -> InputError:
     """Say why a network's per-sample gradients are not to be had."""
     return InputError(f"dp_sgd cannot take this network's gradients per sample: {reason}; right are Dense, Conv2d "
-                      "(group 1) and LSTM (batch_first, one direction, no dropout), each used once per image")
+                      "(group 1) and LSTM, GRU and RNN (batch_first, no dropout, tanh), each used once per image")
 
 
 def _observed_shapes(network: nn.Cell, layers: dict[str, nn.Cell],
@@ -297,15 +297,18 @@ def _plan_convolution(name: str, layer: nn.Conv2d, taken: tuple[int, ...], given
                  parameters)
 
 
-def _plan_lstm(name: str, layer: nn.LSTM, taken: tuple[int, ...], given: tuple[int, ...], batch: int) -> _Plan:
-    """Plan an LSTM; its probes have time first."""
-    if not layer.batch_first or layer.bidirectional or layer.dropout:
-        raise _refusal(f"'{name}' has batch_first={layer.batch_first}, bidirectional={layer.bidirectional}, "
-                       f"dropout={layer.dropout}")
-    steps, hidden = given
+def _plan_recurrent(name: str, layer: Any, taken: tuple[int, ...], given: tuple[int, ...], batch: int) -> _Plan:
+    """Plan a recurrent layer; its probes have time first."""
+    if not getattr(layer, "batch_first", True) or getattr(layer, "dropout", False):
+        raise _refusal(f"'{name}' has batch_first={layer.batch_first}, dropout={layer.dropout}")
+    # MindSpore keeps no attribute of it but the operator.
+    if type(layer) is nn.RNN and "Relu" in type(layer.rnn).__name__:
+        raise _refusal(f"'{name}' has nonlinearity='relu'")
+    tapped: Any = TAPPED[type(layer)]
+    steps, hidden = given[0], layer.hidden_size
     shapes: list[tuple[int, ...]] = []
-    for number in range(layer.num_layers):
-        width = taken[-1] if number == 0 else hidden
-        shapes += [(steps, batch, width), (steps, batch, 4 * hidden), (steps, batch, hidden)]
+    for weight in layer.w_ih_list:
+        gates = [(steps, batch, weight.shape[0])] * (tapped.probes_per_place - 2)
+        shapes += [(steps, batch, weight.shape[1]), *gates, (steps, batch, hidden)]
     parameters = [*layer.w_ih_list, *layer.w_hh_list, *layer.b_ih_list, *layer.b_hh_list]
-    return _Plan(name, layer, TappedLSTM, shapes, RecurrentGradients(layer), parameters)
+    return _Plan(name, layer, tapped, shapes, RecurrentGradients(layer), parameters)

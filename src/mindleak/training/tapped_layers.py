@@ -1,7 +1,8 @@
 """Layers that show what passes through them, and the per-sample gradients that follow from it.
 
 A compiled graph gives out nothing but its results and gradients. A *probe* is a parameter of zeros whose "gradient" is
-the value wanted: a layer's input, or the gradient of its output. ``training.per_sample`` uses both.
+the value wanted: a layer's input, or the gradient of its output. ``training.per_sample`` uses both;
+``training.tapped_recurrent`` has the recurrent layers.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 
@@ -49,43 +49,6 @@ class TappedConv2d(nn.Conv2d):
         if self.has_bias:
             x = self.bias_add(x, self.bias)
         return x + self.probes[1]
-
-
-class TappedLSTM(nn.LSTM):
-    """``nn.LSTM`` step by step, with probes on inputs, gates and hidden states of every layer, time first.
-
-    The fused operator keeps its gates to itself. ``batch_first``, one direction, no initial state.
-    """
-
-    def construct(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return what ``nn.LSTM`` returns."""
-        sequence = x.swapaxes(0, 1)
-        hidden_states: tuple[Tensor, ...] = ()
-        cell_states: tuple[Tensor, ...] = ()
-        for layer in range(self.num_layers):
-            sequence, hidden, cell = self.run_layer(sequence, layer)
-            hidden_states += (hidden,)
-            cell_states += (cell,)
-        return sequence.swapaxes(0, 1), (ops.stack(hidden_states), ops.stack(cell_states))
-
-    def run_layer(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return outputs (T, N, H), last hidden and last cell state of one layer for inputs (T, N, I)."""
-        x = self.reveal(x, self.probes[3 * layer])
-        gates = ops.matmul(x, self.w_ih_list[layer].swapaxes(0, 1)) + self.probes[3 * layer + 1]
-        if self.has_bias:
-            gates = gates + self.b_ih_list[layer] + self.b_hh_list[layer]
-        recurrent = self.w_hh_list[layer].swapaxes(0, 1)
-        hidden = ops.zeros((x.shape[1], self.hidden_size), x.dtype)
-        cell = hidden
-        outputs: tuple[Tensor, ...] = ()
-        for gate in ops.unbind(gates):
-            entry, forget, update, output = ops.split(gate + ops.matmul(hidden, recurrent), self.hidden_size, 1)
-            cell = ops.sigmoid(forget) * cell + ops.sigmoid(entry) * ops.tanh(update)
-            hidden = ops.sigmoid(output) * ops.tanh(cell)
-            outputs += (hidden,)
-        # The last state is taken from what is revealed: a network may use nothing else of the sequence.
-        sequence = self.reveal(ops.stack(outputs), self.probes[3 * layer + 2])
-        return sequence, sequence[-1], cell
 
 
 class DenseGradients(nn.Cell):
@@ -144,50 +107,6 @@ class ConvolutionGradients(nn.Cell):
         row = factors.expand_dims(0)
         weight = ops.matmul(row, kept[0]).reshape(self.weight_shape)
         return (weight, ops.matmul(row, kept[1]).reshape((-1,))) if self.has_bias else (weight,)
-
-
-class RecurrentGradients(nn.Cell):
-    """Per-sample gradients of the LSTM's layers, from inputs, gate gradients and hidden states (T, N, ·)."""
-
-    def __init__(self, layer: nn.LSTM) -> None:
-        super().__init__(auto_prefix=False)
-        self.has_bias = bool(layer.has_bias)
-        self.layers = int(layer.num_layers)
-        self.product = ops.BatchMatMul(transpose_b=True)
-
-    def measure(self, values: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return squared norms (N,) and what ``collect`` needs.
-
-        ‖Σ_t δ_t ⊗ a_t‖² = Σ_{t,s} (δ_t·δ_s)(a_t·a_s); both biases have the gradient Σ_t δ_t.
-        """
-        norms = ops.zeros((values[0].shape[1],), ms.float32)
-        kept: tuple[Tensor, ...] = ()
-        for layer in range(self.layers):
-            inputs, errors, hidden = values[3 * layer], values[3 * layer + 1], values[3 * layer + 2]
-            before = ops.concat((ops.zeros_like(hidden[:1]), hidden[:-1]))
-            norms = norms + (self.gram(errors) * (self.gram(inputs) + self.gram(before))).sum(axis=(1, 2))
-            if self.has_bias:
-                norms = norms + 2.0 * ops.square(errors.sum(axis=0)).sum(axis=1)
-            kept += (inputs, errors, before)
-        return norms, kept
-
-    def gram(self, sequence: Tensor) -> Tensor:
-        """Return the products of all pairs of steps, (N, T, T)."""
-        by_sample = sequence.swapaxes(0, 1)
-        return self.product(by_sample, by_sample)
-
-    def collect(self, kept: Sequence[Tensor], factors: Tensor) -> tuple[Tensor, ...]:
-        """Return Σ factor · gradient over the samples, per parameter: all w_ih, all w_hh, all b_ih, all b_hh."""
-        inputs: tuple[Tensor, ...] = ()
-        recurrent: tuple[Tensor, ...] = ()
-        biases: tuple[Tensor, ...] = ()
-        for layer in range(self.layers):
-            errors = kept[3 * layer + 1] * factors.expand_dims(1)
-            errors = errors.reshape((-1, errors.shape[2])).swapaxes(0, 1)
-            inputs += (ops.matmul(errors, kept[3 * layer].reshape((errors.shape[1], -1))),)
-            recurrent += (ops.matmul(errors, kept[3 * layer + 2].reshape((errors.shape[1], -1))),)
-            biases += (errors.sum(axis=1),)
-        return inputs + recurrent + biases + biases if self.has_bias else inputs + recurrent
 
 
 def _two(value: Any) -> tuple[int, int]:
