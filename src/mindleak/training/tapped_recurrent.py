@@ -20,14 +20,16 @@ from mindleak.models.clockwork import ClockworkRNN
 class TappedRecurrent:
     """``construct`` of a recurrent layer with probes; batch first, no initial state, no dropout between layers.
 
-    Mixed into the layer's own class, whose parameters it uses. ``probes_per_place`` is 4 where the state's side of the
-    gates has a probe of its own.
+    Mixed into the layer's own class, whose parameters it uses. A subclass gives ``step``: from the gates' sums of the
+    inputs and of the states (N, G·H each; the first with both biases where there are three probes), state and cell
+    (N, H) before, and the step's number, the state and cell (N, H) after it. ``probes_per_place`` is 4 where the
+    state's side of the gates has a probe of its own.
     """
 
     probes_per_place = 3
 
     def construct(self: Any, x: Tensor) -> Any:
-        """Return what the layer returns."""
+        """Return what the layer returns for sequences (N, T, I): outputs (N, T, D·H) and last states (L·D, N, H)."""
         sequence = x.swapaxes(0, 1)
         hidden_states: tuple[Tensor, ...] = ()
         cell_states: tuple[Tensor, ...] = ()
@@ -134,7 +136,7 @@ TAPPED: dict[type[nn.Cell], type[nn.Cell]] = {
 
 
 class RecurrentGradients(nn.Cell):
-    """Per-sample gradients of a recurrent layer, from what its probes show.
+    """Per-sample gradients of a recurrent layer, from what its probes show (norms as in Li et al., arXiv 2110.05679).
 
     With δ_t the gradient of the gates' sums: Σ_t δ_t ⊗ x_t for the inputs' weight, Σ_t δ_t ⊗ h_{t-1} for the states'
     (of a clockwork, a module's rows of the one and the units that it hears of the other), Σ_t δ_t for either bias.
