@@ -48,6 +48,7 @@ def measure(case: _pairs.Case) -> dict[str, Any]:
 def plot(records: list[dict[str, Any]], folder: Path) -> Path:
     """Draw seconds against images and milliseconds per image against size, both logarithmic."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
 
     from mindleak.reporting.canvas import house_style, png_bytes
 
@@ -57,13 +58,17 @@ def plot(records: list[dict[str, Any]], folder: Path) -> Path:
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
         left, right = figure.subplots(1, 2)
         left.loglog([record["images"] for record in by_count], [record["ours"] for record in by_count], marker="o")
+        left.set_xticks([record["images"] for record in by_count], [f"{record['images']:,}" for record in by_count])
         left.set(xlabel=f"images of {SIZE_OF_COUNTS}x{SIZE_OF_COUNTS}", ylabel="seconds",
                  title=f"{records[0]['iterations']} iterations")
         right.loglog([record["size"] for record in by_size],
                      [1e3 * record["ours"] / record["images"] for record in by_size], marker="o")
         right.set(xlabel="pixels per side", ylabel="milliseconds per image", title=f"{by_size[0]['images']} images")
         right.set_xticks([record["size"] for record in by_size], [str(record["size"]) for record in by_size])
-        right.minorticks_off()
+        for axes in (left, right):
+            axes.minorticks_off()
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "inversion_scaling.png"
     path.write_bytes(png_bytes(figure))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mindspore import Tensor, ops
 
 from command import SMALL, assert_refused, call
+from mindleak import device
 from mindleak.errors import InputError
 from mindleak.models import Recurrent, build, count_parameters
 from mindleak.models.registry import label
@@ -270,3 +271,14 @@ subjects:
     for attack in ("shadow", "improved"):
         assert subjects([record for record in document["membership"] if record["attack"] == attack]) == cells
     assert subjects(document["reference_attacks"]) == subjects(document["inversion"]) == cells
+
+
+def test_a_gru_that_ascend_cannot_run_is_refused_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "current", lambda: device.Device("Ascend", 0, 0, 1))
+    with pytest.raises(InputError, match="model.hidden_size is 40; MindSpore's GRU on Ascend takes multiples of 16 "
+                                         "only; nearest are 32 and 48"):
+        Recurrent(cell="gru", hidden_size=40)
+    with pytest.raises(InputError, match="nearest are 16 and 32"):
+        Recurrent(cell="gru", hidden_size=20, bidirectional=True)
+    Recurrent(cell="gru", hidden_size=32)
+    Recurrent(cell="lstm", hidden_size=40)

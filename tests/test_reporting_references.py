@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from mindleak.attacks.membership.reference_report import Truth, figures, several
 from mindleak.data.splits import halves
 from mindleak.jobs.reference_findings import reference_findings
 from mindleak.reporting.charts import attacks_roc_figure
+from mindleak.reporting.membership_text import membership_lines
 from mindleak.reporting.pictures import captioned_figure
-from mindleak.reporting.reference_tables import reference_details, reference_lines, reference_results, reference_table
+from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table
 from mindleak.reporting.wording import Subjects
 
 SAMPLES = 400
@@ -66,20 +68,35 @@ def test_what_could_not_be_measured_is_a_dash_with_its_reason() -> None:
     made = document(empty)
     table = reference_table(reference_results(made)[0], Subjects(made))
     assert table.notes == [("a", "no members")]
-    assert "AUC -" in reference_lines(made)[1]
+    assert membership_lines(made)[-1].split() == ["rmia_online", *5 * ["–"]]
     assert any("no AUC (no members)" in sentence for sentence in reference_findings(made["reference_attacks"], []))
 
 
 def test_documents_without_reference_attacks_have_nothing_to_show() -> None:
     assert reference_results({"subjects": []}) == []
-    assert reference_lines({"subjects": [], "inversion": [], "membership": []}) == []
+    assert membership_lines({"subjects": [], "inversion": [], "membership": []}) == []
 
 
 def test_lines_for_the_terminal() -> None:
-    head, line = reference_lines(document(attack("lira_online", 2.0)))
-    assert "6 references" in head
-    assert line.startswith("  lira_online") and "AUC 0.9" in line and "TPR@1 %" in line and "TPR@0.1 %" in line
-    assert "\u00a0" not in line
+    title, head, line = membership_lines(document(attack("lira_online", 2.0)))
+    assert "6 references" in title and "200 members, 200 non-members" in title
+    assert re.split(r"\s{2,}", head.strip()) == ["attack", "AUC", "TPR at 1 % FPR", "FPR", "TPR at 0.1 % FPR", "FPR"]
+    interval = r"\d+\.\d+ \[\d+\.\d+, \d+\.\d+\]"
+    assert re.fullmatch(rf"  lira_online +0\.9\d\d \[.*\] +{interval} +\d\.\d\d +{interval} +\d\.\d\d", line)
+    assert "\u00a0" not in title + head + line
+
+
+def test_attacks_on_the_same_shadows_stand_above_those_with_references() -> None:
+    made = document(attack("modified_entropy", 0.5))
+    record = {"subject": "net-membership", "n_shadows": 5, "n_in": 200, "n_out": 200, "per_class": []}
+    made["membership"] = [{**record, "attack": name, "overall": attack(name, 1.0)["overall"]}
+                          for name in ("shadow", "improved")]
+    title, _, *rows = membership_lines(made)
+    assert "5 shadows, 6 references" in title
+    assert [row.split()[0] for row in rows] == ["shadow", "improved", "modified_entropy"]
+    assert all(len(line) <= 100 for block in (title, *rows) for line in block.splitlines())
+    made["reference_attacks"], made["membership"] = [], made["membership"][:1]
+    assert membership_lines(made) == []
 
 
 def test_curves_of_several_attacks_in_one_figure() -> None:

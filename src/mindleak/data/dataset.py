@@ -76,3 +76,9 @@ class Dataset:
         """(channels, height, width) of one image."""
         channels, height, width = self.x_train.shape[1:]
         return int(channels), int(height), int(width)
+
+    @property
+    def mean_image(self) -> np.ndarray:
+        """The mean of the training split, float32 (C, H, W): what an attacker without any features would show."""
+        mean: np.ndarray = self.x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return mean

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from mindleak.evaluation.decisions import decisions
 from mindleak.evaluation.validation import score_vector, scored_members
 
 # Thresholds that are tried on the references: enough to resolve a rate of .1 % of the pooled scores' tail.
@@ -79,12 +80,8 @@ def epsilon_at(scores: ArrayLike, members: ArrayLike, threshold: float, delta: f
     score_array, member_array = scored_members(scores, members)
     if math.isnan(threshold):
         raise ValueError("the threshold is NaN")
-    called = score_array >= threshold
-    n_in = int(member_array.sum())
-    n_out = member_array.size - n_in
-    hits, alarms = (int(np.count_nonzero(called & side)) for side in (member_array, ~member_array))
-    bound = float(epsilon_lower_bound(hits, n_in, alarms, n_out, delta, alpha))
-    return EpsilonBound(bound, hits, n_in, alarms, n_out, float(threshold), delta, alpha)
+    counts = decisions(score_array >= threshold, member_array)
+    return EpsilonBound(float(epsilon_lower_bound(*counts, delta, alpha)), *counts, float(threshold), delta, alpha)
 
 
 def best_threshold(members: ArrayLike, non_members: ArrayLike, n_in: int, n_out: int, delta: float = 1e-5,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
+from mindleak.evaluation.decisions import decisions
 from mindleak.evaluation.intervals import clopper_pearson, mean_of_independent, proportion
 from mindleak.evaluation.metric import Interval, Metric, join_reasons, undefined
 from mindleak.evaluation.validation import scored_members
@@ -149,11 +150,8 @@ def balanced_accuracy_at(scores: ArrayLike, members: ArrayLike, threshold: float
     score_array, member_array = scored_members(scores, members)
     if math.isnan(threshold):
         raise ValueError("the threshold is NaN")
-    called = score_array >= threshold
-    n_in = int(member_array.sum())
-    n_out = member_array.size - n_in
-    k_out = int(np.count_nonzero(called & ~member_array))
-    true_positive = proportion(int(np.count_nonzero(called & member_array)), n_in, level, of="members")
+    k_in, n_in, k_out, n_out = decisions(score_array >= threshold, member_array)
+    true_positive = proportion(k_in, n_in, level, of="members")
     true_negative = proportion(n_out - k_out, n_out, level, of="non-members")
     mean = mean_of_independent(true_positive, true_negative)
     if math.isnan(mean.value):
@@ -168,7 +166,7 @@ def balanced_accuracy_at(scores: ArrayLike, members: ArrayLike, threshold: float
         fpr_ci=clopper_pearson(k_out, n_out, level),
         threshold=threshold,
         ties=int(np.count_nonzero(score_array == threshold)),
-        reason="nobody is called a member" if not called.any() else None,
+        reason=None if k_in + k_out else "nobody is called a member",
     )
 
 

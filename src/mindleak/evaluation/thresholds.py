@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mindleak.evaluation.decisions import decisions
 from mindleak.evaluation.intervals import CLOPPER_PEARSON, clopper_pearson
 from mindleak.evaluation.metric import Metric, join_reasons, undefined
 from mindleak.evaluation.validation import score_vector, scored_members
@@ -77,14 +78,11 @@ def tpr_at_threshold(scores: ArrayLike, members: ArrayLike, threshold: Threshold
         ValueError: NaN scores or different lengths.
     """
     score_array, member_array = scored_members(scores, members)
-    n_in = int(np.count_nonzero(member_array))
-    n_out = member_array.size - n_in
+    k_in, n_in, k_out, n_out = decisions(score_array > threshold.border, member_array)
     if threshold.reason is not None:
         return undefined(threshold.reason, n_in, level=level)
     if min(n_in, n_out) == 0:
         return undefined("no members" if n_in == 0 else "no non-members", n_in, level=level)
-    called = score_array > threshold.border
-    k_in, k_out = (int(np.count_nonzero(called & side)) for side in (member_array, ~member_array))
     ties = int(np.count_nonzero(score_array == threshold.border))
     tied = f"{ties} samples tie with the threshold's border and are called non-members" if ties else None
     unresolved = None

@@ -254,8 +254,7 @@ class _Measurement:
 
     def _controls(self) -> dict[str, Quality]:
         """Measure what needs no layer: the mean image, the start, the originals, and the identity network."""
-        mean_image = self._data.x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
-        offered = {"mean_image": np.broadcast_to(mean_image, self._images.shape),
+        offered = {"mean_image": np.broadcast_to(self._data.mean_image, self._images.shape),
                    "random_start": random_starts(self._images.shape, self._attack.seed),
                    "original": self._images,
                    "identity": invert_identity(self._attack, self._images).inversions,

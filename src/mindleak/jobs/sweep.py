@@ -108,8 +108,7 @@ class Sweep:
 
         def compute(context: StageContext) -> dict[str, Any]:
             images, labels = self.dataset.x_train[rows], self.dataset.y_train[rows]
-            mean_image = self.dataset.x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
-            shown = {"mean_image": np.broadcast_to(mean_image, images.shape), "original": images}
+            shown = {"mean_image": np.broadcast_to(self.dataset.mean_image, images.shape), "original": images}
             return {name: {measure: float(values.mean()) for measure, values in
                            measure_images(images, offered, labels, Predictor(judge.network)).values.items()
                            if measure in ("confidence", "ssim")} for name, offered in shown.items()}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from mindleak import device
 from mindleak.errors import InputError, nearest
 from mindleak.models import native
 from mindleak.models.base import Classifier
@@ -14,6 +15,8 @@ from mindleak.models.clockwork import ClockworkRNN, checked_periods
 
 SEQUENCES = ("rows", "channels")
 CELLS = ("rnn", "gru", "lstm", "clockwork")
+# What MindSpore says of nn.GRU: its operator there works on blocks of so many units.
+ASCEND_GRU_UNITS = 16
 
 
 class Recurrent(Classifier):
@@ -31,7 +34,7 @@ class Recurrent(Classifier):
     direction after the first one beside it, (N, hidden·D)), ``logits``.
 
     Raises:
-        InputError: an option out of its range, or periods without a clockwork.
+        InputError: an option out of its range, periods without a clockwork, or a GRU that Ascend cannot run.
     """
 
     default_epochs = 20
@@ -144,6 +147,11 @@ def _check(hidden_size: int, layers: int, sequence: str, cell: str, periods: int
     if periods is not None and cell != "clockwork":
         raise InputError(f"model.periods is {periods}, and the {cell} cell has no clock; right is null, or "
                          "model.cell=clockwork")
+    if cell == "gru" and hidden_size % ASCEND_GRU_UNITS and device.current().target == "Ascend":
+        raise InputError(f"model.hidden_size is {hidden_size}; MindSpore's GRU on Ascend takes multiples of "
+                         f"{ASCEND_GRU_UNITS} only; nearest are "
+                         f"{max(1, hidden_size // ASCEND_GRU_UNITS) * ASCEND_GRU_UNITS} and "
+                         f"{(hidden_size // ASCEND_GRU_UNITS + 1) * ASCEND_GRU_UNITS}")
 
 
 def _layers(step_size: int, steps: int, hidden_size: int, layers: int, cell: str, bidirectional: bool,

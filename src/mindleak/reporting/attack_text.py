@@ -1,4 +1,4 @@
-"""Inversions and the sweep as plain text for a terminal, at most 100 columns wide.
+"""Attacks and the sweep as plain text for a terminal, at most 100 columns wide.
 
 The five lines of an inversion are those that MindArmour's tutorial logs (seed 002), with the figures that its
 ``ImageInversionAttack.evaluate`` would give, so that both can be laid side by side.
@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from mindleak.reporting.ablation_table import ablation_lines
 from mindleak.reporting.document_tables import document_lines
-from mindleak.reporting.reference_tables import reference_lines
+from mindleak.reporting.membership_text import membership_lines
 from mindleak.reporting.text import WIDTH, summary_table
 from mindleak.reporting.tradeoff import NOUNS, trained_on
 from mindleak.reporting.wording import DASH, NBSP, Subjects, count, has_value, number
@@ -27,12 +27,12 @@ _TUTORIAL = (
 
 
 def terminal_text(document: Mapping[str, Any]) -> str:
-    """Return what a terminal shows of a report: subjects, reference attacks, ablations, inversions, sweep."""
+    """Return what a terminal shows of a report: subjects, membership attacks, ablations, inversions, sweep."""
     sweep = document.get("sweep")
     parts = [
         summary_table(document) if document["subjects"] or not sweep else "",
         "\n".join(document_lines(document)),
-        "\n".join(reference_lines(document)),
+        "\n".join(membership_lines(document)),
         "\n".join(ablation_lines(document)),
         inversion_lines(document),
         sweep_lines(sweep) if sweep else "",

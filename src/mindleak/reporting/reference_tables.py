@@ -1,4 +1,4 @@
-"""Tables of the attacks that use reference models: one row per attack, for the page and for the terminal."""
+"""Tables of the attacks that use reference models: one row per attack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
-from mindleak.reporting.wording import NBSP, Subjects, count, has_value, metric_label, number, percent, written_bounds
+from mindleak.reporting.wording import Subjects, count, metric_label, percent
 
 Document = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -78,26 +78,6 @@ def reference_details(result: Record, subjects: Subjects) -> Table:
         for attack in attacks
     ]]
     return table
-
-
-def reference_lines(document: Document) -> list[str]:
-    """Return the attacks as lines for a terminal: AUC, balanced accuracy and rates, intervals behind the values."""
-    subjects = Subjects(document)
-    lines: list[str] = []
-    for result in reference_results(document):
-        lines.append(f"{subjects.name(result['subject']).full}: {result['n_references']} references")
-        for attack in result["attacks"]:
-            parts = [_short(key, attack["overall"].get(key)) for key in ("auc", "tpr@0.01", "tpr@0.001")]
-            lines.append(f"  {attack['attack']:<23}" + "  ".join(parts).replace(NBSP, " "))
-    return lines
-
-
-def _short(key: str, metric: Record | None) -> str:
-    name = {"auc": "AUC"}.get(key) or f"TPR@{percent(float(key.partition('@')[2]))}"
-    if metric is None or not has_value(metric):
-        return f"{name} -"
-    interval = written_bounds(key, metric)
-    return f"{name} {number(key, metric['value'])}" + (f" [{interval[0]}, {interval[1]}]" if interval else "")
 
 
 def _keys(attacks: Sequence[Record]) -> list[str]:

@@ -22,6 +22,7 @@ from mindleak.training.loop import make_optimizer
 from mindleak.training.recipe import Recipe
 from mindleak.training.suppress import MaskLayer, mask_layers, sparsity
 from mindleak.training.trainer import Training, TrainingData, TrainingResult, fingerprint, is_best
+from mindleak.training.wrapped_optimizer import WrappedOptimizer
 
 # Han et al. retrain LeNet at a tenth of its learning rate (section 4.1).
 FINETUNE_FACTOR = 0.1
@@ -82,30 +83,18 @@ def smallest(weights: np.ndarray, layer: MaskLayer, fraction: float) -> np.ndarr
     return kept.reshape(weights.shape)
 
 
-class HeldZeros(nn.Cell):
+class HeldZeros(WrappedOptimizer):
     """An optimiser that sets masked weights to zero after each of its steps; a mask of ones changes nothing.
 
     The masks are parameters of its own, so a checkpoint has them.
     """
 
     def __init__(self, optimizer: nn.Optimizer, names: list[str]) -> None:
-        # Otherwise the optimiser's parameters, the network's among them, would be renamed.
-        super().__init__(auto_prefix=False)
-        self.optimizer = optimizer
+        super().__init__(optimizer)
         by_name = {parameter.name: parameter for parameter in optimizer.parameters}
         self.held = tuple(by_name[name] for name in names)
         self.masks = ParameterTuple([Parameter(Tensor(np.ones(by_name[name].shape, np.float32)),
                                                name=f"mask.{name}", requires_grad=False) for name in names])
-
-    @property
-    def parameters(self) -> ParameterTuple:
-        """The weights that the optimiser moves."""
-        return self.optimizer.parameters
-
-    @property
-    def learning_rate(self) -> Parameter:
-        """The optimiser's learning rate."""
-        return self.optimizer.learning_rate
 
     def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Take the optimiser's step, then apply the masks."""

@@ -24,6 +24,7 @@ from mindleak.training.recipe import Recipe
 from mindleak.training.suppress.masks import LayerUpdate, NoiseStream, Schedule, update_masks
 from mindleak.training.suppress.settings import MaskLayer, SuppressSettings
 from mindleak.training.trainer import STEPS_PER_CALL, Training, TrainingData, TrainingResult
+from mindleak.training.wrapped_optimizer import WrappedOptimizer
 
 # What an optimiser's state per weight is called, before the weight's name.
 _STATE = {"sgd": (), "momentum": ("moments",), "nesterov": ("accum",), "adam": ("moment1", "moment2")}
@@ -37,7 +38,7 @@ def train(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: Suppre
     return training.run(printer, checkpoints, resume), len(training.schedule.updates)
 
 
-class MaskedOptimizer(nn.Cell):
+class MaskedOptimizer(WrappedOptimizer):
     """An optimiser that sees gradients through masks.
 
     Its own parameters, beside those of ``optimizer``, are per layer a mask (1 alive, 0 dead), the term to be added to
@@ -45,9 +46,7 @@ class MaskedOptimizer(nn.Cell):
     """
 
     def __init__(self, optimizer: nn.Optimizer, recipe: Recipe, layers: Sequence[MaskLayer]) -> None:
-        # Otherwise the optimiser's parameters, the network's among them, would be renamed.
-        super().__init__(auto_prefix=False)
-        self.optimizer = optimizer
+        super().__init__(optimizer)
         self.by_term = recipe.optimizer == "sgd" and recipe.weight_decay == 0
         names = [layer.name for layer in layers]
         self.weights = {parameter.name: parameter for parameter in optimizer.parameters if parameter.name in names}
@@ -59,16 +58,6 @@ class MaskedOptimizer(nn.Cell):
         self.drawn = Parameter(Tensor(0, ms.int64), name="drawn", requires_grad=False)
         self._index = {name: index for index, name in enumerate(names)}
         self._states = {name: _states(optimizer, recipe, name) for name in names}
-
-    @property
-    def parameters(self) -> ParameterTuple:
-        """The weights that the optimiser moves."""
-        return self.optimizer.parameters
-
-    @property
-    def learning_rate(self) -> Parameter:
-        """The optimiser's learning rate."""
-        return self.optimizer.learning_rate
 
     def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Mask the gradients, add the terms, use the latter up, and take the optimiser's step."""
