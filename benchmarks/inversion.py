@@ -3,7 +3,8 @@
 LeNet5 (MindArmour's, 32x32), the features after fc1, 100 iterations, loss weights (1, .1, 5), both from the same
 starting images. MindArmour runs in GRAPH mode, where it is fastest; it makes and compiles its gradient anew in every
 ``generate``, ours is compiled at the first attack (``first_attack`` is the time of that one). Beside the times stands
-the share of pixels that come out equal (to 1e-5), and the mean objective of both.
+the share of pixels that come out equal (to 1e-5), in how many images nearly all do, and the mean objective of both; and
+the same of our images inverted one at a time, as MindArmour does, where sums are taken in the same order too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ import _pairs
 import _training
 
 WEIGHTS, LAYER, SEED = (1.0, 0.1, 5.0), "fc1", 0
+ALONE = "alone"
+# An image is called equal when this share of its pixels is.
+NEARLY_ALL = 0.999
 
 
 def subject_and_images(case: _pairs.Case) -> tuple[Any, np.ndarray]:
@@ -49,17 +53,20 @@ def mindarmours_starts(count: int) -> np.ndarray:
 
 
 def invert_ours(case: _pairs.Case, tick: _pairs.Tick) -> None:
-    """One unit is one attack on all images."""
+    """One unit is one attack on all images; the first, which is not counted, also inverts them one at a time."""
     network, images = subject_and_images(case)
     from mindleak.attacks.inversion.batched import BatchedInversion
 
     attack = BatchedInversion(LAYER, case["iterations"], WEIGHTS, SEED, tv="mindarmour_cpu")
     starts = mindarmours_starts(len(images))
-    for _ in range(case["rounds"] + 1):
+    for turn in range(case["rounds"] + 1):
         begun = time.perf_counter()
         result = attack.attack(network, images, starts)
         seconds = time.perf_counter() - begun
         np.save(Path(case["folder"]) / f"{_pairs.OURS}.npy", result.inversions)
+        if case["alone"] and turn == 0:
+            alone = [attack.attack(network, images[i:i + 1], starts[:, i:i + 1]).inversions for i in range(len(images))]
+            np.save(Path(case["folder"]) / f"{ALONE}.npy", np.concatenate(alone))
         tick({"objective": float(result.objective.mean()), "attack": seconds})
 
 
@@ -94,14 +101,14 @@ def invert_peer(case: _pairs.Case, tick: _pairs.Tick) -> None:
 def measure(case: _pairs.Case, with_peer: bool) -> dict[str, Any]:
     """Time one case; the seconds of the first attack, with ours' only compilation, are given apart."""
     with tempfile.TemporaryDirectory() as folder:
-        units = _pairs.alternate(__file__, {**case, "folder": folder}, with_peer)
-        found = [np.load(path) for path in sorted(Path(folder).glob("*.npy"))]
+        units = _pairs.alternate(__file__, {**case, "folder": folder, "alone": with_peer}, with_peer)
+        found = {path.stem: np.load(path) for path in Path(folder).glob("*.npy")}
     seconds = {side: [unit.seconds for unit in of_side[1:]] for side, of_side in units.items()}
     others = [unit.others for of_side in units.values() for unit in of_side[1:] if unit.others is not None]
-    equal = float((np.abs(found[0] - found[1]) < 1e-5).mean()) if with_peer else None
+    equal = {name: equality(found[name], found[_pairs.PEER]) for name in (_pairs.OURS, ALONE)} if with_peer else None
     record = _pairs.compare(
         case["name"], seconds[_pairs.OURS], seconds.get(_pairs.PEER, ()), "s/attack", images=case["images"],
-        iterations=case["iterations"], data=case["data"], epochs_trained=case["epochs"], equal_pixels=equal,
+        iterations=case["iterations"], data=case["data"], epochs_trained=case["epochs"], equal=equal,
         objective={side: statistics.mean(unit.figures["objective"] for unit in of_side)
                    for side, of_side in units.items()},
         first_attack={side: of_side[0].figures["attack"] for side, of_side in units.items()},
@@ -109,9 +116,17 @@ def measure(case: _pairs.Case, with_peer: bool) -> dict[str, Any]:
     _pairs.show(record)
     if record["others_busy"] is not None and record["others_busy"] > _training.DISTURBED:
         print(f"    disturbed: other processes kept up to {record['others_busy']:.1f} cores busy", flush=True)
-    if equal is not None:
-        print(f"    {100 * equal:.3f} % of pixels equal, objective {record['objective']}", flush=True)
+    for name, (pixels, images) in (equal or {}).items():
+        how = "one at a time" if name == ALONE else "all at once"
+        print(f"    {how}: {100 * pixels:.3f} % of pixels equal, {images} of {case['images']} images equal", flush=True)
+    print(f"    objective {record['objective']}", flush=True)
     return record
+
+
+def equality(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, int]:
+    """Return the share of equal pixels, and how many images are equal."""
+    shares = (np.abs(ours - theirs) < 1e-5).reshape(len(ours), -1).mean(axis=1)
+    return float(shares.mean()), int((shares >= NEARLY_ALL).sum())
 
 
 def cases(arguments: Namespace) -> list[tuple[_pairs.Case, bool]]:

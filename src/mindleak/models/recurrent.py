@@ -59,11 +59,11 @@ class Recurrent(Classifier):
         setattr(self, cell, made)
         self.recurrent = (made,)
         self.fc = nn.Dense(hidden_size * (1 + bidirectional), num_classes)
-        self.flip = ops.ReverseV2([1])
         library = native.for_device()
         self.uses_kernels = library is not None
-        self.native: Any = None if library is None else (native.recurrent_layer(library, cell),
-                                                         native.recurrent_last(library, cell))
+        directions = 1 + bidirectional
+        self.native: Any = None if library is None else (native.recurrent_layer(library, cell, directions),
+                                                         native.recurrent_last(library, cell, directions))
         self.ticks = made.ticks if cell == "clockwork" else Tensor(np.ones((self.steps, hidden_size), np.float32))
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
@@ -101,28 +101,25 @@ class Recurrent(Classifier):
 
     def _kernel_outputs(self, x: Tensor, index: int) -> Tensor:
         """Return the states of one layer at all steps, the directions side by side."""
-        if not self.bidirectional:
-            return self.native[0](x, *self._weights(index))[0]
-        forward = self.native[0](x, *self._weights(2 * index))[0]
-        backward = self.native[0](self.flip(x), *self._weights(2 * index + 1))[0]
-        return ops.concat((forward, self.flip(backward)), 2)
+        return self.native[0](x, *self._weights(index))[0]
 
     def _kernel_last(self, x: Tensor, index: int) -> Tensor:
         """Return the last states of one layer, the directions side by side."""
-        if not self.bidirectional:
-            return self.native[1](x, *self._weights(index))[2]
-        forward = self.native[1](x, *self._weights(2 * index))[2]
-        backward = self.native[1](self.flip(x), *self._weights(2 * index + 1))[2]
-        return ops.concat((forward, backward), 1)
+        return self.native[1](x, *self._weights(index))[-1]
 
-    def _weights(self, place: int) -> tuple[Tensor, ...]:
-        """Return what the kernels take for one layer and direction (models/native/operators.py)."""
+    def _weights(self, index: int) -> tuple[Tensor, ...]:
+        """Return what the kernels take for one layer (models/native/operators.py)."""
+        ticks = (self.ticks,) if self.kind in ("rnn", "clockwork") else ()
+        if self.bidirectional:
+            return *self._of_direction(2 * index), *self._of_direction(2 * index + 1), *ticks
+        return *self._of_direction(index), *ticks
+
+    def _of_direction(self, place: int) -> tuple[Tensor, ...]:
+        """Return a direction's weights of inputs and states, and its bias."""
         made = self.recurrent[0]
         w_ih, b_ih, b_hh = made.w_ih_list[place], made.b_ih_list[place], made.b_hh_list[place]
         if self.kind == "clockwork":
-            return w_ih, made.recurrent_weight(place), b_ih + b_hh, self.ticks
-        if self.kind == "rnn":
-            return w_ih, made.w_hh_list[place], b_ih + b_hh, self.ticks
+            return w_ih, made.recurrent_weight(place), b_ih + b_hh
         if self.kind == "gru":
             both = 2 * made.hidden_size
             bias = ops.concat((b_ih[both:], b_ih[:both] + b_hh[:both], b_hh[both:]))

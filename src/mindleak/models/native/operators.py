@@ -55,50 +55,75 @@ _CELLS = {"lstm": _Cell("lstm", 1, 5, False, 4), "gru": _Cell("gru", 1, 5, False
           "rnn": _Cell("elman", 4, 4, True, 1), "clockwork": _Cell("elman", 4, 4, True, 1)}
 
 
-def recurrent_layer(library: Library, cell: str) -> Any:
-    """Return an operator (x, w_ih, w_hh, bias[, ticks]) → (h, kept, last), with gradients from h.
+def recurrent_layer(library: Library, cell: str, directions: int = 1) -> Any:
+    """Return an operator (x, weights of each direction[, ticks]) → (h, kept of each, last), with gradients from h.
 
-    Shapes: x (N, T, I); w_ih (G·H, I) and w_hh (G·H, H) with the gates in MindSpore's order; h (N, T, H); last, the
-    hidden state after the last step, (N, H). kept is for the backward pass. bias is (G·H,), the sum of both, and for
-    the GRU (4·H,): input's of the new gate, the sums of reset and update gate, hidden state's of the new gate. ticks
-    (T, H), for rnn and clockwork, is 1 where a unit moves and 0 where it holds its state.
+    The weights of a direction are w_ih, w_hh, bias. Of two directions the second reads the sequence backwards; its
+    states stand beside those of the first, at the steps that they belong to.
+
+    Shapes, with D directions: x (N, T, I); w_ih (G·H, I) and w_hh (G·H, H) with the gates in MindSpore's order;
+    h (N, T, D·H); last, the state after the last step of each direction, (N, D·H). kept is for the backward pass. bias
+    is (G·H,), the sum of both, and for the GRU (4·H,): input's of the new gate, the sums of reset and update gate,
+    hidden state's of the new gate. ticks (T, H), for rnn and clockwork, is 1 where a unit moves and 0 where it holds
+    its state, by the steps as a direction takes them.
     """
-    return _recurrent(library, _CELLS[cell], 0)
+    return _recurrent(library, _CELLS[cell], directions, 0)
 
 
-def recurrent_last(library: Library, cell: str) -> Any:
+def recurrent_last(library: Library, cell: str, directions: int = 1) -> Any:
     """Return the operator of ``recurrent_layer`` with gradients from last, for those who use nothing else."""
-    return _recurrent(library, _CELLS[cell], 2)
+    return _recurrent(library, _CELLS[cell], directions, 1 + directions)
 
 
-def _recurrent(library: Library, cell: _Cell, used: int) -> Any:
+def _recurrent(library: Library, cell: _Cell, directions: int, used: int) -> Any:
     """Return the forward operator whose gradient comes from its output number ``used``."""
     lanes, float32 = library.lanes, ms.float32
+    prefix = ("both_" if directions == 2 else "") + cell.prefix
 
-    def rows(x: Shape, w_hh: Shape) -> Shape:
-        return [-(-w_hh[1] // (cell.unit_vectors * lanes)), x[1], x[0]]
+    def kept(x: Shape, w_hh: Shape, vectors: int) -> tuple[Shape, ...]:
+        groups = -(-w_hh[1] // (cell.unit_vectors * lanes))
+        return ([groups, x[1], x[0], vectors * lanes],) * directions
 
     def outputs(x: Shape, w_ih: Shape, w_hh: Shape, *_: Shape) -> tuple[Shape, ...]:
-        return [*x[:2], w_hh[1]], [*rows(x, w_hh), cell.kept_vectors * lanes], [x[0], w_hh[1]]
+        states = directions * w_hh[1]
+        return [*x[:2], states], *kept(x, w_hh, cell.kept_vectors), [x[0], states]
 
-    backward = _operator(library, f"{cell.prefix}_backward", lambda x, w_hh, *_: [*rows(x, w_hh), 4 * lanes], float32)
-    weights = _operator(library, f"{cell.prefix}_weight_gradient",
-                        lambda x, w_hh, *_: ([w_hh[0], x[2]], w_hh, [cell.bias_gates * w_hh[1]]), (float32,) * 3)
-    images = _operator(library, f"{cell.prefix}_input_gradient", lambda x, *_: x, float32)
+    def sums(x: Shape, w_hh: Shape, *_: Shape) -> Any:
+        shapes = kept(x, w_hh, 4)
+        return shapes if directions == 2 else shapes[0]
 
-    def bprop(x: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, out: Any, dout: Any) -> tuple[Tensor, ...]:
-        gradient = backward(x, w_hh, out[1], dout[used])
-        d_ih, d_hh, d_bias = weights(x, w_hh, out[0], gradient)
-        return images(x, w_ih, w_hh, gradient), d_ih, d_hh, d_bias
+    def weight_shapes(x: Shape, w_hh: Shape, *_: Shape) -> tuple[Shape, ...]:
+        return ([w_hh[0], x[2]], w_hh, [cell.bias_gates * w_hh[1]]) * directions
 
-    def ticking_bprop(x: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, ticks: Tensor, out: Any,
-                      dout: Any) -> tuple[Tensor, ...]:
-        gradient = backward(x, w_hh, out[1], dout[used], ticks)
-        d_ih, d_hh, d_bias = weights(x, w_hh, out[0], gradient, ticks)
-        return images(x, w_ih, w_hh, gradient, ticks), d_ih, d_hh, d_bias, ops.zeros_like(ticks)
+    backward = _operator(library, f"{prefix}_backward", sums, (float32,) * 2 if directions == 2 else float32)
+    weights = _operator(library, f"{prefix}_weight_gradient", weight_shapes, (float32,) * 3 * directions)
+    images = _operator(library, f"{prefix}_input_gradient", lambda x, *_: x, float32)
 
-    return _operator(library, f"{cell.prefix}_forward", outputs, (float32,) * 3,
-                     ticking_bprop if cell.ticks else bprop, used)
+    def gradients(x: Tensor, w_ih: Any, w_hh: Any, clock: Any, out: Any, dout: Any) -> tuple[Tensor, ...]:
+        summed = backward(x, *w_hh, *out[1:-1], dout[used], *clock)
+        each = summed if directions == 2 else (summed,)
+        d_weights = weights(x, w_hh[0], out[0], *each, *clock)
+        return images(x, *w_ih, w_hh[0], *each, *clock), *d_weights
+
+    # The graph compiler wants a bprop to name the operator's inputs.
+    def one(x: Tensor, ih: Tensor, hh: Tensor, bias: Tensor, out: Any, dout: Any) -> tuple[Tensor, ...]:
+        return gradients(x, (ih,), (hh,), (), out, dout)
+
+    def one_ticking(x: Tensor, ih: Tensor, hh: Tensor, bias: Tensor, ticks: Tensor, out: Any,
+                    dout: Any) -> tuple[Tensor, ...]:
+        return *gradients(x, (ih,), (hh,), (ticks,), out, dout), ops.zeros_like(ticks)
+
+    def both(x: Tensor, ih: Tensor, hh: Tensor, bias: Tensor, ih_back: Tensor, hh_back: Tensor, bias_back: Tensor,
+             out: Any, dout: Any) -> tuple[Tensor, ...]:
+        return gradients(x, (ih, ih_back), (hh, hh_back), (), out, dout)
+
+    def both_ticking(x: Tensor, ih: Tensor, hh: Tensor, bias: Tensor, ih_back: Tensor, hh_back: Tensor,
+                     bias_back: Tensor, ticks: Tensor, out: Any, dout: Any) -> tuple[Tensor, ...]:
+        return *gradients(x, (ih, ih_back), (hh, hh_back), (ticks,), out, dout), ops.zeros_like(ticks)
+
+    bprop = ((one, one_ticking), (both, both_ticking))[directions - 1][cell.ticks]
+    types = (float32,) * (2 + directions)
+    return _operator(library, f"{prefix}_forward", outputs, types, bprop, used)
 
 
 def _operator(library: Library, function: str, shapes: Callable[..., Any], types: Any, bprop: Any = None,

@@ -1,5 +1,8 @@
 // One recurrent layer, forward and backward, for any Cell: what lstm.cpp, gru.cpp and elman.cpp have in common.
 //
+// A layer has D directions, one or two. The second takes the steps from the last to the first, and its states stand
+// beside those of the first, at the steps that they belong to: nothing is turned round, joined or cut up outside.
+//
 // Hidden units are taken in groups, such that all that a group's new state depends on is kWidth numbers: an LSTM's or a
 // GRU's four sums of kLanes units, or an Elman network's one sum of kWidth units. One block of the product
 // x W_ih + h W_hh ends in registers with these, and the cell's functions follow without a detour through memory. What
@@ -72,7 +75,10 @@ struct RecurrentLayer {
         : batch(tensors.side(x, 0)), steps(tensors.side(x, 1)), inputs(tensors.side(x, 2)),
           hidden(tensors.side(w_hh, 1)), groups((hidden + Cell::kUnits - 1) / Cell::kUnits) {}
 
-    // Which (group, step, sample) a row of what is kept, or of gradients, belongs to.
+    // Where in the sequence a direction's step lies.
+    int64_t at(int direction, int64_t step) const { return direction == 0 ? step : steps - 1 - step; }
+
+    // Which (group, step, sample) a row of what is kept, or of gradients, belongs to; steps as the direction takes them.
     int64_t row(int64_t group, int64_t step, int64_t sample) const { return (group * steps + step) * batch + sample; }
 
     // The row of a weight matrix that a group's number `lane` is the sum of; -1 if of none.
@@ -168,20 +174,23 @@ struct RecurrentLayer {
     }
   }
 
-  // x (N, T, I), w_ih (gates H, I), w_hh (gates H, H), bias, [ticks (T, H)] -> h (N, T, H), kept, last h (N, H).
-  static void forward(const Tensors& tensors) {
-    constexpr int kGiven = 4 + Cell::kTicks;
+  // x (N, T, I), of each direction w_ih (gates H, I), w_hh (gates H, H) and bias, [ticks (T, H)]
+  // -> h (N, T, D H), of each direction what is kept, last h (N, D H).
+  static void forward(const Tensors& tensors, int directions, int direction) {
+    const int own = 1 + 3 * direction, ticks = 1 + 3 * directions, made = ticks + Cell::kTicks;
     const Sizes sizes(tensors, 0, 2);
-    const Clock clock(tensors, 4, sizes);
+    const Clock clock(tensors, ticks, sizes);
     const int64_t N = sizes.batch, T = sizes.steps, I = sizes.inputs, H = sizes.hidden, G = sizes.groups;
+    const int64_t W = directions * H;
     const float* x = tensors.floats(0);
-    float *output = tensors.floats(kGiven), *kept = tensors.floats(kGiven + 1), *last = tensors.floats(kGiven + 2);
+    float *output = tensors.floats(made) + direction * H, *kept = tensors.floats(made + 1 + direction),
+          *last = tensors.floats(made + 1 + directions) + direction * H;
     float* w_ih = scratch<Inputs>(G * I * kWidth);
     float* w_hh = scratch<Recurrent>(G * H * kWidth);
     float* biases = scratch<Biases>(G * kWidth);
-    pack_by_group(sizes, Cell::kInput, tensors.floats(1), I, w_ih);
-    pack_by_group(sizes, Cell::kRecurrent, tensors.floats(2), H, w_hh);
-    pack_by_group(sizes, Cell::kBias, tensors.floats(3), 1, biases);
+    pack_by_group(sizes, Cell::kInput, tensors.floats(own), I, w_ih);
+    pack_by_group(sizes, Cell::kRecurrent, tensors.floats(own + 1), H, w_hh);
+    pack_by_group(sizes, Cell::kBias, tensors.floats(own + 2), 1, biases);
 
     const auto block = [=](int64_t step, int64_t group, int64_t first, auto rows) {
       constexpr int M = decltype(rows)::value;
@@ -189,13 +198,14 @@ struct RecurrentLayer {
       for (int m = 0; m < M; ++m)
         for (int v = 0; v < kVectors; ++v) sum[m][v] = load(biases + group * kWidth + v * kLanes);
       if (clock.moves(step, group)) {
-        const float *images = x + (first * T + step) * I, *weights = w_ih + group * I * kWidth;
+        const float *images = x + (first * T + sizes.at(direction, step)) * I, *weights = w_ih + group * I * kWidth;
         accumulate<OfInput::kFirst, OfInput::kCount>(sum, I, [=](int64_t k, int m) { return images[m * T * I + k]; },
                                                      [=](int64_t k) { return weights + k * kWidth; });
         if (step > 0) {
-          const float *before = output + (first * T + step - 1) * H, *recurrent = w_hh + group * H * kWidth;
+          const float* before = output + (first * T + sizes.at(direction, step - 1)) * W;
+          const float* recurrent = w_hh + group * H * kWidth;
           accumulate<OfRecurrent::kFirst, OfRecurrent::kCount>(
-              sum, H, [=](int64_t k, int m) { return before[m * T * H + k]; },
+              sum, H, [=](int64_t k, int m) { return before[m * T * W + k]; },
               [=](int64_t k) { return recurrent + k * kWidth; });
         }
       }
@@ -205,8 +215,9 @@ struct RecurrentLayer {
         const float* before = step > 0 ? kept + (row - N) * Cell::kKept + Cell::kState : nullptr;
         float state[Cell::kUnits];
         Cell::forward(sum[m], before, clock.of(step, group), kept + row * Cell::kKept, state);
-        std::memcpy(output + ((first + m) * T + step) * H + group * Cell::kUnits, state, width);
-        if (step == T - 1) std::memcpy(last + (first + m) * H + group * Cell::kUnits, state, width);
+        const int64_t place = (first + m) * T + sizes.at(direction, step);
+        std::memcpy(output + place * W + group * Cell::kUnits, state, width);
+        if (step == T - 1) std::memcpy(last + (first + m) * W + group * Cell::kUnits, state, width);
       }
     };
     by_samples(N, [&](int64_t begin, int64_t end) {
@@ -216,18 +227,19 @@ struct RecurrentLayer {
     });
   }
 
-  // x (N, T, I), w_hh, kept, gradient of all h (N, T, H) or of the last (N, H), [ticks]
-  // -> gradient of the sums, (groups, steps, batch, kWidth).
-  static void backward(const Tensors& tensors) {
+  // x (N, T, I), w_hh of each direction, kept of each, gradient of all h (N, T, D H) or of the last (N, D H), [ticks]
+  // -> of each direction the gradient of its sums, (groups, steps, batch, kWidth).
+  static void backward(const Tensors& tensors, int directions, int direction) {
+    const int all = 1 + 2 * directions, ticks = all + 1, made = ticks + Cell::kTicks;
     const Sizes sizes(tensors, 0, 1);
-    const Clock clock(tensors, 4, sizes);
-    const int64_t N = sizes.batch, T = sizes.steps, H = sizes.hidden, G = sizes.groups;
-    const float *kept = tensors.floats(2), *given = tensors.floats(3);
-    const bool every_step = tensors.dimensions[3] == 3;
-    float* gradient = tensors.floats(4 + Cell::kTicks);
+    const Clock clock(tensors, ticks, sizes);
+    const int64_t N = sizes.batch, T = sizes.steps, H = sizes.hidden, G = sizes.groups, W = directions * H;
+    const float *kept = tensors.floats(1 + directions + direction), *given = tensors.floats(all) + direction * H;
+    const bool every_step = tensors.dimensions[all] == 3;
+    float* gradient = tensors.floats(made + direction);
     const int64_t panels = (H + kWidth - 1) / kWidth, padded = panels * kWidth;
     float* w_hh = scratch<Recurrent>(panels * G * kWidth * kWidth);
-    pack_by_column(sizes, Cell::kRecurrent, tensors.floats(1), H, w_hh);
+    pack_by_column(sizes, Cell::kRecurrent, tensors.floats(1 + direction), H, w_hh);
 
     by_samples(N, [&](int64_t begin, int64_t end) {
       float* d_hidden = scratch<HiddenGradient>((end - begin) * padded);
@@ -238,7 +250,7 @@ struct RecurrentLayer {
         for (int64_t sample = begin; sample < end; ++sample) {
           float* d_h = d_hidden + (sample - begin) * padded;
           if (every_step || step == T - 1) {
-            const float* from = given + (every_step ? (sample * T + step) * H : sample * H);
+            const float* from = given + (every_step ? sample * T + sizes.at(direction, step) : sample) * W;
             for (int64_t unit = 0; unit < H; ++unit) d_h[unit] += from[unit];
           }
           for (int64_t group = 0; group < G; ++group) {
@@ -290,13 +302,15 @@ struct RecurrentLayer {
     }
   }
 
-  // x (N, T, I), w_hh (for its shape), h (N, T, H), gradient of the sums, [ticks] -> gradients of w_ih, w_hh and bias.
-  static void weight_gradient(const Tensors& tensors) {
-    constexpr int kGiven = 4 + Cell::kTicks;
+  // x (N, T, I), w_hh (for its shape), h (N, T, D H), of each direction the gradient of its sums, [ticks]
+  // -> of each direction the gradients of w_ih, w_hh and bias.
+  static void weight_gradient(const Tensors& tensors, int directions, int direction) {
+    const int ticks = 3 + directions, made = ticks + Cell::kTicks + 3 * direction;
     const Sizes sizes(tensors, 0, 1);
-    const Clock clock(tensors, 4, sizes);
-    const int64_t N = sizes.batch, T = sizes.steps, I = sizes.inputs, H = sizes.hidden;
-    const float *x = tensors.floats(0), *output = tensors.floats(2), *gradient = tensors.floats(3);
+    const Clock clock(tensors, ticks, sizes);
+    const int64_t N = sizes.batch, T = sizes.steps, I = sizes.inputs, H = sizes.hidden, W = directions * H;
+    const float *x = tensors.floats(0), *output = tensors.floats(2) + direction * H,
+                *gradient = tensors.floats(3 + direction);
 
     parallel(sizes.groups, [&](int64_t group) {
       float* sums = scratch<WeightGradient>((I + H + 1) * kWidth);
@@ -305,25 +319,30 @@ struct RecurrentLayer {
       for (int64_t step = 0; step < T; ++step) {
         if (!clock.moves(step, group)) continue;
         const float* rows = gradient + sizes.row(group, step, 0) * kWidth;
-        add_product<OfInput>(x + step * I, T * I, I, rows, N, sums);
-        if (step > 0) add_product<OfRecurrent>(output + (step - 1) * H, T * H, H, rows, N, sums + I * kWidth);
+        add_product<OfInput>(x + sizes.at(direction, step) * I, T * I, I, rows, N, sums);
+        if (step > 0) {
+          const float* before = output + sizes.at(direction, step - 1) * W;
+          add_product<OfRecurrent>(before, T * W, H, rows, N, sums + I * kWidth);
+        }
         add_product<Vectors<0, kVectors>>(&one, 0, 1, rows, N, sums + (I + H) * kWidth);
       }
-      unpack(sizes, Cell::kInput, group, sums, I, tensors.floats(kGiven));
-      unpack(sizes, Cell::kRecurrent, group, sums + I * kWidth, H, tensors.floats(kGiven + 1));
-      unpack(sizes, Cell::kBias, group, sums + (I + H) * kWidth, 1, tensors.floats(kGiven + 2));
+      unpack(sizes, Cell::kInput, group, sums, I, tensors.floats(made));
+      unpack(sizes, Cell::kRecurrent, group, sums + I * kWidth, H, tensors.floats(made + 1));
+      unpack(sizes, Cell::kBias, group, sums + (I + H) * kWidth, 1, tensors.floats(made + 2));
     });
   }
 
-  // x (N, T, I, for its shape), w_ih, w_hh (for its shape), gradient of the sums, [ticks] -> gradient of x.
-  static void input_gradient(const Tensors& tensors) {
-    const Sizes sizes(tensors, 0, 2);
-    const Clock clock(tensors, 4, sizes);
+  // x (N, T, I, for its shape), w_ih of each direction, w_hh (for its shape), of each direction the gradient of its
+  // sums, [ticks] -> gradient of x, to which the second direction adds.
+  static void input_gradient(const Tensors& tensors, int directions, int direction) {
+    const int shape = 1 + directions, ticks = shape + 1 + directions, made = ticks + Cell::kTicks;
+    const Sizes sizes(tensors, 0, shape);
+    const Clock clock(tensors, ticks, sizes);
     const int64_t N = sizes.batch, T = sizes.steps, I = sizes.inputs, G = sizes.groups;
     const int64_t panels = (I + kWidth - 1) / kWidth;
-    const float* gradient = tensors.floats(3);
-    float *w_ih = scratch<Inputs>(panels * G * kWidth * kWidth), *d_x = tensors.floats(4 + Cell::kTicks);
-    pack_by_column(sizes, Cell::kInput, tensors.floats(1), I, w_ih);
+    const float* gradient = tensors.floats(shape + 1 + direction);
+    float *w_ih = scratch<Inputs>(panels * G * kWidth * kWidth), *d_x = tensors.floats(made);
+    pack_by_column(sizes, Cell::kInput, tensors.floats(1 + direction), I, w_ih);
 
     by_samples(N, [&](int64_t begin, int64_t end) {
       for (int64_t step = 0; step < T; ++step)
@@ -332,9 +351,13 @@ struct RecurrentLayer {
             constexpr int M = decltype(rows)::value;
             Vector sum[M][kVectors] = {};
             times_weights<OfInput>(sizes, clock, gradient, step, first, w_ih + panel * G * kWidth * kWidth, sum);
-            const int64_t width = std::min<int64_t>(kWidth, I - panel * kWidth) * sizeof(float);
-            for (int m = 0; m < M; ++m)
-              std::memcpy(d_x + ((first + m) * T + step) * I + panel * kWidth, sum[m], width);
+            const int64_t width = std::min<int64_t>(kWidth, I - panel * kWidth);
+            for (int m = 0; m < M; ++m) {
+              float* to = d_x + ((first + m) * T + sizes.at(direction, step)) * I + panel * kWidth;
+              float lanes[kWidth];
+              std::memcpy(lanes, sum[m], sizeof lanes);
+              for (int64_t lane = 0; lane < width; ++lane) to[lane] = direction == 0 ? lanes[lane] : to[lane] + lanes[lane];
+            }
           });
     });
   }
@@ -342,9 +365,17 @@ struct RecurrentLayer {
 
 }  // namespace mindleak
 
-// Defines the four operators of a cell; `ticks` is 1 for a cell that takes them, else 0.
-#define MINDLEAK_RECURRENT(name, cell, ticks)                                                             \
-  MINDLEAK_OPERATOR(name##_forward, 7 + ticks, mindleak::RecurrentLayer<cell>::forward)                   \
-  MINDLEAK_OPERATOR(name##_backward, 5 + ticks, mindleak::RecurrentLayer<cell>::backward)                 \
-  MINDLEAK_OPERATOR(name##_weight_gradient, 7 + ticks, mindleak::RecurrentLayer<cell>::weight_gradient)   \
-  MINDLEAK_OPERATOR(name##_input_gradient, 5 + ticks, mindleak::RecurrentLayer<cell>::input_gradient)
+// Defines the four operators of a cell, for one direction and for both; `ticks` is 1 for a cell that takes them, else 0.
+#define MINDLEAK_RECURRENT(name, cell, ticks)                                 \
+  MINDLEAK_DIRECTIONS(name##_forward, cell, forward, 7 + ticks, 11 + ticks)   \
+  MINDLEAK_DIRECTIONS(name##_backward, cell, backward, 5 + ticks, 8 + ticks)  \
+  MINDLEAK_DIRECTIONS(name##_weight_gradient, cell, weight_gradient, 7 + ticks, 11 + ticks) \
+  MINDLEAK_DIRECTIONS(name##_input_gradient, cell, input_gradient, 5 + ticks, 7 + ticks)
+
+#define MINDLEAK_DIRECTIONS(name, cell, function, one, two)                                               \
+  MINDLEAK_OPERATOR(name, one, [](const mindleak::Tensors& tensors) {                                     \
+    mindleak::RecurrentLayer<cell>::function(tensors, 1, 0);                                              \
+  })                                                                                                      \
+  MINDLEAK_OPERATOR(both_##name, two, [](const mindleak::Tensors& tensors) {                              \
+    for (int direction : {0, 1}) mindleak::RecurrentLayer<cell>::function(tensors, 2, direction);         \
+  })
