@@ -15,7 +15,7 @@ import numpy as np
 from mindspore import Tensor, ops
 
 from mindleak.models.fcnet import FCNet
-from mindleak.training.loop import interruptible, on_device
+from mindleak.training.loop import interruptible
 
 # As nn.Adam has them.
 _BETAS = (0.9, 0.999)
@@ -46,8 +46,9 @@ class FCNetStack:
         self._taken = np.zeros(len(networks), np.int64)
         self._learning_rate = learning_rate
         constant = np.ones((len(features), 1), np.float32)
-        self._features = on_device(np.concatenate([features, constant], axis=1), "mindleak.features")
-        self._targets = on_device(targets.astype(np.float32), "mindleak.targets")
+        # Tensors, though they are copied at every epoch: with parameters every stack would be compiled anew.
+        self._features = Tensor(np.concatenate([features, constant], axis=1))
+        self._targets = Tensor(targets.astype(np.float32))
         hidden = networks[0].fc1.out_channels
         into = np.ones((features.shape[1] + 1, hidden + 1), np.float32)
         into[:, hidden] = 0
