@@ -20,7 +20,8 @@ from mindleak.attacks.membership.lira import (
     leave_one_out,
     lira,
 )
-from mindleak.attacks.membership.signals import partners
+from mindleak.attacks.membership.reference_attack import lira_scores
+from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, partners
 from mindleak.data.splits import halves
 from mindleak.evaluation.roc import auc
 
@@ -143,22 +144,49 @@ def test_partners_stand_on_the_other_side() -> None:
 
 
 def test_by_hand() -> None:
-    # IN 3 and 5, OUT 0 and 2: means 4 and 1, residuals all 1.
+    # IN 3 and 5, OUT 0 and 2: means 4 and 1.
     phi = np.array([[3.0], [5.0], [0.0], [2.0]])[..., None]
     keep = np.array([[True], [True], [False], [False]])
-    scores = lira([[3.0]], phi, keep)
+    scores = lira([[3.0]], phi, keep, Spread(UNIT, ""))
     assert scores.online == pytest.approx([-(1**2) / 2 + 2**2 / 2])
     assert scores.offline == pytest.approx([math.log(stats.norm.cdf(2.0))])
     assert scores.offline_two_sided == pytest.approx([2.0 + 0.5 * math.log(2 * math.pi)])
 
 
-def test_pooled_sigma_is_over_within_sample_residuals() -> None:
+def test_pooled_sigma_is_over_within_sample_residuals_by_degrees_of_freedom() -> None:
     phi = np.array([[[3.0], [10.0]], [[5.0], [16.0]], [[0.0], [0.0]], [[2.0], [2.0]]])
     keep = np.array([[True, True], [True, True], [False, False], [False, False]])
-    sigma_in = math.sqrt((1 + 1 + 9 + 9) / 4)
+    sigma_in, sigma_out = math.sqrt((1 + 1 + 9 + 9) / 2), math.sqrt((1 + 1 + 1 + 1) / 2)
     scores = lira([[4.0], [13.0]], phi, keep)
     at_mean = stats.norm.logpdf(0, 0, sigma_in)
-    assert scores.online == pytest.approx([at_mean - stats.norm.logpdf(4, 1, 1), at_mean - stats.norm.logpdf(13, 1, 1)])
+    assert scores.online == pytest.approx([at_mean - stats.norm.logpdf(4, 1, sigma_out),
+                                           at_mean - stats.norm.logpdf(13, 1, sigma_out)])
+
+
+@pytest.mark.parametrize("models", [6, 8, 16, 32])
+def test_thresholds_of_left_out_references_keep_their_rate_on_a_target(models: int) -> None:
+    # Nothing is estimated twice: a target like the references is accused at about the rate that they were.
+    shift, realised = 1.0, {name: [] for name in NAMES}  # type: dict[str, list[float]]
+    for seed in range(4):
+        target, members, phi, keep = gaussian(models, 20_000, shift, seed)
+        spread = choose_spread(models // 2, models // 2, spared=1)
+        own, turns = lira(target, phi, keep, spread), list(leave_one_out(phi, keep, spread))
+        for name in NAMES:
+            outside = np.concatenate([getattr(each, name)[~row] for each, row in zip(turns, keep)])
+            border = np.sort(outside)[-len(outside) // 100]
+            realised[name].append(float(np.mean(getattr(own, name)[~members] > border)))
+    # A mean over one model fewer is a little less exact, by 1/n: that much of conservatism is left.
+    for name in NAMES:
+        assert {6: 0.0035, 8: 0.0065}.get(models, 0.008) < np.mean(realised[name]) < 0.0115, name
+
+
+def test_four_references_leave_one_on_a_side_of_a_target_among_them_and_no_sigma() -> None:
+    assert choose_spread(2, 2, spared=1).kind == UNIT and choose_spread(3, 3, spared=1).kind == POOLED
+    target, members, phi, keep = gaussian(4, 4000, 3.0, seed=2)
+    found = lira_scores(ModelSignals(target, target[:, 0], np.zeros(1)),
+                        ReferenceSignals(keep, phi, phi[..., 0], np.zeros((4, 1))), ["lira_online"])["lira_online"]
+    border = np.sort(found.references[~keep])[-len(found.references[~keep]) // 100]
+    assert 0.002 < np.mean(found.target[~members] > border) < 0.02 < np.mean(found.target[members] > border)
 
 
 def test_queries_are_averaged() -> None:

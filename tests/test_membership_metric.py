@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindleak.attacks.membership.metric import best_threshold, class_thresholds, metric_scores
-from mindleak.attacks.membership.names import ALL_ATTACKS, METRIC_ATTACKS, checked_attacks
+from mindleak.attacks.membership.names import METRIC_ATTACKS
 from mindleak.attacks.membership.signals import model_signals
-from mindleak.errors import InputError
 from mindleak.evaluation.roc import balanced_accuracy_at
 
 LOGITS = np.log([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]])
@@ -79,12 +78,3 @@ def test_classes_have_thresholds_of_their_own_and_small_ones_share() -> None:
     assert found.values[0] == pytest.approx(2.0, abs=0.7) and found.values[1] == pytest.approx(102.0, abs=0.7)
     assert set(found.shared) == {2, 3} and "3 answers" in found.shared[2]
     assert found.values[2] == found.values[3] == best_threshold(scores[members], scores[~members])
-
-
-def test_names_are_checked() -> None:
-    assert checked_attacks(["loss", "shadow", "loss"]) == ("loss", "shadow")
-    assert checked_attacks(ALL_ATTACKS) == ALL_ATTACKS
-    with pytest.raises(InputError, match="attack 'lira_onlin' is unknown; did you mean 'lira_online'"):
-        checked_attacks(["lira_onlin"])
-    with pytest.raises(InputError, match="membership.attacks is empty"):
-        checked_attacks([])

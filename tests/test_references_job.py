@@ -123,7 +123,7 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(
 def test_unknown_attack_on_the_command_line_is_exit_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["attack", "membership", "--attack", "lira_online,rmai_online", "--run_dir", str(tmp_path / "run")])
     assert code == 2
-    assert "membership attack 'rmai_online' is unknown; did you mean 'rmia_online'?" in capsys.readouterr().err
+    assert "membership.attacks: 'rmai_online' is unknown; did you mean 'rmia_online'?" in capsys.readouterr().err
 
 
 def test_without_the_shadow_attack_the_pool_of_the_shadows_may_be_empty(tmp_path: Path) -> None:

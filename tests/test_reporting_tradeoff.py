@@ -9,7 +9,7 @@ import pytest
 
 from mindleak.jobs.defence_findings import defence_findings
 from mindleak.jobs.sweep_findings import comparisons, summarise
-from mindleak.reporting.tradeoff import in_words, sweep_caption, sweep_note, sweep_table, tradeoff_figure
+from mindleak.reporting.tradeoff import in_words, sweep_caption, sweep_note, sweep_tables, tradeoff_figure
 
 LEAKS = ("confidence/fc1", "ssim/fc1", "auc/shadow", "auc/loss")
 LABELS = {"accuracy": "Test accuracy", "sparsity": "Weights at zero", **{leak: leak for leak in LEAKS}}
@@ -43,10 +43,12 @@ def sweep() -> dict[str, Any]:
 
 
 def test_every_defence_has_a_row_with_every_measure(sweep: dict[str, Any]) -> None:
-    table = sweep_table(sweep)
-    assert table.head == ["Defence", *LABELS.values()]
+    table, inverted = sweep_tables(sweep)
+    assert table.head == ["Defence", "Test accuracy", "Weights at zero", "auc/shadow", "auc/loss"]
+    assert inverted.head == ["Defence", "confidence/fc1", "ssim/fc1"]
     (rows,) = table.groups
     assert [row.header for row in rows] == ["ordinary", "suppress-50", "suppress-95", "prune-95", "dp"]
+    assert [row.header for row in inverted.groups[0]] == [row.header for row in rows]
     accuracy, sparsity = rows[2].cells[0][0], rows[2].cells[1][0]
     assert accuracy.text.startswith("96.25") and accuracy.interval
     assert sparsity.text.startswith("95.00")
@@ -82,9 +84,31 @@ def test_a_sweep_of_the_subject_draws_leaks_against_the_gap_and_speaks_of_networ
     drawn = sorted(float(container.lines[0].get_xdata()[0]) for container in axes.containers)
     np.testing.assert_allclose(drawn, sorted(variant["measures"]["gap"]["value"] for variant in sweep["variants"]))
     assert axes.get_xlabel() == "Generalisation gap" and "generalisation gap" in sweep_caption(sweep)
-    table = sweep_table(sweep)
+    table = sweep_tables(sweep)[0]
     assert table.head[0] == "Network" and "on 2,500 to 10,000 images" in table.caption
 
 
 def test_a_sweep_that_inverts_nothing_says_so(sweep: dict[str, Any]) -> None:
     assert sweep_note({**sweep, "inversion": None}).endswith("Nothing was inverted.")
+
+
+def test_rates_have_a_table_of_their_own_with_the_realised_rate_in_the_cell(sweep: dict[str, Any]) -> None:
+    added = {"tpr@0.01/loss": [.02, .03, .02, .03], "fpr@0.01/loss": [.011, .009, .011, .009]}
+    for defence in sweep["variants"]:
+        defence["measures"].update(summarise(added))
+    sweep["labels"] = {**LABELS, **{name: name for name in added}}
+    table = sweep_tables(sweep)[1]
+    assert table.head == ["Defence", "tpr@0.01/loss"]
+    cell = table.groups[0][0].cells[0][0]
+    assert cell.text.startswith("2.50") and "at FPR 1.00" in cell.detail and cell.interval
+
+
+def test_failed_inversions_are_shown_where_there_were_any(sweep: dict[str, Any]) -> None:
+    sweep["labels"] = {**LABELS, "silent/fc1": "Without features"}
+    for defence in sweep["variants"]:
+        defence["measures"].update(summarise({"silent/fc1": [0.0] * 4}))
+    assert "Without features" not in sweep_tables(sweep)[-1].head
+    sweep["variants"][3]["measures"].update(summarise({"silent/fc1": [1.0, 0.0, 0.0, 0.0]}))
+    assert sweep_tables(sweep)[-1].head[-1] == "Without features"
+    said = defence_findings(sweep)
+    assert any(sentence.startswith("prune-95: 25.0 % of the inversions from fc1 had no features") for sentence in said)

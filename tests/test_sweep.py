@@ -14,6 +14,7 @@ from mindleak import config
 from mindleak.attacks.membership.shadow import ShadowAttack
 from mindleak.cli import main
 from mindleak.errors import InputError
+from mindleak.evaluation.roc import auc
 from mindleak.jobs.audit import AuditReport, run_audit
 from mindleak.jobs.session import open_session
 from mindleak.jobs.sweep import Sweep
@@ -143,6 +144,25 @@ def test_the_thresholds_of_a_sweep_are_a_siblings(report: AuditReport, folder: P
     assert ordinary["fpr@0.01/loss"]["values"][0] == np.mean(losses[0][~pool.keep[0]] > border)
 
 
+def test_lira_among_the_networks_of_a_variant(tmp_path: Path) -> None:
+    settings = ["sweep.models=6", "sweep.attacks=[lira_offline, phi]", "inversion.enabled=false", "training.epochs=2"]
+    found = run_audit(open_sweep(tmp_path, *settings))
+    assert found is not None
+    sweep = found.document["sweep"]
+    assert sweep["leaks"] == [f"{name}/{attack}" for attack in ("lira_offline", "phi")
+                              for name in ("auc", "excess@0.01")]
+    pool = make_pool(Sweep(open_sweep(tmp_path, *settings)).dataset, 400, 6, open_sweep(tmp_path).seed("sweep"))
+    measures = sweep["variants"][0]["measures"]
+    for number in range(6):
+        (stage,) = (tmp_path / "run" / "stages").glob(f"sweep-ordinary-membership{number}-*")
+        with np.load(stage / "arrays.npz", allow_pickle=False) as arrays:
+            assert set(arrays.files) == {"lira_offline", "phi"}
+            area = auc(arrays["lira_offline"], pool.keep[number]).value
+        assert measures["auc/lira_offline"]["values"][number] == area
+        excess, tpr, fpr = (measures[f"{name}@0.01/phi"]["values"][number] for name in ("excess", "tpr", "fpr"))
+        assert excess == pytest.approx(tpr - fpr)
+
+
 def test_a_second_call_computes_nothing_and_writes_the_same(report: AuditReport, folder: Path) -> None:
     session = open_sweep(folder)
     again = run_audit(session)
@@ -180,6 +200,10 @@ def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
     ("inversion.images=500", "inversion.images is 500; a network of the sweep has"),
     ("inversion.layer=fc9", "layer 'fc9' does not exist"),
     ("sweep.pool=60", "at most|samples|class"),
+    ("sweep.attacks=[]", "sweep.attacks is empty; right is any of shadow, loss"),
+    ("sweep.attacks=[lira_onlin]", "sweep.attacks: 'lira_onlin' is unknown; did you mean 'lira_online'"),
+    ("sweep.attacks=[rmia_online]", "sweep.attacks: 'rmia_online' is unknown"),
+    ("sweep.attacks=[lira_offline]", "lira_offline, for which sweep.models 4 is too small; right is an even number"),
     ("sweep.question=defense", "sweep.question is 'defense', which is none of defence, subject"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, setting: str, complaint: str) -> None:
@@ -247,7 +271,7 @@ def test_a_sweep_of_the_subject_varies_the_data_too_and_inverts_nothing(tmp_path
     assert list(sizes) == ["base", "wider", "fewer", "longer"]
     assert sizes["base"] == sizes["wider"] == sizes["longer"] > sizes["fewer"] > 150
     assert sweep["inversion"] is None and not any("judge" in event.name for event in session.run.log)
-    assert sweep["leaks"] == ["auc/shadow", "auc/loss"]
+    assert sweep["leaks"] == ["auc/shadow", "excess@0.01/shadow", "auc/loss", "excess@0.01/loss"]
     for variant in sweep["variants"]:
         measures = {name: measure["values"] for name, measure in variant["measures"].items()}
         np.testing.assert_allclose(measures["gap"], np.subtract(measures["train_accuracy"], measures["accuracy"]))

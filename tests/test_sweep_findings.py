@@ -67,29 +67,47 @@ def test_a_fall_that_the_spread_explains_is_no_finding() -> None:
 
 
 def test_a_fall_beyond_the_spread_is_named_with_where() -> None:
-    strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.6, .61, .59, .6])
+    strong = defence("suppress-95", "suppress", [.97, .972, .968, .97], [.4, .43, .37, .4], [.6, .62, .58, .6])
     found = defence_findings(sweep(strong))
-    assert "test accuracy -1.00 (-1.00 to -1.00) percentage points, lower" in found[0]
+    assert "test accuracy -1.00 (-1.13 to -0.87) percentage points, lower" in found[0]
     assert "lower: Confidence, fc1 -0.500" in found[0] and "higher: AUC, loss attack +0.050" in found[0]
     verdict = found[-2]
     assert "shown to lower Confidence, fc1 at suppress-95" in verdict
     assert "shown to raise AUC, loss attack at suppress-95" in verdict
 
 
-def test_an_alternative_that_does_as_well_at_no_less_accuracy_is_named() -> None:
+def test_an_alternative_shown_to_be_as_accurate_that_does_as_well_is_named() -> None:
     strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.55, .56, .54, .55])
-    pruned = defence("prune-95", "prune", [.975, .976, .974, .975], [.4, .41, .39, .4], [.55, .56, .54, .55])
+    pruned = defence("prune-95", "prune", [.975, .9765, .9735, .975], [.4, .41, .39, .4], [.55, .56, .54, .55])
     found = defence_findings(sweep(strong, pruned))
-    assert any(sentence.startswith("At no less accuracy: suppress-95 against prune-95") for sentence in found)
-    assert "(as prune-95 did at no less accuracy)" in found[-2]
+    assert any(sentence.startswith("Shown to be less than 1 point more accurate, if at all: suppress-95 against prune-")
+               for sentence in found)
+    assert "(prune-95, shown to be less than 1 point less accurate if at all, lowered it too" in found[-2]
+
+
+def test_an_accuracy_that_nothing_is_known_of_is_not_taken_for_an_equal_one() -> None:
+    # Thirteen points worse on average; four networks that disagree leave the interval wide enough for zero.
+    strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.55, .56, .54, .55])
+    unsteady = defence("dp", "dp_sgd", [.97, .98, .97, .45], [.4, .41, .39, .4], [.55, .56, .54, .55])
+    found = defence_findings(sweep(strong, unsteady))
+    assert direction(comparisons([strong, unsteady], "suppress-95")[0]["changes"]["accuracy"]) == 0
+    assert not any(sentence.startswith("Shown to be less") for sentence in found) and "lowered it too" not in found[-2]
+
+
+def test_inversions_that_had_nothing_to_follow_are_no_protection() -> None:
+    dead = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.1, .12, .1, .1], [.55, .56, .54, .55])
+    dead["measures"].update(summarise({"silent/fc1": [1.0, 1.0, 0.9, 1.0]}))
+    found = defence_findings(sweep(dead))
+    assert any(sentence.startswith("suppress-95: 97.5 % of the inversions from fc1 had no") for sentence in found)
+    assert found[-2].startswith("None of 1 degrees of suppression was shown to lower any measure")
 
 
 def test_an_alternative_that_costs_more_accuracy_is_no_rival() -> None:
     strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.55, .56, .54, .55])
     costly = defence("dp", "dp_sgd", [.90, .901, .899, .90], [.3, .31, .29, .3], [.5, .51, .49, .5])
     found = defence_findings(sweep(strong, costly))
-    assert not any(sentence.startswith("At no less accuracy") for sentence in found)
-    assert "did at no less accuracy" not in found[-2]
+    assert not any(sentence.startswith("Shown to be less") for sentence in found)
+    assert "lowered it too" not in found[-2]
 
 
 def test_two_networks_that_agree_exactly_still_say_no_more_than_their_interval() -> None:
@@ -129,4 +147,10 @@ def test_too_few_or_equal_variants_are_not_ranked() -> None:
 def test_pairs_asked_for_are_compared_and_say_whether_accuracies_differ() -> None:
     found = subject_findings(variants_of_the_subject([.1, .2, .3, .4], [.5, .5, .6, .6]))
     (pair,) = (sentence for sentence in found if "net2 against net1" in sentence)
-    assert pair.startswith("At an accuracy that was not shown to differ: ")
+    # Equal to the last digit has no interval, and so shows nothing.
+    assert pair.startswith("Equal accuracy, within 1 percentage point, was not shown: ")
+    sweep = variants_of_the_subject([.1, .2, .3, .4], [.5, .5, .6, .6])
+    sweep["variants"][2]["measures"].update(summarise({"accuracy": [.9, .912, .889, .9]}))
+    sweep["comparisons"] = comparisons(sweep["variants"], "net0", [["net2", "net1"]])
+    assert any(sentence.startswith("At equal accuracy, within 1 percentage point: net2 against net1")
+               for sentence in subject_findings(sweep))

@@ -148,6 +148,8 @@ DEFAULTS: dict[str, Any] = {
         "models": 4,
         # None: a third of the training split.
         "pool": None,
+        # Membership attacks on every network, the variant's other networks being shadows and references.
+        "attacks": ["shadow", "loss"],
     },
 }
 

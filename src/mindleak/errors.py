@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(Exception):
@@ -23,3 +23,17 @@ def nearest(name: str, known: Iterable[str], listed: Iterable[str] | None = None
     if match:
         return f"; did you mean '{match[0]}'?"
     return f"; known: {', '.join(candidates if listed is None else sorted(listed))}"
+
+
+def known_names(names: Sequence[str], known: Sequence[str], key: str) -> tuple[str, ...]:
+    """Return the names given under a configuration key, each once, in the order given.
+
+    Raises:
+        InputError: none at all, or one that is not ``known``; the message names the key and the nearest known name.
+    """
+    if not names:
+        raise InputError(f"{key} is empty; right is any of {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise InputError(f"{key}: '{name}' is unknown{nearest(name, known)}")
+    return tuple(dict.fromkeys(names))

@@ -121,6 +121,8 @@ def mean_metric(
         note = join_reasons(note, f"{infinite} of {array.size} values are infinite")
         return Metric(mean, kept.size, ci_level=level, reason=note)
     mean = float(kept.mean())
+    if kept.size > 1 and np.ptp(kept) == 0.0:
+        return Metric(mean, kept.size, ci_level=level, reason=join_reasons(note, "all values are equal: no interval"))
     if kept.size == 1:
         return Metric(mean, 1, ci_level=level, reason=join_reasons(note, "a single value has no interval"))
     half = float(stats.t.ppf(1.0 - tail, kept.size - 1) * kept.std(ddof=1) / math.sqrt(kept.size))

@@ -12,10 +12,10 @@ from mindspore import nn
 
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.class_models import AttackTraining
-from mindleak.attacks.membership.names import SHADOW_ATTACKS, checked_attacks
+from mindleak.attacks.membership.names import ALL_ATTACKS, SHADOW_ATTACKS
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
-from mindleak.errors import InputError
+from mindleak.errors import InputError, known_names
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
 from mindleak.jobs.document_attack import DocumentPlan, plan_document
@@ -34,12 +34,12 @@ from mindleak.training.methods import METHODS
 ROLES = ("target_in", "target_out", "population", "shadow_pool")
 
 
-def code_digest(plan: SubjectPlan, job: str) -> list[str | None]:
+def code_digest(plan: SubjectPlan, *jobs: str) -> list[str | None]:
     """Return what stands for the code that a stage's key would not see: the jobs', and a user's model file's.
 
-    ``job`` is the file of the stage's own job.
+    ``jobs`` are the files of the stage's own job.
     """
-    return [_job_code(job), *training_code(), file_source(plan.config.model.name)]
+    return [*map(_job_code, jobs), *training_code(), file_source(plan.config.model.name)]
 
 
 @functools.cache
@@ -97,7 +97,7 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
             that cannot work.
     """
     settings = plan.config.membership
-    attacks = checked_attacks(settings.attacks)
+    attacks = known_names(settings.attacks, ALL_ATTACKS, "membership.attacks")
     wants_shadows = any(name in SHADOW_ATTACKS for name in attacks)
     improved = plan_improved(settings, plan.untrained if plan.provided is None else plan.provided.network, attacks)
     sizes = role_sizes(plan)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mindleak.jobs.sweep_findings import ACCURACY, SUPPRESS, Record, against, by_pair, caution, direction
+from mindleak.jobs.sweep_findings import (
+    ACCURACY,
+    MARGIN,
+    SUPPRESS,
+    Record,
+    against,
+    by_pair,
+    caution,
+    direction,
+    not_higher,
+)
 
 
 def defence_findings(sweep: Record) -> list[str]:
@@ -14,16 +24,38 @@ def defence_findings(sweep: Record) -> list[str]:
     against_baseline = [name for name in names if name != sweep["baseline"]]
     found = [against(name, sweep["baseline"], compared[name, sweep["baseline"]], sweep) for name in against_baseline]
     found += _equal_accuracy(sweep, compared)
+    found += _failed_attacks(sweep)
     found.append(_verdict(sweep, compared))
     found.append(caution(sweep))
     return found
 
 
+def silent_share(name: str, measure: str, sweep: Record) -> float:
+    """Return the share of a defence's inversions, at the layer of a measure, that had no features to follow."""
+    defence = next(each for each in sweep["variants"] if each["name"] == name)
+    kind, _, layer = measure.partition("/")
+    found = defence["measures"].get(f"silent/{layer}") if kind in ("confidence", "ssim") else None
+    return 0.0 if found is None or found["value"] is None else float(found["value"])
+
+
+def _failed_attacks(sweep: Record) -> Iterator[str]:
+    """Name the defences whose inversions had no features to follow, which is no protection."""
+    for defence in sweep["variants"]:
+        for measure in defence["measures"]:
+            kind, _, layer = measure.partition("/")
+            share = defence["measures"][measure]["value"]
+            if kind == "silent" and share:
+                yield (f"{defence['name']}: {100 * share:.1f} % of the inversions from {layer} had no features or no "
+                       "gradient to follow. They stay in the means, and are a failure of the attack, not a protection; "
+                       "inversion.restarts of 2 or more also tries bright starts.")
+
+
 def _equal_accuracy(sweep: Record, compared: Mapping[tuple[str, str], Record]) -> Iterator[str]:
-    """Compare each suppressed defence with the alternatives that were not shown to cost more accuracy."""
+    """Compare each suppressed defence with the alternatives that were shown to be as accurate, or nearly."""
     for (name, other), changes in compared.items():
-        if other != sweep["baseline"] and direction(changes[ACCURACY]) <= 0:
-            yield f"At no less accuracy: {against(name, other, changes, sweep)}"
+        if other != sweep["baseline"] and not_higher(changes[ACCURACY]):
+            yield (f"Shown to be less than {100 * MARGIN:g} point more accurate, if at all: "
+                   + against(name, other, changes, sweep))
 
 
 def _verdict(sweep: Record, compared: Mapping[tuple[str, str], Record]) -> str:
@@ -43,13 +75,17 @@ def _verdict(sweep: Record, compared: Mapping[tuple[str, str], Record]) -> str:
 
 
 def _lowered(name: str, sweep: Record, compared: Mapping[tuple[str, str], Record]) -> str:
-    """Name what a suppressed defence lowers, and which alternative lowers it as well at no less accuracy."""
+    """Name what a suppressed defence lowers, and which alternatives as accurate lower it as well.
+
+    Inversions that had no features to follow are a failure of the attack: their layer is passed over.
+    """
     found = []
     for measure in sweep["leaks"]:
-        if direction(compared[name, sweep["baseline"]].get(measure)) < 0:
+        if direction(compared[name, sweep["baseline"]].get(measure)) < 0 and not silent_share(name, measure, sweep):
             rivals = [other for other in _alternatives(sweep) if _rivals(compared[name, other], measure)
                       and direction(compared[other, sweep["baseline"]].get(measure)) < 0]
-            also = f" (as {' and '.join(rivals)} did at no less accuracy)" if rivals else ""
+            also = (f" ({' and '.join(rivals)}, shown to be less than {100 * MARGIN:g} point less accurate if at all, "
+                    "lowered it too, and it was not shown to be lower with suppression)") if rivals else ""
             found.append(f"{sweep['labels'][measure]}{also}")
     return f"{', '.join(found)} at {name}" if found else ""
 
@@ -68,5 +104,5 @@ def _alternatives(sweep: Record) -> list[str]:
 
 
 def _rivals(changes: Record, measure: str) -> bool:
-    """Tell whether suppression was shown neither more accurate than the alternative nor lower in the measure."""
-    return direction(changes[ACCURACY]) <= 0 and direction(changes.get(measure)) >= 0
+    """Tell whether an alternative is as accurate by its interval, and suppression not shown lower in the measure."""
+    return not_higher(changes[ACCURACY]) and direction(changes.get(measure)) >= 0

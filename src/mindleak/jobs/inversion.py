@@ -234,6 +234,7 @@ class _Measurement:
                   "judge": self._planned.plan.config.judge.model, "metrics": quality.as_json(),
                   "dead": int(dead.sum()), "frozen": int((result.iterations[:count] < self._attack.iterations).sum()),
                   "controls": {name: control.as_json() for name, control in controls.items()},
+                  "identity_psnr": _median(controls["identity"].values["psnr"]),
                   "nearest": self._nearest(found), "labels": self._labels.tolist(),
                   "predicted": quality.predicted.tolist(), "non_members": None}
         others = self._planned.non_members
@@ -268,3 +269,9 @@ class _Measurement:
         among = np.arange(len(self._data.y_train)) if members is None else np.sort(np.asarray(members))
         ranks = original_ranks(found, self._data.x_train[among], np.searchsorted(among, rows))
         return nearest_figures(ranks, self._labels, self._data.y_train[among])
+
+
+def _median(values: np.ndarray) -> dict[str, Any]:
+    """Return a median as a JSON value; infinite where half of the values are: as many images came back exactly."""
+    middle = float(np.median(values))
+    return {"value": middle if np.isfinite(middle) else None, "n": len(values)}

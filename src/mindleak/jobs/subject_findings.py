@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import kendalltau
 
-from mindleak.jobs.sweep_findings import ACCURACY, Record, against, by_pair, caution, direction
+from mindleak.jobs.sweep_findings import ACCURACY, MARGIN, Record, against, by_pair, caution, not_higher, not_lower
 
 GAP = "gap"
 LEVEL = 0.05
@@ -29,8 +29,10 @@ def _pair(variant: str, other: str, changes: Record, sweep: Record) -> str:
     said = against(variant, other, changes, sweep)
     if other == sweep["baseline"]:
         return said
-    equal = direction(changes[ACCURACY]) == 0
-    return ("At an accuracy that was not shown to differ: " if equal else "At different accuracy: ") + said
+    equal = not_lower(changes[ACCURACY]) and not_higher(changes[ACCURACY])
+    margin = f"{100 * MARGIN:g} percentage point"
+    return (f"At equal accuracy, within {margin}: " if equal
+            else f"Equal accuracy, within {margin}, was not shown: ") + said
 
 
 def _rankings(sweep: Record) -> Iterator[str]:

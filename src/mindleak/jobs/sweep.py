@@ -32,7 +32,7 @@ from mindleak.training.loop import Predictor
 LABELS = {"accuracy": "Test accuracy", "train_accuracy": "Training accuracy", "gap": "Generalisation gap",
           "sparsity": "Weights at zero"}
 FINDINGS = {"defence": defence_findings, "subject": subject_findings}
-LEAKS = ("confidence", "ssim", "auc")
+LEAKS = ("confidence", "ssim", "auc", "excess@0.01")
 
 
 class Sweep:
@@ -102,7 +102,7 @@ class Sweep:
     def _controls(self, judge: Judge) -> dict[str, dict[str, float]]:
         """Return what images that no network gave away would score: the mean image, and the originals."""
         first = next(variant for variant in self._variants if variant.inverts)
-        rows = first.pool.inverted(0, first.plan.config.inversion.images)
+        rows = first.pool.inverted(0, first.plan.config.inversion.images, self.dataset.y_train)
         inputs = {"code": file_digest(Path(__file__)), "judge": judge.digest, "data": self.dataset.digest,
                   "rows": stable_hash(rows)}
 
@@ -146,9 +146,11 @@ def _setting(task: TrainingTask, privacy: dict[str, Any] | None) -> tuple[str, s
 def _label(name: str) -> str:
     """Return the heading of a measure."""
     kind, _, of = name.partition("/")
-    fixed = {"auc": f"Membership AUC, {of} attack", "tpr@0.01": f"TPR, threshold of a sibling for 1 % FPR, {of} attack",
-             "fpr@0.01": f"FPR realised there, {of} attack",
-             "confidence": f"Confidence, {of}", "ssim": f"SSIM, {of}",
+    kind, _, rate = kind.partition("@")
+    at = f"at a siblings' threshold for {100 * float(rate):g} % FPR, {of} attack" if rate else ""
+    fixed = {"auc": f"Membership AUC, {of} attack", "tpr": f"TPR {at}", "fpr": f"FPR realised {at}",
+             "excess": f"TPR less realised FPR {at}", "confidence": f"Confidence, {of}", "ssim": f"SSIM, {of}",
+             "silent": f"Inversions without features to follow, {of}",
              "gap_confidence": f"Confidence, {of}: members less non-members",
              "gap_ssim": f"SSIM, {of}: members less non-members"}
     return LABELS.get(name) or fixed[kind]

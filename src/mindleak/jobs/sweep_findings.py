@@ -17,6 +17,8 @@ from mindleak.evaluation.intervals import mean_metric
 Record = Mapping[str, Any]
 ACCURACY = "accuracy"
 SUPPRESS = "suppress"
+# Accuracies closer than this count as equal, where an interval shows that they are: one percentage point.
+MARGIN = 0.01
 
 
 def summarise(values: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
@@ -29,7 +31,7 @@ def summarise(values: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]
         array = np.asarray(per_model, np.float64)
         spread = float(array.std(ddof=1)) if len(array) > 1 else None
         # A difference of rates, or an SSIM, may be negative; nothing else here is.
-        lowest = -1.0 if measure.startswith(("gap", "ssim")) else 0.0
+        lowest = -1.0 if measure.startswith(("gap", "ssim", "excess")) else 0.0
         summary[measure] = {**mean_metric(array, bounds=(lowest, 1.0)).to_json(), "sd": spread,
                             "values": array.tolist()}
     return summary
@@ -89,10 +91,24 @@ def caution(sweep: Record) -> str:
 
 def direction(change: Record | None) -> int:
     """Return −1 or +1 where the interval of a change excludes zero, and 0 where it does not or there is none."""
-    if change is None or not change.get("ci") or None in change["ci"]:
+    if change is None or not _known(change):
         return 0
     low, high = change["ci"]
     return int(low > 0) - int(high < 0)
+
+
+def not_lower(change: Record | None) -> bool:
+    """Tell whether the interval of ``variant`` less ``against`` shows the variant's accuracy less than MARGIN lower."""
+    return _known(change) and change is not None and bool(change["ci"][0] > -MARGIN)
+
+
+def not_higher(change: Record | None) -> bool:
+    """Tell whether the interval shows the variant's accuracy less than MARGIN higher than the other's."""
+    return _known(change) and change is not None and bool(change["ci"][1] < MARGIN)
+
+
+def _known(change: Record | None) -> bool:
+    return change is not None and bool(change.get("ci")) and None not in change["ci"]
 
 
 def _points(label: str, change: Record) -> str:

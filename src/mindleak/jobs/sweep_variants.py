@@ -17,17 +17,16 @@ from mindspore import nn
 
 from mindleak.attacks.inversion.quality import measure as measure_images
 from mindleak.attacks.membership.class_models import AttackTraining
+from mindleak.attacks.membership.names import SHADOW
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack, require_enough
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError
-from mindleak.evaluation.roc import auc
-from mindleak.evaluation.signals import loss
-from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 from mindleak.jobs.attacks import code_digest
 from mindleak.jobs.inversion import Attack, inversion_attacks
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.subjects import SubjectPlan
+from mindleak.jobs.sweep_membership import flat_figures, planned_attacks, sibling_figures, sibling_scores
 from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
@@ -35,8 +34,6 @@ from mindleak.training.loop import Predictor
 
 # A sixth of the data is what a membership subject is trained on, so halves of a third are of that size.
 POOL_SHARE = 3
-SHADOW, LOSS = "shadow", "loss"
-TARGET_FPR = 0.01
 
 
 @dataclass(frozen=True)
@@ -54,10 +51,22 @@ class Pool:
     rows: np.ndarray
     keep: np.ndarray
 
-    def inverted(self, model: int, images: int) -> np.ndarray:
-        """Return the first ``images`` rows that a model is trained on, then as many that it is not."""
+    def inverted(self, model: int, images: int, labels: np.ndarray) -> np.ndarray:
+        """Return the first ``images`` rows that a model is trained on, then for each one of its class that it is not.
+
+        Args:
+            model: which.
+            images: how many of either side.
+            labels: of the whole training split.
+        """
         kept = self.keep[model]
-        return np.concatenate([self.rows[kept][:images], self.rows[~kept][:images]])
+        members = self.rows[kept][:images]
+        non_members = np.empty_like(members)
+        for label in np.unique(labels[members]):
+            of_class = labels[members] == label
+            # Every class has as many rows outside a half as inside.
+            non_members[of_class] = self.rows[~kept & (labels[self.rows] == label)][:of_class.sum()]
+        return np.concatenate([members, non_members])
 
 
 def make_pool(data: Dataset, size: int | None, models: int, seed: int) -> Pool:
@@ -85,6 +94,7 @@ class Variant:
         self.name = plan.name
         settings = plan.config.sweep
         self.pool = make_pool(plan.dataset, settings.pool, settings.models, plan.session.seed("sweep"))
+        self.attacks = planned_attacks(settings.attacks, settings.models)
 
     @cached_property
     def tasks(self) -> list[TrainingTask]:
@@ -101,6 +111,8 @@ class Variant:
             raise InputError(f"inversion.images is {images}; a network of the sweep has {smallest} members, so right "
                              f"is 1 to {smallest}")
         self._attacks(self.plan.untrained)
+        if SHADOW not in self.attacks:
+            return
         labels = self.plan.dataset.y_train[self.pool.rows]
         require_enough([(labels[kept], labels[~kept]) for kept in self.pool.keep[1:]], self.plan.dataset.num_classes)
 
@@ -131,7 +143,7 @@ class Variant:
         task, plan = self.tasks[number], self.plan
         network = task.network(task.run())
         attacks = self._attacks(network)
-        rows = self.pool.inverted(number, plan.config.inversion.images)
+        rows = self.pool.inverted(number, plan.config.inversion.images, plan.dataset.y_train)
         inputs = {"code": code_digest(plan, "sweep_variants.py"), "network": network_digest(network),
                   "judge": None if judge is None else judge.digest, "data": plan.dataset.digest,
                   "pool": stable_hash(self.pool.rows), "inverted": stable_hash(rows),
@@ -153,40 +165,19 @@ class Variant:
         plan, keep = self.plan, self.pool.keep
         seed = plan.session.seed("membership")
         settings = dict(plan.config.membership.attack)
-        inputs = {"code": code_digest(plan, "sweep_variants.py"), "target": number,
+        inputs = {"code": code_digest(plan, "sweep_variants.py", "sweep_membership.py"), "target": number,
                   "logits": [stable_hash(result.arrays["logits"]) for result in evaluated],
-                  "keep": stable_hash(keep), "training": settings}
+                  "keep": stable_hash(keep), "attacks": list(self.attacks), "training": settings}
 
         def compute(context: StageContext) -> dict[str, Any]:
             labels = plan.dataset.y_train[self.pool.rows]
             answers = [Answers(result.arrays["logits"], labels, kept) for result, kept in zip(evaluated, keep)]
-            target = answers.pop(number)
-            attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings), seed)
-            found = attack.run(answers, target)
-            kept = answers[-1]
-            scores = {SHADOW: _Scores(found.scores[found.attacked], target.members[found.attacked],
-                                      found.threshold_shadow.non_members()),
-                      LOSS: _Scores(-loss(target.logits, labels), target.members,
-                                    -loss(kept.logits, labels)[~kept.members])}
+            shadow_attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings), seed)
+            scores = sibling_scores(self.attacks, answers, number, shadow_attack, seed)
             context.save_arrays(**{name: each.target for name, each in scores.items()})
-            return {"membership": {name: each.figures() for name, each in scores.items()}}
+            return {"membership": {name: sibling_figures(each) for name, each in scores.items()}}
 
         return plan.session.run.stage(f"sweep-{self.name}-membership{number}", "attacks", inputs, seed, compute)
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """What one attack says of a network, and of the non-members of the shadow that its threshold is fixed on."""
-
-    target: np.ndarray
-    members: np.ndarray
-    shadow_non_members: np.ndarray
-
-    def figures(self) -> dict[str, Any]:
-        """Return AUC and TPR as JSON values, the TPR with the false-positive rate that its threshold realises."""
-        threshold = threshold_at_fpr(self.shadow_non_members, TARGET_FPR)
-        return {"auc": auc(self.target, self.members).to_json(),
-                "tpr@0.01": tpr_at_threshold(self.target, self.members, threshold).to_json()}
 
 
 def _invert(attack: Any, network: nn.Cell, data: Dataset, rows: np.ndarray,
@@ -195,6 +186,7 @@ def _invert(attack: Any, network: nn.Cell, data: Dataset, rows: np.ndarray,
     images, labels = data.x_train[rows], data.y_train[rows]
     result = attack.attack(network, images)
     values = measure_images(images, result.inversions, labels, Predictor(judge), result.feature_mse).values
+    values["silent"] = result.dead.astype(np.float64)
     half = len(rows) // 2
     return values, {name: {"members": float(value[:half].mean()), "non_members": float(value[half:].mean())}
                     for name, value in values.items()}
@@ -208,11 +200,10 @@ def _flat(trained: dict[str, Any], evaluated: dict[str, Any], attacked: dict[str
     if zeros:
         flat["sparsity"] = zeros["overall"]
     for attack, figures in attacked["membership"].items():
-        known = {name: metric["value"] for name, metric in figures.items()}
-        known["fpr@0.01"] = figures["tpr@0.01"]["fpr"]
-        flat.update({f"{name}/{attack}": value for name, value in known.items() if value is not None})
+        flat.update(flat_figures(attack, figures))
     for layer, figures in evaluated["inversion"].items():
         for name in ("confidence", "ssim"):
             flat[f"{name}/{layer}"] = figures[name]["members"]
             flat[f"gap_{name}/{layer}"] = figures[name]["members"] - figures[name]["non_members"]
+        flat[f"silent/{layer}"] = (figures["silent"]["members"] + figures["silent"]["non_members"]) / 2
     return flat

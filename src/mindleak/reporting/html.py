@@ -21,7 +21,7 @@ from mindleak.reporting.document_tables import document_results, document_sectio
 from mindleak.reporting.illustrations import Gallery
 from mindleak.reporting.palette import css_variables
 from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table
-from mindleak.reporting.tradeoff import sweep_note, sweep_table
+from mindleak.reporting.tradeoff import sweep_note, sweep_tables
 from mindleak.reporting.wording import Subjects, count, duration
 from mindleak.runs.atomic import atomic_json, atomic_write_text, plain
 
@@ -131,7 +131,7 @@ def _sweep(document: Mapping[str, Any], gallery: Gallery) -> Optional[dict[str, 
     sweep = document.get("sweep")
     if not sweep:
         return None
-    return {"title": SWEEP_TITLES[sweep["question"]], "figure": gallery.tradeoff(), "table": sweep_table(sweep),
+    return {"title": SWEEP_TITLES[sweep["question"]], "figure": gallery.tradeoff(), "tables": sweep_tables(sweep),
             "conclusions": sweep["conclusions"],
             "note": sweep_note(sweep)}
 

@@ -26,19 +26,42 @@ NOUNS = {"defence": "defence", "subject": "network"}
 AXES = {"defence": ("accuracy", "Test accuracy"), "subject": ("gap", "Generalisation gap")}
 
 
-def sweep_table(sweep: Sweep) -> Table:
-    """One row per variant: accuracy, zeros, and every leak, each a mean over networks with its interval."""
-    measures = [measure for measure in sweep["labels"] if any(measure in d["measures"] for d in sweep["variants"])]
+# Which measures stand in which table, by how their names begin; a realised FPR stands in the cell of its TPR.
+_TABLES = (("", ("accuracy", "train_accuracy", "gap", "sparsity", "auc")), ("single members found", ("tpr",)),
+           ("inversions", ("confidence", "ssim", "gap_confidence", "gap_ssim", "silent")))
+
+
+def sweep_tables(sweep: Sweep) -> list[Table]:
+    """One row per variant, in tables that fit a page: accuracy and areas, rates at thresholds, inversions.
+
+    Each value is a mean over networks with its interval.
+    """
+    tables = [_table(sweep, heading, _measures(sweep, kinds)) for heading, kinds in _TABLES]
+    return [table for table in tables if len(table.head) > 1]
+
+
+def _measures(sweep: Sweep, kinds: tuple[str, ...]) -> list[str]:
+    """Return the measures of some kinds that there are; of failed inversions only where there were any."""
+    found = []
+    for measure in sweep["labels"]:
+        kind = measure.partition("/")[0].partition("@")[0]
+        values = [variant["measures"][measure]["value"] for variant in sweep["variants"]
+                  if measure in variant["measures"]]
+        if kind in kinds and values and (kind != "silent" or any(values)):
+            found.append(measure)
+    return found
+
+
+def _table(sweep: Sweep, heading: str, measures: list[str]) -> Table:
     noun = NOUNS[sweep["question"]].capitalize()
     table = Table(
-        f"{noun}s: mean over {sweep['models']} trainings each, on {trained_on(sweep)} images",
+        f"{noun}s{', ' + heading if heading else ''}: mean over {sweep['models']} trainings each, on "
+        f"{trained_on(sweep)} images",
         [noun, *(sweep["labels"][measure] for measure in measures)],
     )
-    rows = []
-    for variant in sweep["variants"]:
-        cells = [[_cell(table, measure, variant["measures"].get(measure))] for measure in measures]
-        rows.append(Row(variant["name"], variant["setting"], cells))
-    table.groups = [rows]
+    table.groups = [[Row(variant["name"], "" if heading else variant["setting"],
+                         [[_cell(table, measure, variant["measures"])] for measure in measures])
+                     for variant in sweep["variants"]]]
     return table
 
 
@@ -48,10 +71,14 @@ def trained_on(sweep: Sweep) -> str:
     return count(sizes[0]) if len(sizes) == 1 else f"{count(sizes[0])} to {count(sizes[-1])}"
 
 
-def _cell(table: Table, measure: str, metric: Optional[Mapping[str, Any]]) -> Cell:
+def _cell(table: Table, measure: str, measures: Mapping[str, Any]) -> Cell:
+    """Return the cell of a measure, a TPR with the mean of what its thresholds realise."""
+    metric = measures.get(measure)
     if metric is None:
         return plain_cell(None)
-    return table.metric(measure.partition("/")[0], metric)
+    kind, _, of = measure.partition("/")
+    realised = measures.get(f"{kind.replace('tpr', 'fpr', 1)}/{of}") if kind.startswith("tpr") else None
+    return table.metric(kind, metric if realised is None else {**metric, "fpr": realised["value"]})
 
 
 def tradeoff_figure(sweep: Sweep) -> Optional[Figure]:

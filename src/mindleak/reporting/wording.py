@@ -164,7 +164,7 @@ def metric_label(key: str) -> str:
 def number(key: str, value: float, *, unit: bool = True) -> str:
     """Write one value of the metric ``key``: rates in per cent, the rest in three decimals or digits."""
     key = key.partition("/")[0]
-    if key in _PERCENT or key.partition("@")[0] in {"tpr", "tpr_own_roc", "ppv"}:
+    if key in _PERCENT or key.partition("@")[0] in {"tpr", "fpr", "excess", "tpr_own_roc", "ppv", "silent"}:
         text = percent(value, 2)
         return text if unit else text.replace(f"{NBSP}%", "")
     if key == "feature_mse":

@@ -215,9 +215,10 @@ def _compile_loop(cell: nn.Cell, shape: tuple[int, int, int], tv: str, adam: boo
                 distance = (difference * difference * factors).reshape((count, -1)).sum(1) / 2
                 squares = (images * images).reshape((count, -1)).sum(1) / pixels
                 value = distance + weights[0] * roughness + weights[1] * squares
-                progress = (value < lowest * (1 - PROGRESS)).astype(ms.float32)
-                lowest = ops.minimum(lowest, value)
-                stale = (stale + 1) * (1 - progress)
+                # Held against the value at the last progress: many small falls in a row are progress too.
+                better = value < lowest * (1 - PROGRESS)
+                lowest = ops.select(better, value, lowest)
+                stale = (stale + 1) * (1 - better.astype(ms.float32))
                 active = active * (stale < patience).astype(ms.float32)
             steps = steps + active
             direction = ops.sign(of_features + weights[0] * of_variation + (2 * weights[1] / pixels) * images)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mindleak.errors import InputError, nearest
+from mindleak.errors import known_names
 from mindleak.evaluation import signals
 
 Floats = NDArray[np.float64]
@@ -66,12 +66,8 @@ def checked_features(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: none at all, or a name that is no group (the nearest one is named).
     """
-    if not names:
-        raise InputError(f"membership.improved.features is empty; right is any of {', '.join(GROUPS)}")
-    for name in names:
-        if name not in GROUPS:
-            raise InputError(f"membership.improved.features: '{name}' is unknown{nearest(name, GROUPS)}")
-    return tuple(name for name in GROUPS if name in names)
+    wanted = known_names(names, tuple(GROUPS), "membership.improved.features")
+    return tuple(name for name in GROUPS if name in wanted)
 
 
 def group_matrix(name: str, seen: Observation) -> Floats:

@@ -54,17 +54,27 @@ class LiraScores:
     offline: Floats
     offline_two_sided: Floats
 
+    def of(self, attack: str) -> Floats:
+        """Return the scores of an attack by its name, ``lira_online`` and so on."""
+        found: Floats = getattr(self, attack.replace("lira_", "", 1))
+        return found
 
-def choose_spread(fewest_in: int, fewest_out: int) -> Spread:
+
+def choose_spread(fewest_in: int, fewest_out: int, spared: int = 0) -> Spread:
     """Return the σ that so many references allow, counted at the sample that has fewest.
 
     32 and 32 allow a σ per sample, two on a side a σ pooled over all within-sample residuals of the side. Fewer leave
     no residual; σ is then 1 nat, and the scores rest on the distance to the means alone.
+
+    Args:
+        fewest_in, fewest_out: references on either side.
+        spared: how many of a side will be missing where a reference plays the target; its scores, which set the
+            thresholds, must come from the same kind of σ, so two must be left.
     """
     counts = f"{fewest_in} IN and {fewest_out} OUT references per sample"
     if min(fewest_in, fewest_out) >= PER_SAMPLE_MODELS:
         return Spread(PER_SAMPLE, f"{counts}: one σ per sample")
-    if min(fewest_in, fewest_out) >= 2:
+    if min(fewest_in, fewest_out) - spared >= 2:
         return Spread(POOLED, f"{counts}, fewer than the {PER_SAMPLE_MODELS} and {PER_SAMPLE_MODELS} that a σ per "
                               "sample needs: σ is pooled over all samples")
     return Spread(UNIT, f"{counts}, too few for any σ: fell back to σ = 1, so only distances to the means count")
@@ -174,11 +184,13 @@ def _sigma(side: Side, kind: str) -> Floats:
         return np.ones((1, side.mean.shape[1]))
     if kind == PER_SAMPLE:
         return np.maximum(np.sqrt(side.variance), _SIGMA_FLOOR)
-    # sqrt(mean_ij (φ_ij - μ_i)²): every residual of every sample that has more than one counts alike.
+    # Σ_ij (φ_ij - μ_i)² over all samples that have more than one, by its degrees of freedom: divided by the number of
+    # residuals, σ would be too small by n/(n - 1), more so for a left-out reference than for the target, and thresholds
+    # would not carry over. The ranking is the same either way.
     several = side.count > 1
-    weights = side.count[several][:, None]
-    total = max(int(weights.sum()), 1)
-    pooled = np.sqrt((weights * side.variance[several]).sum(axis=0, keepdims=True) / total)
+    counts = side.count[several][:, None]
+    freedom = max(int((counts - 1).sum()), 1)
+    pooled = np.sqrt((counts * side.variance[several]).sum(axis=0, keepdims=True) / freedom)
     return np.maximum(pooled, _SIGMA_FLOOR)
 
 

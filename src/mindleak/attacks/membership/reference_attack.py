@@ -63,13 +63,13 @@ def lira_scores(target: ModelSignals, references: ReferenceSignals, names: Seque
     wanted = [name for name in names if name in LIRA_ATTACKS]
     if not wanted:
         return {}
-    spread = lira_attack.choose_spread(*_fewest(references.keep))
+    spread = lira_attack.choose_spread(*_fewest(references.keep), spared=1)
     own = lira_attack.lira(target.phi, references.phi, references.keep, spread)
     turns = {name: np.empty(references.keep.shape) for name in wanted}
     for number, scores in enumerate(lira_attack.leave_one_out(references.phi, references.keep, spread)):
         for name in wanted:
-            turns[name][number] = _lira_score(scores, name)
-    return {name: AttackScores(_lira_score(own, name), turns[name], _lira_notes(name, spread, references.keep))
+            turns[name][number] = scores.of(name)
+    return {name: AttackScores(own.of(name), turns[name], _lira_notes(name, spread, references.keep))
             for name in wanted}
 
 
@@ -121,11 +121,6 @@ def reference_scores(target: ModelSignals, references: ReferenceSignals, names: 
 def _fewest(keep: Flags) -> tuple[int, int]:
     inside = keep.sum(axis=0)
     return int(inside.min()), int((len(keep) - inside).min())
-
-
-def _lira_score(scores: lira_attack.LiraScores, name: str) -> Floats:
-    return {"lira_online": scores.online, "lira_offline": scores.offline,
-            "lira_offline_two_sided": scores.offline_two_sided}[name]
 
 
 def _lira_notes(name: str, spread: Spread, keep: Flags) -> dict[str, str | float | int]:

@@ -1,0 +1,90 @@
+"""Membership attacks of a sweep: every network attacked with the others of its variant as shadows and references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mindleak.attacks.membership.metric import metric_scores
+from mindleak.attacks.membership.names import LIRA_ATTACKS, METRIC_ATTACKS, SHADOW, SIBLING_ATTACKS
+from mindleak.attacks.membership.report import TARGET_FPRS
+from mindleak.attacks.membership.shadow import Answers, ShadowAttack
+from mindleak.attacks.membership.siblings import SiblingScores, independent_rows, require_siblings, sibling_lira
+from mindleak.errors import known_names
+from mindleak.evaluation.roc import auc
+from mindleak.evaluation.signals import phi
+from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
+
+
+def planned_attacks(names: Sequence[str], models: int) -> tuple[str, ...]:
+    """Return the attacks that ``sweep.attacks`` asks for.
+
+    Raises:
+        InputError: none, an unknown one, or too few networks for one.
+    """
+    attacks = known_names(names, SIBLING_ATTACKS, "sweep.attacks")
+    lira = [name for name in attacks if name in LIRA_ATTACKS]
+    if lira:
+        require_siblings(models, lira)
+    return attacks
+
+
+def sibling_scores(attacks: Sequence[str], answers: Sequence[Answers], number: int, shadow_attack: ShadowAttack,
+                   seed: int) -> dict[str, SiblingScores]:
+    """Attack one network by every attack asked for.
+
+    Args:
+        attacks: of ``names.SIBLING_ATTACKS``.
+        answers: of all networks, on the same samples.
+        number: which of them is attacked.
+        shadow_attack: trained on the others where ``shadow`` is asked for.
+        seed: of which rows the others show it.
+    """
+    target = answers[number]
+    others = [each for place, each in enumerate(answers) if place != number]
+    found = {}
+    if SHADOW in attacks:
+        shown = independent_rows(np.stack([each.members for each in answers]), number, seed)
+        rows = [row for place, row in enumerate(shown) if place != number]
+        result = shadow_attack.run([_part(*each) for each in zip(others, rows)], target)
+        found[SHADOW] = SiblingScores(result.scores[result.attacked], target.members[result.attacked],
+                                      result.threshold_shadow.non_members())
+    for name in (name for name in attacks if name in METRIC_ATTACKS):
+        # The threshold of the sibling that fixes the shadow attack's too.
+        fixing = others[-1]
+        found[name] = SiblingScores(metric_scores(name, target.logits, target.labels), target.members,
+                                    metric_scores(name, fixing.logits, fixing.labels)[~fixing.members])
+    lira = [name for name in attacks if name in LIRA_ATTACKS]
+    if lira:
+        signals = np.stack([phi(each.logits, each.labels) for each in answers])[:, :, None]
+        found |= sibling_lira(signals, np.stack([each.members for each in answers]), number, lira)
+    return {name: found[name] for name in attacks}
+
+
+def _part(answers: Answers, rows: np.ndarray) -> Answers:
+    return Answers(answers.logits[rows], answers.labels[rows], answers.members[rows])
+
+
+def sibling_figures(scores: SiblingScores) -> dict[str, Any]:
+    """Return AUC and TPRs as JSON values, each TPR with the false-positive rate that its threshold realises."""
+    figures = {"auc": auc(scores.target, scores.members)}
+    figures |= {f"tpr@{rate:g}": tpr_at_threshold(scores.target, scores.members,
+                                                  threshold_at_fpr(scores.sibling_non_members, rate))
+                for rate in TARGET_FPRS}
+    return {name: metric.to_json() for name, metric in figures.items()}
+
+
+def flat_figures(attack: str, figures: dict[str, Any]) -> dict[str, float]:
+    """Return the measures of one attack by name, those that have a value.
+
+    ``excess`` is TPR less realised FPR: what the threshold finds beyond what it accuses wrongly.
+    """
+    values = {"auc": figures["auc"]["value"]}
+    for rate in (f"{rate:g}" for rate in TARGET_FPRS):
+        metric = figures[f"tpr@{rate}"]
+        if metric["value"] is not None:
+            values |= {f"tpr@{rate}": metric["value"], f"fpr@{rate}": metric["fpr"],
+                       f"excess@{rate}": metric["value"] - metric["fpr"]}
+    return {f"{name}/{attack}": value for name, value in values.items() if value is not None}
