@@ -491,9 +491,11 @@ SUPPRESS = (
     ("suppress.mask_times=0", ["suppress.mask_times is 0"]),
     ("suppress.sparse_end=1", ["sparse_end"]),
     ("suppress.sparse_end=.nan", ["suppress.sparse_end is nan"]),
-    ("suppress.sparse_start=0.95", ["sparse_start 0.95"]),
+    ("suppress.sparse_start=0.95", ["suppress.sparse_start is 0.95 and suppress.sparse_end 0.95"]),
     ("suppress.layers=[conv9.weight]", ["'conv9.weight'", "did you mean 'conv"]),
-    ("suppress.layers=[fc1.weight, fc1.weight]", ["twice"]),
+    ("suppress.layers=[fc1.weight, fc1.weight]", ["names 'fc1.weight' twice"]),
+    ("suppress.layers=[fc1]", ["'fc1'", "did you mean 'fc1.weight'?"]),
+    ("suppress.layers=[{name: fc1.weight, min_num: -7}]", ["'fc1.weight': min_num is -7", "-1 (no floor)"]),
     ("suppress.layers=[]", ["suppress.layers"]),
     ("suppress.layers=fc1.weight", ["'auto' or a list"]),
     ("suppress.layers=[{nome: fc1.weight}]", ["nome"]),
@@ -502,6 +504,32 @@ SUPPRESS = (
 def test_suppress(refuse, assignment, parts):
     times = () if "mask_times" in assignment else ("--set", "suppress.mask_times=5")
     refuse(("train", *SUPPRESS, *times, "--set", assignment), *parts)
+
+
+@pytest.mark.parametrize(("given", "parts"), [
+    (("--set", "suppress.sparse_end=0.5"), ["suppress.sparse_end is set", "training.method=suppress", "with ordinary"]),
+    (("--suppress_engine", "mindarmour"), ["suppress.engine is set", "training.method=suppress"]),
+    (("--set", "dp.target_epsilon=3"), ["dp.target_epsilon is set", "training.method=dp_sgd"]),
+    (("--set", "prune.sparsity=0.5", "--set", "training.method=suppress"), ["prune.sparsity is set", "with suppress"]),
+    (("--set", "membership.suppress.mask_times=3"), ["membership.suppress.mask_times is set"]),
+])
+def test_settings_that_would_do_nothing(refuse, given, parts):
+    refuse(("train", *LENET, *given), *parts)
+
+
+def test_settings_of_a_subject_that_would_do_nothing_for_it(work, refuse):
+    (work / "inputs" / "idle.yaml").write_text(
+        "model: {name: lenet5_bias}\nsubjects:\n  one: {training: {method: suppress}}\n"
+        "  two: {suppress: {sparse_end: 0.5}}\n")
+    refuse(("train", "--config", "inputs/idle.yaml"), "subjects.two.suppress.sparse_end is set", "with ordinary")
+
+
+def test_a_network_without_weights_is_not_trained(work, refuse):
+    (work / "inputs" / "weightless.py").write_text(
+        "from mindspore import nn, ops\n\n\nclass Weightless(nn.Cell):\n    def construct(self, x):\n"
+        "        return ops.concat((x.reshape((x.shape[0], -1)),), 1)[:, :10]\n")
+    refuse(("train", "--model", "inputs/weightless.py:Weightless", "--dataset", "digits"),
+           "Weightless has no trainable parameters", "--ckpt")
 
 
 @pytest.mark.parametrize(("assignment", "parts"), [

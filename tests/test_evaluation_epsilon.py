@@ -34,14 +34,17 @@ def test_answers_exchanged_give_the_same_bound(n_in: int, n_out: int, data: st.D
 
 def test_a_threshold_fixed_on_other_models_rarely_accuses_scores_that_say_nothing() -> None:
     generator = np.random.default_rng(0)
-    alarms = 0
+    alarms = maximised = 0
     for _ in range(400):
         references, own = generator.normal(size=(2, 2000))
         members = np.arange(2000) < 1000
         threshold = best_threshold(references[members], references[~members], 1000, 1000)
         alarms += epsilon_at(own, members, threshold).epsilon > 0
-    # Nominal 5 % on each of four rates' sides together; 400 trials have a standard error of 1.1 %.
-    assert alarms / 400 <= 0.09
+        best = best_threshold(own[members], own[~members], 1000, 1000)
+        maximised += epsilon_at(own, members, best).epsilon > 0
+    # Measured .5 %, far below the nominal 5 % since both rates' limits must fail. Maximised on the very scores that are
+    # judged (METHODS: about 7.5 %) it accuses far more often: 6 %; standard errors .35 and 1.2 %.
+    assert alarms / 400 <= 0.02 and maximised / 400 >= 0.035
 
 
 def test_the_threshold_of_the_references_finds_a_leak_of_a_like_model() -> None:

@@ -126,7 +126,7 @@ def test_a_rate_is_judged_by_the_interval_of_its_excess(k_in: int, k_out: int, v
 
 def test_a_threshold_that_shadows_cannot_set_is_no_finding_but_is_named() -> None:
     (sentence,) = at_low_rates(**{"tpr@0.001": metric(None, reason="300 non-members cannot set a threshold")})
-    assert "at 0.1 % FPR: no threshold from shadows (300 non-members cannot set a threshold)" in sentence
+    assert "at 0.1 % FPR: no threshold from other models (300 non-members cannot set a threshold)" in sentence
     assert "guessing" not in sentence and "found" not in sentence
 
 

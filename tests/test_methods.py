@@ -66,9 +66,11 @@ def test_a_stages_key_covers_the_methods_settings(tmp_path: Path, first: tuple[s
 
 def test_an_unused_section_is_no_part_of_a_key(tmp_path: Path) -> None:
     inputs = []
-    for folder, assignments in (("a", ()), ("b", ("prune.sparsity=0.5", "dp.clip_norm=3"))):
-        (plan,) = subject_plans(session(tmp_path / folder, *assignments))
-        inputs.append(headline_task(plan)._inputs)
+    both = ("subjects.plain.training.method=ordinary", "subjects.pruned.training.method=prune")
+    for folder, assignments in (("a", both), ("b", (*both, "prune.sparsity=0.5"))):
+        plain, pruned = subject_plans(session(tmp_path / folder, *assignments))
+        inputs.append(headline_task(plain)._inputs)
+        assert headline_task(pruned).settings.sparsity == (0.95 if folder == "a" else 0.5)
     assert inputs[0] == inputs[1]
 
 

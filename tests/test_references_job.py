@@ -12,6 +12,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindleak import config
+from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.cli import main
 from mindleak.data.splits import Split
 from mindleak.errors import InputError
@@ -23,6 +24,7 @@ from mindleak.jobs.reference_attacks import reference_stage
 from mindleak.jobs.references import stale_references
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import subject_plans
+from mindleak.runs.stages import StageResult
 from test_membership_protocol import MEMBERS, Perceptron, noisy_digits, trained
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
@@ -85,7 +87,8 @@ def test_every_target_sample_is_in_half_of_the_references_and_the_population_in_
     assert len({task.seed for task in plan.tasks()}) == len(plan.tasks()) == 9
     # Whether a reference has a sample says nothing of whether the subject has it.
     inside = np.isin(references.rows, split.indices["target_in"])
-    assert abs(references.keep[:, inside].mean() - 0.5) < 0.05
+    shares = references.keep[:, inside].mean(axis=1)
+    assert np.abs(shares - 0.5).max() < 0.12, "five standard deviations of a fair deal"
 
 
 def test_around_a_subject_from_elsewhere_the_pool_is_its_members_and_as_many_others(tmp_path: Path) -> None:
@@ -259,11 +262,10 @@ def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(fo
     data = noisy(folder)
     attacks = "membership.attacks=[lira_online, lira_offline, rmia_online, phi]"
 
-    def attacked(network: Perceptron) -> dict[str, Any]:
+    def attacked(network: Perceptron) -> StageResult:
         (plan,) = subject_plans(open_in(folder / "null", *SIZES, *RECIPE, *data, attacks),
                                 Subject(network, MEMBERS, "mine"))
-        found: dict[str, Any] = reference_stage(plan_membership(plan)).metrics
-        return found
+        return reference_stage(plan_membership(plan))
 
     (plan,) = subject_plans(open_in(folder / "null", *SIZES, *RECIPE, *data, attacks),
                             Subject(Perceptron(), MEMBERS, "mine"))
@@ -271,10 +273,14 @@ def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(fo
     elsewhere = np.setdiff1d(np.arange(len(split.labels)),
                              np.concatenate([MEMBERS, split.indices["target_out"], split.indices["population"]]))
     null = attacked(trained(folder, elsewhere[:len(MEMBERS)], 0))
-    for each in null["attacks"]:
-        low, high = each["overall"]["auc"]["ci"]
-        assert low - 0.02 < 0.5 < high + 0.02, each["attack"]
+    # The stage's own file is enough to compute a score again.
+    again = lira(null.arrays["phi"], null.arrays["reference_phi"], null.arrays["keep"], choose_spread(4, 4, spared=1))
+    np.testing.assert_array_equal(null.arrays["scores_lira_online"], again.online)
+    for each in null.metrics["attacks"]:
+        # Within its interval; at a level that four attacks on three processors leave by chance hardly ever.
+        found = auc(null.arrays[f"scores_{each['attack']}"], null.arrays["members"], level=0.999)
+        assert found.ci is not None and found.ci[0] < 0.5 < found.ci[1], each["attack"]
         # The references themselves have learnt their halves by heart: the same attack finds these.
         assert each["as_targets"]["auc"]["mean"] > 0.55
     leaking = attacked(trained(folder, MEMBERS, 0))
-    assert leaking["attacks"][0]["overall"]["auc"]["ci"][0] > 0.6
+    assert leaking.metrics["attacks"][0]["overall"]["auc"]["ci"][0] > 0.6

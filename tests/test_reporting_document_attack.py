@@ -57,7 +57,7 @@ def with_other(found: dict[str, Any], lift: float) -> dict[str, Any]:
     own, other = generator.normal(size=2000), generator.normal(size=2000) + lift * members
     difference = auc_difference(own, other, members)
     compared = {"attack": "lira_online", "n_in": 1000, "n_out": 1000, "auc": auc(other, members).to_json(),
-                "document_auc": auc(own, members).to_json(), "difference": difference.to_json()}
+                "own_auc": auc(own, members).to_json(), "difference": difference.to_json()}
     return {**found, "compared": [compared]}
 
 

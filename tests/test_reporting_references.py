@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mindleak.attacks.membership import report
 from mindleak.attacks.membership.reference_attack import AttackScores
 from mindleak.attacks.membership.reference_report import Truth, figures, several_targets
 from mindleak.data.splits import halves
+from mindleak.evaluation.empirical_epsilon import EpsilonBound
 from mindleak.jobs.reference_findings import reference_findings
 from mindleak.reporting.charts import attacks_roc_figure
 from mindleak.reporting.membership_text import membership_lines
@@ -69,7 +71,8 @@ def test_what_could_not_be_measured_is_a_dash_with_its_reason() -> None:
     table = reference_table(reference_results(made)[0], Subjects(made))
     assert table.notes == [("a", "no members")]
     assert membership_lines(made)[-1].split() == ["rmia_online", *5 * ["–"]]
-    assert any("no AUC (no members)" in sentence for sentence in reference_findings(made["reference_attacks"], []))
+    assert any("no AUC (no members)" in sentence
+               for sentence in reference_findings(made["reference_attacks"], [], Path()))
 
 
 def test_documents_without_reference_attacks_have_nothing_to_show() -> None:
@@ -119,21 +122,47 @@ def test_pictures_with_captions() -> None:
             captioned_figure(images, captions)
 
 
-def found(*attacks: dict[str, Any], shadow: float | None = None) -> list[str]:
-    shadows = [] if shadow is None else [{"subject": "net-membership", "overall": attack("shadow", shadow)["overall"]}]
-    return list(reference_findings(document(*attacks)["reference_attacks"], shadows))
+def found(*attacks: dict[str, Any]) -> list[str]:
+    return list(reference_findings(document(*attacks)["reference_attacks"], [], Path()))
 
 
 def test_findings_follow_from_intervals() -> None:
     (strong, *_) = found(attack("lira_online", 2.0))
-    assert "better than chance" in strong and "ε is at least" in strong and "accuses" in strong
+    assert "better than chance" in strong and "ε is at least" in strong and "shown by the members that it acc" in strong
+    # 200 non-members cannot show .1 %; the rates stand with the interval of their difference.
+    assert "At 1 % FPR the references' threshold finds" in strong and "0.1 %" not in strong
+    assert "so members are found more often than non-members are accused" in strong
     (weak, *_) = found(attack("loss", 0.0))
-    assert "no leak was detected on average" in weak and "eight of ten samples" in weak
+    assert "no leak was detected on average over all samples" in weak and "eight of ten samples" in weak
+    assert "so nothing beyond guessing was detected" in weak
     (below, *_) = found(attack("loss", -1.0))
     assert "below chance" in below
-    assert any("it is stronger, the intervals do not meet" in each for each in found(attack("phi", 2.0), shadow=0.5))
-    assert any("it is weaker, the intervals do not meet" in each for each in found(attack("phi", 0.5), shadow=2.0))
-    assert any("does not show which is stronger" in each for each in found(attack("phi", 0.5), shadow=0.5))
+
+
+def test_epsilon_from_acquittals_says_so() -> None:
+    cleared = attack("loss", 0.0)
+    cleared["epsilon"] = EpsilonBound(1.2, 200, 200, 150, 200, 0.0, 1e-5, 0.05).to_json()
+    assert cleared["epsilon"]["by_accusation"] is False
+    assert "shown by the samples that it clears, hardly any of which is a member" in found(cleared)[0]
+
+
+@pytest.mark.parametrize("gain, way", [(0.8, "stronger: phi +0"), (-0.8, "weaker: phi -0"),
+                                       (0.0, "not shown to differ: phi -0.00")])
+def test_attacks_are_held_against_the_shadow_attack_in_pairs(tmp_path: Path, gain: float, way: str) -> None:
+    # Two attacks that agree on most samples: separate intervals would meet, and the pairs tell.
+    generator = np.random.default_rng(0)
+    members = np.arange(SAMPLES) % 2 == 0
+    own = generator.normal(size=SAMPLES) + 0.5 * members
+    other = own + gain * 0.4 * members + generator.normal(0, 0.1, SAMPLES)
+    if gain == 0.0:
+        other = own + np.where(np.arange(SAMPLES) % 4 < 2, 0.1, -0.1)
+    np.savez(tmp_path / "shadow.npz", rows=np.arange(SAMPLES), members=members, scores=own)
+    np.savez(tmp_path / "references.npz", rows=np.arange(SAMPLES)[::-1], scores_phi=other[::-1])
+    result = {**document(attack("phi", 0.5))["reference_attacks"][0], "arrays": "references.npz"}
+    shadow = {"subject": "net-membership", "attack": "shadow", "arrays": "shadow.npz"}
+    *_, said = reference_findings([result], [shadow], tmp_path)
+    assert said.startswith("Against the shadow attack on net-membership, AUC on the same samples, paired")
+    assert way in said
 
 
 def test_fallbacks_are_said() -> None:

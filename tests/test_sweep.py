@@ -194,12 +194,15 @@ def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
 
 
 @pytest.mark.parametrize("setting, complaint", [
-    ("sweep.models=3", "3 models cannot each have half of the samples"),
-    ("sweep.models=1", "1 models cannot"),
+    ("sweep.models=3", "sweep.models is 3; right is an even number from 2 on"),
+    ("sweep.models=0", "sweep.models is 0; right is an even number from 2 on"),
+    ("sweep.models=2", "sweep.attacks has shadow, for which sweep.models 2 is too small; right is an even number"),
+    ("sweep.pool=1290", "sweep.pool: .* leave the judge 9, less than its batch_size 20; take a smaller pool"),
+    ("sweep.variants.suppress-50.suppress.sparse_end=2", "sweep.variants.suppress-50.suppress.sparse_end 2.0; right"),
     ("sweep.pool=1297", "sweep.pool is 1297; right is 2 to 1296"),
     ("inversion.images=500", "inversion.images is 500; a network of the sweep has"),
     ("inversion.layer=fc9", "layer 'fc9' does not exist"),
-    ("sweep.pool=60", "at most|samples|class"),
+    ("sweep.pool=60", "sweep.pool of 60 images is too small for the shadow attack"),
     ("sweep.attacks=[]", "sweep.attacks is empty; right is any of shadow, loss"),
     ("sweep.attacks=[lira_onlin]", "sweep.attacks: 'lira_onlin' is unknown; did you mean 'lira_online'"),
     ("sweep.attacks=[rmia_online]", "sweep.attacks: 'rmia_online' is unknown"),

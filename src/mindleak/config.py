@@ -15,7 +15,16 @@ from typing import Any
 import yaml
 from easydict import EasyDict
 
-from mindleak.defaults import DEFAULTS, NAMED, PARTIAL, SUBJECT_SECTIONS, TYPES, VARIANT_SECTIONS, VARIANT_SWEEP_KEYS
+from mindleak.defaults import (
+    DEFAULTS,
+    METHOD_SECTIONS,
+    NAMED,
+    PARTIAL,
+    SUBJECT_SECTIONS,
+    TYPES,
+    VARIANT_SECTIONS,
+    VARIANT_SWEEP_KEYS,
+)
 from mindleak.errors import InputError, nearest
 
 # What says which one network is meant, and so cannot be said to several subjects at once.
@@ -51,6 +60,7 @@ def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
     _deep_update(merged["subjects"], overrides.get("subjects", {}))
     _deep_update(merged["sweep"], overrides.get("sweep", {}))
     _check_sweep(merged["sweep"])
+    _check_methods(merged)
     _check_identifiers(merged)
     return EasyDict(merged)
 
@@ -190,6 +200,37 @@ def _check_sweep(sweep: Mapping[str, Any]) -> None:
             if key not in VARIANT_SWEEP_KEYS:
                 raise InputError(f"sweep.variants.{name}.sweep.{key}: a variant sets none of 'sweep' for itself but "
                                  f"{', '.join(VARIANT_SWEEP_KEYS)}")
+
+
+def _check_methods(merged: Mapping[str, Any]) -> None:
+    """Refuse settings of a way to train that no network is trained in: they would do nothing without a word."""
+    used: set[str] = set()
+    for kind, named in (("subjects", merged["subjects"]), ("sweep.variants", merged["sweep"]["variants"])):
+        for name, own in named.items():
+            methods = _methods(merged, own)
+            _refuse_idle({section: own.get(section, {}) for section in METHOD_SECTIONS}, methods, f"{kind}.{name}.")
+            used |= methods
+    used = used or _methods(merged)
+    _refuse_idle({section: {key: value for key, value in merged[section].items() if value != DEFAULTS[section][key]}
+                  for section in METHOD_SECTIONS}, used, "")
+    _refuse_idle(merged["membership"], used, "membership.")
+
+
+def _methods(merged: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> set[str]:
+    """Return in which ways a network is trained: for itself, and to be attacked by membership inference."""
+    itself = {**merged["training"], **(own or {}).get("training", {})}
+    attacked = {**itself, **merged["membership"]["training"],
+                **(own or {}).get("membership", {}).get("training", {})}
+    return {itself["method"], attacked["method"]}
+
+
+def _refuse_idle(sections: Mapping[str, Any], methods: set[str], prefix: str) -> None:
+    """Raise InputError for the first key that is set for another way to train than ``methods``."""
+    for section, method in METHOD_SECTIONS.items():
+        for key in sections[section] if method not in methods else ():
+            raise InputError(f"{prefix}{section}.{key} is set, and nothing that it could be for is trained with "
+                             f"training.method={method} (but with {' and '.join(sorted(methods))}), so it would do "
+                             "nothing; set that too, or leave it out")
 
 
 def _check_identifiers(merged: Mapping[str, Any]) -> None:

@@ -182,6 +182,9 @@ TYPES: dict[str, tuple[type, ...]] = {
     "sweep.pool": (int,),
 }
 
+# Sections that only one way to train looks at, and which one.
+METHOD_SECTIONS = {"suppress": "suppress", "dp": "dp_sgd", "prune": "prune"}
+
 # Sections whose keys are those of another section, all optional.
 PARTIAL = {f"membership.{section}": section for section in ("training", "suppress", "dp", "prune")}
 

@@ -39,9 +39,17 @@ class EpsilonBound:
     delta: float
     alpha: float
 
-    def to_json(self) -> dict[str, float | int | None]:
+    @property
+    def by_accusation(self) -> bool:
+        """True if the members called so bound ε, False if it is the non-members that are not."""
+        hits, alarms = np.array([self.true_positives]), np.array([self.false_positives])
+        called = float(_log_ratio(hits, self.n_in, alarms, self.n_out, self.delta, self.alpha)[0])
+        return math.isclose(max(called, 0.0), self.epsilon)
+
+    def to_json(self) -> dict[str, float | int | bool | None]:
         """Return plain JSON values; the threshold is null where nobody is called a member."""
-        return {**vars(self), "threshold": self.threshold if math.isfinite(self.threshold) else None}
+        return {**vars(self), "threshold": self.threshold if math.isfinite(self.threshold) else None,
+                "by_accusation": self.by_accusation}
 
 
 def epsilon_lower_bound(true_positives: ArrayLike, n_in: int, false_positives: ArrayLike, n_out: int,

@@ -106,8 +106,8 @@ def _identity(results: Sequence[Record]) -> Iterator[str]:
         reached = result.get("identity_psnr")
         if reached is not None and has_value(reached) and reached["value"] < IDENTITY_PSNR:
             yield (f"Control failed: from the pixels themselves the attack on {result['subject']}, layer "
-                   f"{result['layer']}, gets {reached['value']:.1f} dB PSNR in the median; more than {IDENTITY_PSNR:.0f} dB are due, "
-                   "so its figures say little.")
+                   f"{result['layer']}, gets {reached['value']:.1f} dB PSNR in the median; more than "
+                   f"{IDENTITY_PSNR:.0f} dB are due, so its figures say little.")
 
 
 def _against_mean_image(result: Record, differences: Record) -> Iterator[str]:

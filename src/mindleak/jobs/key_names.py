@@ -1,7 +1,8 @@
 """Configuration keys in messages, as the user would have to write them.
 
 The rooms below know of ``training`` and ``suppress`` only. The same settings also stand under ``judge``,
-``membership.training`` and ``subjects.NAME.training``, and a message must name the key that is to be changed.
+``membership.training``, ``subjects.NAME.training`` and ``sweep.variants.NAME.training``, and a message must name the
+key that is to be changed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from mindleak.errors import InputError
 
 JUDGE, MEMBERSHIP = "judge", "membership"
-_KEY = re.compile(r"(?<![\w.])(training|suppress)\.(\w+)")
+_KEY = re.compile(r"(?<![\w.])(training|suppress|dp|prune)\.(\w+)")
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,17 @@ class KeyNames:
 
     Attributes:
         config: what the subject's configuration has, common and own settings merged.
-        subject: name of the subject, and
-        own: what ``subjects`` gives for it alone.
+        subject: name of the subject, or of the sweep's variant, and
+        own: what ``subjects``, or ``sweep.variants``, gives for it alone.
         section: ``judge``, ``membership``, or nothing for a headline subject.
+        among: which of these two it is named in.
     """
 
     config: Mapping[str, Any]
     subject: str
     own: Mapping[str, Any]
     section: str = ""
+    among: str = "subjects"
 
     def name(self, part: str, key: str) -> str:
         """Return the key that sets ``part.key`` for this training."""
@@ -41,7 +44,7 @@ class KeyNames:
         path = [part, key]
         if self.section == MEMBERSHIP and key in self.config["membership"][part]:
             path = ["membership", part, key]
-        return ".".join(["subjects", self.subject, *path] if _has(self.own, path) else path)
+        return ".".join([self.among, self.subject, *path] if _has(self.own, path) else path)
 
     @contextmanager
     def in_messages(self) -> Iterator[None]:

@@ -90,23 +90,29 @@ def _rates(result: Record) -> Iterator[str]:
     """Say whether members are found at low false-positive rates, by shadows' thresholds and by the subject's own."""
     for rate in _RATES:
         aimed, own = (result["overall"].get(f"{name}@{rate}") for name in ("tpr", "tpr_own_roc"))
-        said = [*_at_shadow_threshold(aimed), *_on_own_roc(own, float(rate), result["n_in"], result["n_out"])]
+        said = [*beyond_guessing(aimed, "a shadow's threshold"),
+                *_on_own_roc(own, float(rate), result["n_in"], result["n_out"])]
         if said:
             yield f"{_named(result)} at {100 * float(rate):g} % FPR: {'; '.join(said)}."
 
 
-def _at_shadow_threshold(rate: Optional[Record]) -> Iterator[str]:
-    """Compare the members found with the non-members accused, both at a threshold that a shadow has set."""
+def beyond_guessing(rate: Optional[Record], threshold: str) -> Iterator[str]:
+    """Compare the members found with the non-members accused, both at a threshold that other models have set.
+
+    Args:
+        rate: the TPR with its realised FPR.
+        threshold: what it is called, and whose it is.
+    """
     if rate is None:
         return
     if known_interval(rate) is None or rate.get("fpr") is None:
-        yield f"no threshold from shadows ({rate.get('reason') or 'not measured'})"
+        yield f"no threshold from other models ({rate.get('reason') or 'not measured'})"
         return
     found = Metric.from_json(rate)
     assert found.fpr is not None
     excess = difference_of_independent(found, Metric(found.fpr, 0, ci=found.fpr_ci, ci_level=found.ci_level))
     assert excess.ci is not None
-    amount = (f"a shadow's threshold finds {_percent(found.value)} of the members and accuses {_percent(found.fpr)} of "
+    amount = (f"{threshold} finds {_percent(found.value)} of the members and accuses {_percent(found.fpr)} of "
               f"the non-members, difference {_points(excess.value)} ({_points(excess.ci[0])} to "
               f"{_points(excess.ci[1])}) points")
     if excess.ci[0] > 0:

@@ -12,8 +12,14 @@ from mindleak.attacks.membership import report
 from mindleak.attacks.membership.metric import metric_scores
 from mindleak.attacks.membership.names import METRIC_ATTACKS
 from mindleak.attacks.membership.reference_attack import AttackScores, reference_scores
-from mindleak.attacks.membership.reference_report import Truth, figures, per_class_decisions, several_targets
-from mindleak.attacks.membership.signals import model_signals, stacked
+from mindleak.attacks.membership.reference_report import (
+    Truth,
+    figures,
+    per_class_decisions,
+    several_targets,
+    target_fprs,
+)
+from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, model_signals, stacked
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
 from mindleak.jobs.own_model import network_digest
@@ -69,13 +75,16 @@ def _attack(context: StageContext, planned: MembershipPlan, references: Referenc
     rows = references.rows[columns]
     truth = Truth(np.isin(rows, rows_in), references.keep[:, columns], data.y_train[rows])
     answers = _answers(planned, references, results, network, columns)
-    scores = _scores(references, answers, truth, data.y_train[references.population])
+    subject, others = _signals(references, answers, truth, data.y_train[references.population])
+    scores = _scores(references, answers, truth, subject, others)
     lead = scores[references.attacks[0]].target
     exposed = _most_exposed(lead, truth.members)
     context.save_arrays(
         rows=rows, members=truth.members, labels=truth.labels, logits=answers.subject[0],
         exposed_rows=rows[exposed], exposed_images=data.x_train[rows[exposed]], exposed_labels=truth.labels[exposed],
-        exposed_scores=lead[exposed], **{f"scores_{name}": each.target for name, each in scores.items()})
+        exposed_scores=lead[exposed], keep=truth.keep, phi=subject.phi, reference_phi=others.phi, log_p=subject.log_p,
+        reference_log_p=others.log_p, population_rows=references.population, population_log_p=subject.log_p_z,
+        reference_population_log_p=others.log_p_z, **{f"scores_{name}": each.target for name, each in scores.items()})
     return {**_sizes(planned, references, truth), "attacks": _records(planned, scores, truth, seed),
             "exposed": {"attack": references.attacks[0], "n": len(exposed)}, "notes": _notes(planned, references),
             **_likeness(answers, truth, results)}
@@ -92,13 +101,19 @@ def _answers(planned: MembershipPlan, references: ReferencePlan, results: list[S
                     np.stack([pool[:, columns] for pool, _ in pairs]), np.stack([z for _, z in pairs]))
 
 
-def _scores(references: ReferencePlan, answers: _Answers, truth: Truth,
-            labels_z: np.ndarray) -> dict[str, AttackScores]:
-    """Return the scores of every attack asked for, in that order."""
+def _signals(references: ReferencePlan, answers: _Answers, truth: Truth,
+             labels_z: np.ndarray) -> tuple[ModelSignals, ReferenceSignals]:
+    """Return the signals of the subject and of the references, computed once for all attacks."""
     temperature = references.rmia.temperature
     subject = model_signals(answers.subject, truth.labels, answers.subject_z, labels_z, temperature)
-    others = stacked([model_signals(logits, truth.labels, logits_z, labels_z, temperature)
-                      for logits, logits_z in zip(answers.references, answers.references_z)], truth.keep)
+    others = [model_signals(logits, truth.labels, logits_z, labels_z, temperature)
+              for logits, logits_z in zip(answers.references, answers.references_z)]
+    return subject, stacked(others, truth.keep)
+
+
+def _scores(references: ReferencePlan, answers: _Answers, truth: Truth, subject: ModelSignals,
+            others: ReferenceSignals) -> dict[str, AttackScores]:
+    """Return the scores of every attack asked for, in that order."""
     found = reference_scores(subject, others, references.attacks, references.rmia)
     for name in (name for name in references.attacks if name in METRIC_ATTACKS):
         found[name] = AttackScores(
@@ -137,7 +152,8 @@ def _sizes(planned: MembershipPlan, references: ReferencePlan, truth: Truth) -> 
     n_out = len(truth.members) - n_in
     return {"n_references": len(references.tasks), "reference_size": int(references.keep[0].sum()),
             "subject_size": planned.subject_size, "population": len(references.population), "n_in": n_in,
-            "n_out": n_out, "mirrored": references.mirrored, "detectable": report.detectable(n_in, n_out)}
+            "n_out": n_out, "mirrored": references.mirrored,
+            "detectable": report.detectable(n_in, n_out, target_fprs(n_out))}
 
 
 def _notes(planned: MembershipPlan, references: ReferencePlan) -> list[str]:

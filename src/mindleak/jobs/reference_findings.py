@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from mindleak.jobs.membership_findings import beyond_guessing, known_interval
+from mindleak.jobs.paired_attacks import compared
 
 Record = Mapping[str, Any]
 
 
-def reference_findings(results: Sequence[Record], shadow_results: Sequence[Record]) -> Iterator[str]:
+def reference_findings(results: Sequence[Record], shadow_results: Sequence[Record], run_dir: Path) -> Iterator[str]:
     """Yield the findings, one or two sentences each.
 
     Args:
         results: ``reference_attacks`` of the audit document.
         shadow_results: its ``membership``, to compare with the attacks by shadows on the same subject.
+        run_dir: what the records' ``arrays`` are relative to.
     """
     for result in results:
         for attack in result["attacks"]:
             yield _against_chance(result, attack)
         for other in (each for each in shadow_results if each["subject"] == result["subject"]):
-            yield from _against(result, other)
+            yield from _against(result, other, run_dir)
         yield from _fallbacks(result)
         yield from (f"References of {result['subject']}: {note}." for note in result["notes"])
 
@@ -32,51 +37,54 @@ def _against_chance(result: Record, attack: Record) -> str:
         return f"{name}: no AUC ({area.get('reason') or 'it has no interval'})."
     low, high = area["ci"]
     found = f"{name}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
+    beside = f"{_rare(attack)}{_epsilon(attack)}"
     if low > 0.5:
-        return f"{found}, better than chance.{_rare(attack)}{_epsilon(attack)}"
+        return f"{found}, better than chance.{beside}"
     if high < 0.5:
-        return f"{found}, below chance: one null attack in forty ends there, or the references are unlike the subject."
+        return (f"{found}, below chance: one null attack in forty ends there, or the references are unlike the subject."
+                f"{beside}")
     smallest = result["detectable"].get("auc")
     reach = ("the sample is too small to have shown any" if smallest is None
              else f"eight of ten samples of this size would show an AUC of {smallest:.3f}")
-    return f"{found}; no leak was detected on average, and {reach}.{_epsilon(attack)}"
+    return f"{found}; no leak was detected on average over all samples, and {reach}.{beside}"
 
 
 def _rare(attack: Record) -> str:
-    """Say what the attack finds at a threshold that references set for few false accusations."""
-    for rate in ("0.001", "0.01"):
-        metric = attack["overall"].get(f"tpr@{rate}") or {}
-        if metric.get("value") is not None and metric.get("fpr") is not None:
-            return (f" With the references' threshold for a false-positive rate of {100 * float(rate):g} % it finds "
-                    f"{100 * metric['value']:.2f} % of the members and accuses {100 * metric['fpr']:.2f} % of the "
-                    "non-members.")
+    """Say what the attack finds where accusations are rare, at the finest rate that the non-members can show."""
+    rates = [rate for rate in ("0.001", "0.01") if float(rate) * attack["n_out"] >= 1]
+    for rate in rates:
+        said = list(beyond_guessing(attack["overall"].get(f"tpr@{rate}"), "the references' threshold"))
+        if said:
+            return f" At {100 * float(rate):g} % FPR {said[0]}."
     return ""
 
 
 def _epsilon(attack: Record) -> str:
+    """Say which ε is refuted, and by which of the two answers: few accusations that hit, or acquittals that do."""
     bound = attack.get("epsilon")
     if not bound or not bound["epsilon"]:
         return ""
-    return (f" Taking samples for independent trials, ε is at least {bound['epsilon']:.2f} at δ {bound['delta']:g} "
-            f"(level {1 - bound['alpha']:g}).")
+    by = ("the members that it accuses" if bound["by_accusation"]
+          else "the samples that it clears, hardly any of which is a member")
+    return (f" At another threshold of the references, ε is at least {bound['epsilon']:.2f} at δ {bound['delta']:g} "
+            f"(level {1 - bound['alpha']:g}, samples taken for independent trials), shown by {by}.")
 
 
-def _against(result: Record, other: Record) -> Iterator[str]:
-    """Say whether the best reference attack beats an attack by shadows, by intervals that do not meet."""
-    known = [attack for attack in result["attacks"] if attack["overall"]["auc"]["ci"] is not None]
-    if not known or not other["overall"]["auc"].get("ci"):
+def _against(result: Record, other: Record, run_dir: Path) -> Iterator[str]:
+    """Hold every reference attack against an attack by shadows, paired, on the samples that both scored."""
+    if not (result.get("arrays") and other.get("arrays")):
         return
-    best = max(known, key=lambda attack: attack["overall"]["auc"]["value"])
-    ours, theirs = best["overall"]["auc"], other["overall"]["auc"]
-    compared = (f"{result['subject']}: the best reference attack, {best['attack']}, has an AUC of {ours['value']:.3f} "
-                f"({ours['ci'][0]:.3f} to {ours['ci'][1]:.3f}), the {other.get('attack', 'shadow')} attack "
-                f"{theirs['value']:.3f} ({theirs['ci'][0]:.3f} to {theirs['ci'][1]:.3f})")
-    if ours["ci"][0] > theirs["ci"][1]:
-        yield f"{compared}: it is stronger, the intervals do not meet."
-    elif ours["ci"][1] < theirs["ci"][0]:
-        yield f"{compared}: it is weaker, the intervals do not meet."
-    else:
-        yield f"{compared}: the intervals meet, so this run does not show which is stronger."
+    ways: dict[str, list[str]] = {"stronger": [], "weaker": [], "not shown to differ": []}
+    for each in compared(other, [result], run_dir):
+        interval = known_interval(each["difference"])
+        if interval is not None:
+            low, high = interval
+            way = "stronger" if low > 0 else "weaker" if high < 0 else "not shown to differ"
+            ways[way].append(f"{each['attack']} {each['difference']['value']:+.3f} ({low:+.3f} to {high:+.3f})")
+    if any(ways.values()):
+        yield (f"Against the {other.get('attack', 'shadow')} attack on {result['subject']}, AUC on the same samples, "
+               "paired, each at its own 95 % level: "
+               + "; ".join(f"{way}: {', '.join(found)}" for way, found in ways.items() if found) + ".")
 
 
 def _fallbacks(result: Record) -> Iterator[str]:

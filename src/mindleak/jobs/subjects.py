@@ -72,7 +72,10 @@ class SubjectPlan:
 
     def key_names(self, section: str = "") -> KeyNames:
         """Return under which keys the settings of a training of this subject stand."""
-        return KeyNames(self.config, self.name, self.session.config.subjects.get(self.name, {}), section)
+        whole = self.session.config
+        if self.name in whole.subjects:
+            return KeyNames(self.config, self.name, whole.subjects[self.name], section)
+        return KeyNames(self.config, self.name, whole.sweep.variants.get(self.name, {}), section, "sweep.variants")
 
     def recipe(self, overrides: dict[str, Any] | None = None) -> Recipe:
         """Return the training recipe, with a membership section's overrides where given."""

@@ -59,6 +59,10 @@ class Sweep:
         if not inverting:
             return None
         pooled = reduce(np.union1d, [variant.pool.rows for variant in self._variants])
+        left, needed = len(self.dataset.y_train) - len(pooled), self._session.config.judge.batch_size
+        if left < needed:
+            raise InputError(f"sweep.pool: {len(pooled)} of {len(self.dataset.y_train)} training images are in pools, "
+                             f"which leave the judge {left}, less than its batch_size {needed}; take a smaller pool")
         return judge_task(inverting[0].plan, pooled)
 
     def tasks(self) -> list[TrainingTask]:

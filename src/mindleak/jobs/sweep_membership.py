@@ -12,19 +12,28 @@ from mindleak.attacks.membership.names import LIRA_ATTACKS, METRIC_ATTACKS, SHAD
 from mindleak.attacks.membership.report import TARGET_FPRS
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack
 from mindleak.attacks.membership.siblings import SiblingScores, independent_rows, require_siblings, sibling_lira
-from mindleak.errors import known_names
+from mindleak.errors import InputError, known_names
 from mindleak.evaluation.roc import auc
 from mindleak.evaluation.signals import phi
 from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
+
+# The attacked network, and a shadow for each of the attack's three parts.
+FEWEST_SHADOWED = 4
 
 
 def planned_attacks(names: Sequence[str], models: int) -> tuple[str, ...]:
     """Return the attacks that ``sweep.attacks`` asks for.
 
     Raises:
-        InputError: none, an unknown one, or too few networks for one.
+        InputError: none, an unknown one, a number of networks that has no halves, or too few for an attack.
     """
+    if models < 2 or models % 2:
+        raise InputError(f"sweep.models is {models}; right is an even number from 2 on, since {models} networks cannot "
+                         "each have half of the samples and each sample half of the networks")
     attacks = known_names(names, SIBLING_ATTACKS, "sweep.attacks")
+    if SHADOW in attacks and models < FEWEST_SHADOWED:
+        raise InputError(f"sweep.attacks has {SHADOW}, for which sweep.models {models} is too small; right is an even "
+                         f"number from {FEWEST_SHADOWED} on: one to learn from, one to stop by, one for thresholds")
     lira = [name for name in attacks if name in LIRA_ATTACKS]
     if lira:
         require_siblings(models, lira)

@@ -18,7 +18,8 @@ from mindspore import nn
 from mindleak.attacks.inversion.quality import measure as measure_images
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.names import SHADOW
-from mindleak.attacks.membership.shadow import Answers, ShadowAttack, require_enough
+from mindleak.attacks.membership.shadow import MIN_PER_CLASS, Answers, ShadowAttack, require_enough
+from mindleak.attacks.membership.siblings import independent_rows
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError
@@ -93,8 +94,8 @@ class Variant:
         self.plan = plan
         self.name = plan.name
         settings = plan.config.sweep
-        self.pool = make_pool(plan.dataset, settings.pool, settings.models, plan.session.seed("sweep"))
         self.attacks = planned_attacks(settings.attacks, settings.models)
+        self.pool = make_pool(plan.dataset, settings.pool, settings.models, plan.session.seed("sweep"))
 
     @cached_property
     def tasks(self) -> list[TrainingTask]:
@@ -113,8 +114,15 @@ class Variant:
         self._attacks(self.plan.untrained)
         if SHADOW not in self.attacks:
             return
-        labels = self.plan.dataset.y_train[self.pool.rows]
-        require_enough([(labels[kept], labels[~kept]) for kept in self.pool.keep[1:]], self.plan.dataset.num_classes)
+        labels, keep = self.plan.dataset.y_train[self.pool.rows], self.pool.keep
+        shown = independent_rows(keep, 0, self.plan.session.seed("membership"))
+        try:
+            require_enough([(labels[kept & rows], labels[~kept & rows]) for kept, rows in zip(keep[1:], shown[1:])],
+                           self.plan.dataset.num_classes)
+        except InputError as error:
+            raise InputError(f"sweep.pool of {len(labels)} images is too small for the shadow attack: no class has "
+                             f"{MIN_PER_CLASS} members and non-members in what shadows may show; right is a larger "
+                             "pool, or sweep.attacks without shadow") from error
 
     @property
     def inverts(self) -> bool:

@@ -121,6 +121,9 @@ class TrainingTask:
         """Raise InputError under the keys that the rooms below know."""
         samples = len(self.plan.dataset.y_train) if self.rows is None else len(self.rows)
         self.recipe.steps_per_epoch(samples)
+        if not self.plan.untrained.trainable_params():
+            raise InputError(f"model.name: {self.plan.model_label} has no trainable parameters, so it cannot be "
+                             "trained; give its checkpoint (--ckpt) to have it attacked as it is")
         self.method.check(self.plan.untrained, self.plan.dataset.image_shape, self.recipe, self.settings, samples)
 
     def run(self, resume: bool = True) -> StageResult:

@@ -140,7 +140,7 @@ def comparison_table(result: Record, subjects: Subjects) -> Table:
             [
                 [Cell(f"{count(each['n_in'])} / {count(each['n_out'])}")],
                 [table.metric("auc", each["auc"])],
-                [table.metric("auc", each["document_auc"])],
+                [table.metric("auc", each["own_auc"])],
                 [table.metric("difference", each["difference"])],
             ],
         )

@@ -36,8 +36,10 @@ def features_cell(network: nn.Cell, layer: str) -> nn.Cell:
         suggestion = nearest(layer, known)
         if not hasattr(network, "until"):
             suggestion = f": a Cell without named layers offers '{LOGITS}' only"
-        elif listed not in suggestion:
+        elif "did you mean" in suggestion:
             suggestion += f" ({listed})"
+        else:
+            suggestion = f"; {listed}"
         raise InputError(f"layer '{layer}' does not exist in {name}{suggestion}")
     cell: nn.Cell = network.until(layer) if hasattr(network, "until") else network
     return cell

@@ -144,7 +144,7 @@ def _predictive(own: Floats, members: Flags, border: float, prior: float) -> Met
                                      len(members) - n_in, prior, LEVEL)
 
 
-def _epsilon(own: Floats, members: Flags, inside: Floats, outside: Floats) -> dict[str, float | int | None] | None:
+def _epsilon(own: Floats, members: Flags, inside: Floats, outside: Floats) -> dict[str, Any] | None:
     if min(inside.size, outside.size) == 0:
         return None
     n_in = int(members.sum())

@@ -80,14 +80,14 @@ def _side(side: dict[str, Any]) -> dict[str, Any]:
     return {name: value.to_json() if isinstance(value, Metric) else value for name, value in side.items()}
 
 
-def detectable(n_in: int, n_out: int) -> dict[str, float | None]:
-    """Return the smallest AUC and TPR that this many samples would have shown, at 95 % level and 80 % power.
+def detectable(n_in: int, n_out: int, fprs: Sequence[float] = TARGET_FPRS) -> dict[str, float | None]:
+    """Return the smallest AUC and TPRs that this many samples would have shown, at 95 % level and 80 % power.
 
     None stands where not even a perfect attack would be significant.
     """
     effects = {"auc": smallest_detectable_auc(n_in, n_out, LEVEL, POWER)}
     effects |= {f"tpr@{target:g}": smallest_detectable_tpr(n_in, n_out, target, LEVEL, POWER)
-                for target in TARGET_FPRS}
+                for target in fprs}
     finite = {name: effect if math.isfinite(effect) else None for name, effect in effects.items()}
     return {**finite, "level": LEVEL, "power": POWER}
 

@@ -7,6 +7,7 @@ classes follow from the network, the data and the recipe; nobody is asked for th
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -40,8 +41,9 @@ class MaskLayer:
         where = f"suppress.layers entry '{self.name}'"
         if not isinstance(self.name, str):
             raise InputError(f"suppress.layers: name {self.name!r} is no parameter name")
-        if type(self.min_num) is not int:
-            raise InputError(f"{where}: min_num is {self.min_num!r}; a whole number is needed (-1: no floor)")
+        if type(self.min_num) is not int or self.min_num < -1:
+            raise InputError(f"{where}: min_num is {self.min_num!r}; a whole number is needed, from 0 on or -1 (no "
+                             "floor)")
         for field in ("add_noise", "lower_clip"):
             if type(getattr(self, field)) is not bool:
                 raise InputError(f"{where}: {field} is {getattr(self, field)!r}; right is true or false")
@@ -79,8 +81,8 @@ class SuppressSettings:
             if not math.isfinite(getattr(self, name)):
                 raise InputError(f"suppress.{name} is {getattr(self, name)}; a finite number is needed")
         if not 0 <= self.sparse_start < self.sparse_end < 1:
-            raise InputError("suppress needs 0 ≤ sparse_start < sparse_end < 1, got "
-                             f"sparse_start {self.sparse_start}, sparse_end {self.sparse_end}")
+            raise InputError(f"suppress.sparse_start is {self.sparse_start} and suppress.sparse_end {self.sparse_end}; "
+                             "right is 0 ≤ sparse_start < sparse_end < 1 (training.method=ordinary suppresses nothing)")
         for name in ("start_epoch", "mask_times"):
             if getattr(self, name) < 1:
                 raise InputError(f"suppress.{name} is {getattr(self, name)}; at least 1 is needed")
@@ -115,10 +117,12 @@ def mask_layers(network: nn.Cell, layers: Any) -> list[MaskLayer]:
     chosen = [_mask_layer(entry) for entry in layers]
     for layer in chosen:
         if layer.name not in names:
+            weight = f"{layer.name}.weight"
             raise InputError(f"suppress.layers names '{layer.name}', which is no trainable parameter"
-                             + nearest(layer.name, names))
-    if len({layer.name for layer in chosen}) < len(chosen):
-        raise InputError("suppress.layers names a parameter twice")
+                             + (f"; did you mean '{weight}'?" if weight in names else nearest(layer.name, names)))
+    for name, times in Counter(layer.name for layer in chosen).items():
+        if times > 1:
+            raise InputError(f"suppress.layers names '{name}' twice")
     return chosen
 
 
@@ -145,6 +149,6 @@ def _tutorial_pattern(network: nn.Cell) -> list[MaskLayer]:
         if parameter.size > floor:
             chosen.append(MaskLayer(parameter.name, floor, True, convolution))
     if not chosen:
-        raise InputError("suppress training found nothing to suppress: the network has no weight matrix of more than "
-                         "50 weights; name suppress.layers")
+        raise InputError("suppress training found nothing to suppress: the network has no trainable weight matrix of "
+                         "more than 50 weights; name suppress.layers")
     return chosen

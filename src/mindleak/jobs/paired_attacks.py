@@ -1,4 +1,4 @@
-"""Membership attacks on the same samples of one subject, the document's against each of the others."""
+"""Membership attacks on the same samples of one subject, one against each of some others."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _OF_REFERENCES = "scores_"
 
 
 def compared(own: Record, others: Sequence[Record], run_dir: Path) -> list[dict[str, Any]]:
-    """Return AUCs of the document's attack and of another on the samples that both have scored, and their difference.
+    """Return AUCs of an attack and of another on the samples that both have scored, and their difference.
 
     Args:
-        own: the document's attack on a subject.
+        own: the record of one attack on a subject, by shadows or the document's.
         others: records of ``membership`` and ``reference_attacks`` of the same subject.
         run_dir: what the records' ``arrays`` are relative to.
 
     Returns:
-        One record per other attack: ``attack``, ``n_in``, ``n_out``, metrics ``auc``, ``document_auc`` and
-        ``difference`` (the other's less the document's, DeLong's paired interval).
+        One record per other attack: ``attack``, ``n_in``, ``n_out``, metrics ``auc``, ``own_auc`` and
+        ``difference`` (the other's less ``own``'s, DeLong's paired interval).
     """
     with np.load(run_dir / own["arrays"], allow_pickle=False) as arrays:
         rows, members, scores = arrays["rows"], arrays["members"], arrays["scores"]
@@ -36,7 +36,7 @@ def compared(own: Record, others: Sequence[Record], run_dir: Path) -> list[dict[
             known = np.isfinite(scores[here]) & np.isfinite(other_scores[there])
             first, second, truth = scores[here][known], other_scores[there][known], members[here][known]
             found.append({"attack": attack, "n_in": int(truth.sum()), "n_out": int((~truth).sum()),
-                          "auc": auc(second, truth).to_json(), "document_auc": auc(first, truth).to_json(),
+                          "auc": auc(second, truth).to_json(), "own_auc": auc(first, truth).to_json(),
                           "difference": auc_difference(first, second, truth).to_json()})
     return found
 
