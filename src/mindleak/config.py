@@ -88,8 +88,8 @@ def _narrowed(config: Mapping[str, Any], own: Mapping[str, Any]) -> EasyDict:
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the configuration that says what a run is, without where and how fast it is computed."""
     plain = to_plain(config)
-    del plain["name"], plain["device"]["threads"], plain["device"]["id"], plain["device"]["kernels"]
-    del plain["data"]["dir"]
+    plain["device"] = {"target": plain["device"]["target"]}
+    del plain["name"], plain["data"]["dir"]
     # Which membership attacks are done, and how the improved one, is what a call asks for; stages' keys tell apart.
     for key in _ASKED:
         del plain["membership"][key]

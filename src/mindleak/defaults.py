@@ -8,7 +8,9 @@ DEFAULTS: dict[str, Any] = {
     "name": None,
     "seed": 0,
     # kernels: auto, mindspore or native (device.configure).
-    "device": {"target": "CPU", "id": 0, "threads": 0, "kernels": "auto"},
+    # data_parallel: the processes of an msrun job share every batch of one training (mindleak train) instead of dealing
+    # trainings out among them.
+    "device": {"target": "CPU", "id": 0, "threads": 0, "kernels": "auto", "data_parallel": False},
     # image_size None: the images' own, or what the network was made for where they are too small for it.
     "data": {"name": "digits", "dir": None, "image_size": None, "resize": "bilinear"},
     "model": {

@@ -29,7 +29,8 @@ _NEEDS = {
 class Device:
     """Where this process runs: ``target`` without 'auto', and its place among the processes of the job.
 
-    ``kernels`` says what networks made from now on compute with (``mindleak.models.native``).
+    ``kernels`` says what networks made from now on compute with (``mindleak.models.native``); ``data_parallel`` that
+    the processes train one network together, each on its part of every batch.
     """
 
     target: str
@@ -37,6 +38,12 @@ class Device:
     rank: int
     world_size: int
     kernels: str = "auto"
+    data_parallel: bool = False
+
+    @property
+    def shards(self) -> int:
+        """Among how many processes every batch of a training is divided."""
+        return self.world_size if self.data_parallel else 1
 
     @property
     def is_main(self) -> bool:
@@ -55,10 +62,11 @@ def available_targets() -> list[str]:
         return [name for name in ("Ascend", "GPU", "CPU") if ms.hal.is_available(name)]
 
 
-def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels: str = "auto") -> Device:
+def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels: str = "auto",
+              data_parallel: bool = False) -> Device:
     """Select the device for this process; call once, before any network is made.
 
-    A later call changes nothing but ``kernels``.
+    A later call changes nothing but ``kernels`` and ``data_parallel``.
 
     Args:
         target: CPU, GPU, Ascend, or auto (the first of Ascend, GPU, CPU that works).
@@ -66,10 +74,11 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels
         threads: CPU threads for operators; 0 leaves MindSpore's choice.
         kernels: ``mindspore``: MindSpore's operators only; ``native``: this project's kernels for CPU; ``auto``:
             these where they can be had.
+        data_parallel: every batch of a training is divided among the processes of the job.
 
     Raises:
         InputError: target or kernels are unknown, or this build or machine lacks it or the card, another target is in
-            use, or ``threads`` is negative.
+            use, ``threads`` is negative, or there is one process only to divide batches among.
     """
     global _current
     if target not in TARGETS:
@@ -89,8 +98,7 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels
         raise InputError(f"this process already runs on {_current.target}; start another for {chosen}")
     _check_device_id(chosen, device_id)
     if _current is not None:
-        if _current.kernels != kernels:
-            _current = replace(_current, kernels=kernels)
+        _current = replace(_current, kernels=kernels, data_parallel=_divisible(data_parallel, _current.world_size))
         return _current
     import mindspore as ms
 
@@ -102,7 +110,7 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels
         # Asynchronous dispatch costs PyNative on CPU a factor of 5 to 25 (docs/architecture.md).
         ms.runtime.launch_blocking()
     rank, world = _join_job(chosen)
-    _current = Device(chosen, device_id, rank, world, kernels)
+    _current = Device(chosen, device_id, rank, world, kernels, _divisible(data_parallel, world))
     return _current
 
 
@@ -117,6 +125,14 @@ def cpu_threads() -> int:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(int(ms.get_context("runtime_num_threads")), cores))
+
+
+def _divisible(data_parallel: bool, world_size: int) -> bool:
+    """Return ``data_parallel``, refusing one process alone."""
+    if data_parallel and world_size == 1:
+        raise InputError("device.data_parallel divides batches among several processes, and there is one; start them "
+                         "with DEVICE_NUM=2 (or more) bash run_ascend.sh, or msrun")
+    return data_parallel
 
 
 def missing_for(target: str) -> str:

@@ -60,6 +60,9 @@ class Audit:
     """All stages of one audit, in the order in which they are needed."""
 
     def __init__(self, session: Session, attacks: Sequence[str], provided: Subject | None = None) -> None:
+        if session.device.data_parallel:
+            raise InputError("device.data_parallel is for 'mindleak train'; attacks and audits deal whole trainings "
+                             "out to the processes, each of which trains as one alone would")
         self._session = session
         self._plans = subject_plans(session, provided)
         self._attacks = attacks

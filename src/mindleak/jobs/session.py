@@ -101,7 +101,8 @@ def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, co
     _require_writable(folder)
     if trains:
         _require_writable(checkpoints)
-    selected = device.configure(config.device.target, config.device.id, config.device.threads, config.device.kernels)
+    selected = device.configure(config.device.target, config.device.id, config.device.threads, config.device.kernels,
+                                config.device.data_parallel)
     session = Session(config, selected, folder, checkpoints, command)
     if is_run(folder):
         _ = session.run

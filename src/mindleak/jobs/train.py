@@ -31,6 +31,9 @@ def run_train(session: Session, resume: bool, restart: bool) -> None:
         _refuse_to_overwrite(task, resume, restart)
     for task in tasks:
         _announce(session, task, resume)
+        if session.device.shards > 1 and not session.device.is_main:
+            task.train_along(resume)
+            continue
         result = task.run(resume)
         if session.device.is_main:
             _report(session, task.plan, task, result)

@@ -124,7 +124,29 @@ class TrainingTask:
         if not self.plan.untrained.trainable_params():
             raise InputError(f"model.name: {self.plan.model_label} has no trainable parameters, so it cannot be "
                              "trained; give its checkpoint (--ckpt) to have it attacked as it is")
+        self._check_division()
         self.method.check(self.plan.untrained, self.plan.dataset.image_shape, self.recipe, self.settings, samples)
+
+    def _check_division(self) -> None:
+        """Raise InputError for what cannot be trained by several processes together."""
+        shards = self.plan.session.device.shards
+        if shards == 1:
+            return
+        if not self.method.divides(self.settings):
+            by = " by MindArmour" if self.recipe.method == "suppress" else ""
+            raise InputError(f"device.data_parallel divides batches among {shards} processes, which training.method "
+                             f"'{self.recipe.method}'{by} does not do; right are ordinary, prune, and suppress with "
+                             "suppress.engine=graph")
+        if self.recipe.batch_size % shards:
+            raise InputError(f"training.batch_size {self.recipe.batch_size} cannot be divided among {shards} processes "
+                             f"(device.data_parallel); right is a multiple of {shards}")
+
+    def train_along(self, resume: bool = True) -> None:
+        """Take this process's part in a training whose batches are divided; the main process keeps the result."""
+        if not self.is_done:
+            data = self._data()
+            folder = CheckpointFolder(self.checkpoint_dir, self.prefix, self.recipe.steps_per_epoch(data.samples))
+            self._train(data, folder.only_read(), resume)
 
     def run(self, resume: bool = True) -> StageResult:
         """Train, or return what an earlier call has trained."""
@@ -143,7 +165,8 @@ class TrainingTask:
         return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
                 **self.method_settings(), "data": rows,
                 "queries": None if self.queries is None else [stable_hash(side) for side in self.queries],
-                "mirrored": self.mirrored, "out_of_test": self.out_of_test, "keeps_weights": self.keeps_weights}
+                "mirrored": self.mirrored, "out_of_test": self.out_of_test, "keeps_weights": self.keeps_weights,
+                **({"shards": self.plan.session.device.shards} if self.plan.session.device.shards > 1 else {})}
 
     def network(self, result: StageResult) -> nn.Cell:
         """Return the trained network of a finished stage."""
@@ -238,18 +261,20 @@ class TrainingTask:
         network = self.plan.make_network(self.seed)
         printer = EpochPrinter(f"{self.plan.name} {self.role}", self.epochs, self.plan.session.device.is_main)
         last = checkpoints.latest()
-        if last is not None and not self.owns(last):
+        foreign = last is not None and not self.owns(last)
+        if foreign:
             printer.note(f"'{last}' comes from another training or another version of mindleak and is replaced")
             checkpoints.clear()
         resumes = self.method.resumes(self.settings)
         if not resumes and checkpoints.latest() is not None:
             printer.note("an interrupted training with suppress.engine 'mindarmour' starts again from its "
                          "beginning: MindArmour's masks are in no checkpoint")
-        if not (resume and resumes):
+        goes_on = resume and resumes and not foreign
+        if not goes_on:
             checkpoints.clear()
         shared = {"shared": (self.plan.session.compiled, self._graphs())} if self._shares_graphs else {}
-        return self.method.train(network, data, self.recipe, self.settings, self.seed, printer, checkpoints, True,
-                                 self._version(), **shared)
+        return self.method.train(network, data, self.recipe, self.settings, self.seed, printer, checkpoints,
+                                 goes_on, self._version(), **shared)
 
     @property
     def _shares_graphs(self) -> bool:

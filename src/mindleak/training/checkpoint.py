@@ -206,6 +206,10 @@ class CheckpointFolder:
         self._remove([file for file in self._kept(best) if file != path])
         return path
 
+    def only_read(self) -> ReadOnlyFolder:
+        """Return the folder for a process that trains along and leaves the writing to another."""
+        return ReadOnlyFolder(self.folder, self._prefix, self._steps)
+
     def clear(self) -> None:
         """Remove this run's checkpoints, before it starts from the beginning."""
         self._remove(self._kept(best=False) + self._kept(best=True))
@@ -222,3 +226,15 @@ class CheckpointFolder:
         """Remove files; another process of the same job may have been faster."""
         for file in files:
             file.unlink(missing_ok=True)
+
+
+class ReadOnlyFolder(CheckpointFolder):
+    """A ``CheckpointFolder`` to resume from, in which nothing is written or removed."""
+
+    def keep(self, epoch: int, best: bool, network: nn.Cell, optimizer: nn.Cell | None,
+             history: Sequence[EpochRecord], fingerprint: str) -> Path:
+        """Return where the main process writes the checkpoint."""
+        return self.path(epoch, best)
+
+    def clear(self) -> None:
+        """Leave it to the main process."""

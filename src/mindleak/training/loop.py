@@ -19,6 +19,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from mindleak import device
 from mindleak.training.recipe import Recipe
 
 
@@ -44,6 +45,16 @@ def epoch_order(samples: int, batch_size: int, seed: int, epoch: int) -> np.ndar
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
     steps = samples // batch_size
     return generator.permutation(samples)[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
+
+
+def own_part(order: np.ndarray) -> np.ndarray:
+    """Return this process's part of every batch, int32 (steps, batch_size / shards); all of it in one process.
+
+    Args:
+        order: as ``epoch_order`` returns it; the batch size is a multiple of the number of processes.
+    """
+    where = device.current()
+    return np.ascontiguousarray(order[:, where.rank::where.world_size]) if where.shards > 1 else order
 
 
 # Which read-only arrays lie on the device, by their identity and name; no entry keeps anything alive.
@@ -76,7 +87,10 @@ class TrainingLoop:
         self._steps = _compile_steps(network, optimizer)
 
     def run(self, order: Tensor, start: int, stop: int, totals: LoopTotals) -> None:
-        """Take the steps ``start`` to ``stop`` of ``order`` (steps, batch_size) and add to ``totals``."""
+        """Take the steps ``start`` to ``stop`` of ``order`` (steps, batch_size) and add to ``totals``.
+
+        ``order`` is this process's part of every batch (``own_part``); totals are those of the whole batches.
+        """
         self._network.set_train(True)
         with interruptible():
             sums = self._steps(self._images, self._labels, order, Tensor(start, ms.int32), Tensor(stop, ms.int32))
@@ -105,7 +119,14 @@ def on_device(values: np.ndarray, name: str) -> Parameter:
 
 
 def _compile_steps(network: nn.Cell, optimizer: nn.Cell) -> Any:
-    """Return the compiled function (images, labels, order, start, stop) → (sum of losses, number correct)."""
+    """Return the compiled function (images, labels, order, start, stop) → (sum of losses, number correct).
+
+    Where batches are divided, gradients are means over all processes before the optimiser sees them, so that every
+    process takes the same step: what the optimiser does with them, masks and their terms included, it does everywhere.
+    """
+    shards = device.current().shards
+    average = nn.DistributedGradReducer(optimizer.parameters, mean=True, degree=shards) if shards > 1 else None
+    summed = ops.AllReduce() if shards > 1 else None
     cross_entropy = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
 
     def forward(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,10 +144,15 @@ def _compile_steps(network: nn.Cell, optimizer: nn.Cell) -> Any:
             batch = order[step]
             truth = ops.gather(labels, batch, 0)
             (loss, logits), gradients = gradient(ops.gather(images, batch, 0), truth)
+            if average is not None:
+                gradients = average(gradients)
             optimizer(gradients)
             loss_sum = loss_sum + loss
             correct = correct + ops.equal(ops.argmax(logits, 1).astype(ms.int32), truth).astype(ms.float32).sum()
             step = step + 1
+        if summed is not None:
+            loss_sum = summed(loss_sum) / shards
+            correct = summed(correct)
         return loss_sum, correct
 
     return steps

@@ -52,6 +52,7 @@ class Method:
             settings for another number of samples.
         resumes: (settings) → whether an interrupted training goes on where it was.
         shares_graphs: whether models can be trained one after the other in the same compiled graphs.
+        divides: (settings) → whether its batches can be divided among several processes.
     """
 
     section: str | None
@@ -63,6 +64,7 @@ class Method:
     resized: Callable[[Any, Mapping[str, Any], int, int], Any] = _as_it_is
     resumes: Callable[[Any], bool] = _always
     shares_graphs: bool = False
+    divides: Callable[[Any], bool] = _always
 
 
 def _check_ordinary(network: nn.Cell, shape: Shape, recipe: Recipe, settings: None, samples: int) -> None:
@@ -99,6 +101,16 @@ def _suppress_resumes(settings: SuppressSettings) -> bool:
     return settings.engine != "mindarmour"
 
 
+def _suppress_divides(settings: SuppressSettings) -> bool:
+    """The compiled engine's masks follow from weights that all processes share; MindArmour's classes know of one."""
+    return settings.engine != "mindarmour"
+
+
+def _never(settings: Any) -> bool:
+    """Return False."""
+    return False
+
+
 def _suppress_resized(settings: SuppressSettings, given: Mapping[str, Any], samples: int,
                       reference: int) -> SuppressSettings:
     """Return the settings with as many mask updates per sample, unless their number was given for this size."""
@@ -112,8 +124,8 @@ def _check_prune(network: nn.Cell, shape: Shape, recipe: Recipe, settings: Prune
 METHODS: dict[str, Method] = {
     "ordinary": Method(None, None, _check_ordinary, _ordinary, _ordinary_fingerprint, shares_graphs=True),
     "suppress": Method("suppress", SuppressSettings, _check_suppress, _suppress, _suppress_fingerprint,
-                       resized=_suppress_resized, resumes=_suppress_resumes),
-    "dp_sgd": Method("dp", DPSettings, check_private, train_dp, dp_fingerprint),
+                       resized=_suppress_resized, resumes=_suppress_resumes, divides=_suppress_divides),
+    "dp_sgd": Method("dp", DPSettings, check_private, train_dp, dp_fingerprint, divides=_never),
     "prune": Method("prune", PruneSettings, _check_prune, train_prune, prune_fingerprint, total_epochs),
 }
 SECTIONS = tuple(method.section for method in METHODS.values() if method.section is not None)

@@ -22,7 +22,7 @@ from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.compiled import CompiledTraining, CompiledTrainings
 from mindleak.training.history import EpochPrinter, EpochRecord
-from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer
+from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer, own_part
 from mindleak.training.recipe import Recipe, learning_rate_at
 
 # Steps per compiled call: long enough that the call costs nothing, short enough for a progress bar and Ctrl-C.
@@ -182,7 +182,7 @@ class Training:
     def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
         """Take an epoch's steps over the shuffled data; return mean loss and accuracy over them."""
         order = self._data.rows_at(epoch_order(self._data.samples, self.recipe.batch_size, self.seed, epoch))
-        totals = self.take_steps(epoch, Tensor(order), printer)
+        totals = self.take_steps(epoch, Tensor(own_part(order)), printer)
         return totals.loss / self.steps, totals.correct / (self.steps * self.recipe.batch_size)
 
     def announce(self, epoch: int, printer: EpochPrinter) -> None:

@@ -1,0 +1,43 @@
+"""One process of a training whose batches are divided: trains and writes weights and masks to FOLDER/RANK.npz.
+
+Run under msrun by test_data_parallel.py, or alone: data_parallel_worker.py FOLDER MODEL OPTIMIZER METHOD
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mindleak import device
+
+
+def main() -> None:
+    folder, model, optimizer, method = sys.argv[1:]
+    here = device.configure("CPU", threads=1, data_parallel=device.launched_by_msrun())
+    from mindleak.data import catalogue
+    from mindleak.models import registry
+    from mindleak.training.history import EpochPrinter
+    from mindleak.training.recipe import Recipe
+    from mindleak.training.suppress import SuppressSettings, train_suppress
+    from mindleak.training.trainer import TrainingData, train_ordinary
+
+    digits = catalogue.load("digits", None, 16 if model == "lenet5_bias" else None)
+    data = TrainingData(digits.x_train[:640], digits.y_train[:640], digits.x_test[:100], digits.y_test[:100], "digits")
+    network = registry.build(model, digits.image_shape, 10, seed=3)
+    rate = {"sgd": 0.1, "momentum": 0.02, "adam": 0.003}[optimizer]
+    recipe = Recipe(epochs=4, batch_size=32, optimizer=optimizer, learning_rate=rate)
+    printer = EpochPrinter("parallel", recipe.epochs, False)
+    if method == "suppress":
+        settings = SuppressSettings(sparse_end=0.8, start_epoch=1, mask_times=15)
+        result = train_suppress(network, data, recipe, settings, 5, printer)
+    else:
+        result = train_ordinary(network, data, recipe, 5, printer)
+    weights = {parameter.name: parameter.asnumpy() for parameter in result.network.get_parameters()}
+    history = np.array([[record.train_loss, record.train_accuracy] for record in result.history])
+    np.savez(Path(folder) / f"{here.rank}.npz", history=history, **weights)
+
+
+if __name__ == "__main__":
+    main()
