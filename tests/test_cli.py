@@ -242,6 +242,19 @@ def test_predicting_tells_predicted_and_actual_and_draws_them(trained, capfd, mo
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_predicting_by_the_best_epoch(trained, capfd, monkeypatch):
+    monkeypatch.chdir(trained)
+    outcome = call(capfd, "predict", *SMALL, "-n", "500", "--best")
+    assert re.search(r"checkpoint: .*lenet5_bias_best-\d_81\.ckpt", outcome.out)
+    with open(trained / "runs" / "default-0" / "lenet5_bias-ordinary-history.csv", newline="") as stream:
+        highest = max(float(row["val_accuracy"]) for row in csv.DictReader(stream))
+    found = re.search(r"(\d+) of 500 right", outcome.out)
+    assert found and int(found.group(1)) / 500 == pytest.approx(highest, abs=1e-4)
+    (path,) = (trained / "ckpt").rglob("lenet5_bias-2_81.ckpt")
+    refused = call(capfd, "predict", *SMALL, "--ckpt", path, "--best")
+    assert refused.code == 2 and "--best means the best checkpoint that mindleak train left" in refused.err
+
+
 def test_predictions_agree_with_the_accuracy_that_training_reported(trained, capfd, monkeypatch):
     monkeypatch.chdir(trained)
     outcome = call(capfd, "predict", *SMALL, "-n", "500")
@@ -437,8 +450,8 @@ def test_runs_of_one_name_in_two_places_have_checkpoints_of_their_own(capfd, tmp
 def test_a_checkpoint_of_another_version_is_neither_trained_over_nor_predicted_from(
         capfd, tmp_path, monkeypatch, method):
     monkeypatch.chdir(tmp_path)
-    words = (*SMALL, "--set", f"training.method={method}", "--set", "suppress.start_epoch=1",
-             "--set", "suppress.mask_times=2")
+    updates = ("--set", "suppress.start_epoch=1", "--set", "suppress.mask_times=2") if method == "suppress" else ()
+    words = (*SMALL, "--set", f"training.method={method}", *updates)
     assert call(capfd, "train", *words).code == 0
     assert call(capfd, "predict", *words, "-n", "1").code == 0
     monkeypatch.setattr("mindleak.jobs.training_task.training_code", lambda: ("another version",))

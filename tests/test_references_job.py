@@ -21,9 +21,9 @@ from mindleak.jobs.attacks import MembershipPlan, plan_membership
 from mindleak.jobs.audit import AuditReport, run_audit
 from mindleak.jobs.own_model import Subject
 from mindleak.jobs.reference_attacks import reference_stage
-from mindleak.jobs.references import stale_references
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import subject_plans
+from mindleak.jobs.training_task import stale_trainings
 from mindleak.runs.stages import StageResult
 from test_membership_protocol import MEMBERS, Perceptron, noisy_digits, trained
 
@@ -252,7 +252,7 @@ def test_references_of_another_split_are_not_used_and_that_is_said(
         (plan,) = subject_plans(open_in(elsewhere, *settings, *more))
         references = plan_membership(plan).references
         assert references is not None
-        return stale_references(references)
+        return stale_trainings(references.tasks)
 
     assert stale() == []
     assert len(stale("seed=1")) == len(stale("training.weight_decay=0.001")) == 8

@@ -18,7 +18,12 @@ from mindleak.jobs.reference_findings import reference_findings
 from mindleak.reporting.charts import attacks_roc_figure
 from mindleak.reporting.membership_text import membership_lines
 from mindleak.reporting.pictures import captioned_figure
-from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table
+from mindleak.reporting.reference_tables import (
+    reference_details,
+    reference_results,
+    reference_table,
+    reference_worth,
+)
 from mindleak.reporting.wording import Subjects
 
 SAMPLES = 400
@@ -54,6 +59,10 @@ def test_table_has_a_row_per_attack_with_interval_ppv_epsilon_and_spread() -> No
     assert all(len(row.cells) == len(table.head) - 1 for row in table.groups[0])
     row = dict(zip(table.head[1:], table.groups[0][0].cells))
     assert row["AUC"][0].interval and row["TPR at 1\u00a0% FPR"][0].detail.startswith("at FPR")
+    table = reference_worth(result, Subjects(made))
+    assert [row.header for row in table.groups[0]] == ["lira_online", "loss"]
+    assert all(len(row.cells) == len(table.head) - 1 for row in table.groups[0])
+    row = dict(zip(table.head[1:], table.groups[0][0].cells))
     assert {"PPV at 50\u00a0% members", "PPV at 10\u00a0% members", "PPV at 1\u00a0% members"} <= set(row)
     assert float(row["ε at least"][0].text) > 0.5
     assert "±" in row["AUC on references, mean ± sd"][0].text and row[table.head[-1]][0].detail == "6 targets"

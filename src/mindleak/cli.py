@@ -101,6 +101,8 @@ def _add_predict(commands: Any) -> None:
     predict = commands.add_parser("predict", help="predicted and actual class of the first test images")
     _common(predict)
     predict.add_argument("-n", type=int, default=20, metavar="N", help="how many images (20)")
+    predict.add_argument("--best", action="store_true",
+                         help="by the epoch with the highest accuracy on the test split, instead of the last one")
     predict.add_argument("--show", action="store_true", help="also open the picture in a window")
 
 
@@ -277,7 +279,7 @@ def _on_a_run(arguments: argparse.Namespace, words: list[str]) -> None:
     elif arguments.command == "predict":
         from mindleak.jobs.predict import run_predict
 
-        run_predict(session, arguments.n, arguments.show)
+        run_predict(session, arguments.n, arguments.show, arguments.best)
     else:
         from mindleak.jobs.audit import ATTACKS, run_audit
 

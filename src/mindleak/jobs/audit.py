@@ -33,11 +33,10 @@ from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversi
 from mindleak.jobs.paired_attacks import compared
 from mindleak.jobs.reference_attacks import reference_stage
 from mindleak.jobs.reference_findings import reference_findings
-from mindleak.jobs.references import stale_references
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import Subject, SubjectPlan, require_subjects, subject_plans
 from mindleak.jobs.sweep import Sweep
-from mindleak.jobs.training_task import HEADLINE, TrainingTask, headline_task
+from mindleak.jobs.training_task import HEADLINE, TrainingTask, headline_task, stale_trainings
 from mindleak.models.base import count_parameters
 from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import render_report, write_json
@@ -170,10 +169,10 @@ class Audit:
         return planned.tasks()
 
     def _say_stale(self, planned: MembershipPlan) -> None:
-        """Say that references which are there already belong to something else."""
-        stale = [] if planned.references is None else stale_references(planned.references)
+        """Say that shadows, references or a subject which are there already belong to something else."""
+        stale = stale_trainings(planned.tasks())
         if stale:
-            self._session.say(f"{len(stale)} finished reference models of '{planned.plan.name}' in "
+            self._session.say(f"{len(stale)} finished trainings for attacks on '{planned.plan.name}' in "
                               f"{self._session.run_dir} are of another split, recipe, seed or version of the code and "
                               f"are not used: {stale[0]}{', ...' if len(stale) > 1 else ''}")
 

@@ -31,8 +31,15 @@ class _Trained:
     source: str
 
 
-def run_predict(session: Session, count: int, show: bool) -> None:
+def run_predict(session: Session, count: int, show: bool, best: bool = False) -> None:
     """Print predicted and actual class of the first ``count`` test images and save a picture of them.
+
+    Args:
+        session: whose subjects.
+        count: how many images.
+        show: open the picture in a window, too.
+        best: by the best checkpoint, as seed 000 predicts; it was chosen by its accuracy on these very test images, so
+            the last one, which ``mindleak train`` reports on, is the rule.
 
     Raises:
         InputError: no trained network, a count out of range, or ``show`` without a display.
@@ -44,7 +51,7 @@ def run_predict(session: Session, count: int, show: bool) -> None:
         available = len(plan.dataset.y_test)
         if not 1 <= count <= available:
             raise InputError(f"-n is {count}; right is 1 to {available}, the number of test images")
-    trained = [_trained_network(plan) for plan in plans]
+    trained = [_trained_network(plan, best) for plan in plans]
     # Opened before anything is printed: it may belong to another configuration.
     folder = session.run.run_dir
     for plan, subject in zip(plans, trained):
@@ -53,12 +60,15 @@ def run_predict(session: Session, count: int, show: bool) -> None:
             _show(path)
 
 
-def _trained_network(plan: SubjectPlan) -> _Trained:
-    """Return the user's checkpoint, or the last one that ``mindleak train`` left: the network that it reported on."""
+def _trained_network(plan: SubjectPlan, best: bool) -> _Trained:
+    """Return the user's checkpoint, or the last or best one that ``mindleak train`` left."""
     if plan.provided is not None:
+        if best:
+            raise InputError("--best means the best checkpoint that mindleak train left, and --ckpt gives another; "
+                             "give one of them")
         return _Trained(plan.provided.network, str(plan.config.model.checkpoint))
     task = headline_task(plan)
-    last = task.latest_checkpoint()
+    last = task.latest_checkpoint(best)
     if last is None:
         raise InputError(f"no trained {plan.model_label} in '{task.checkpoint_dir}'; run mindleak train with the same "
                          "configuration first, or give --ckpt FILE")

@@ -97,17 +97,6 @@ def plan_references(plan: SubjectPlan, split: Split, alike: TrainingTask, member
     return ReferencePlan(wanted, rows, keep, population, len(pool) - len(rows), tasks, rmia)
 
 
-def stale_references(planned: ReferencePlan) -> list[str]:
-    """Return the names of finished references of the same run and name that are none of these.
-
-    They belong to another split, recipe, seed, data or version of the code. A key never lets them be used; a user who
-    waits for trainings that seem to be there wants to know why.
-    """
-    stages = planned.tasks[0].plan.session.run_dir / "stages"
-    missing = [task for task in planned.tasks if not task.is_done] if stages.is_dir() else []
-    return sorted(folder.name for task in missing for folder in stages.glob(f"{task.stage_name}-*"))
-
-
 def _pool(plan: SubjectPlan, split: Split, members: np.ndarray) -> np.ndarray:
     """Return the pool around the subject's members: filled from rows that have no part in attacking it."""
     taken = np.concatenate([members, split.indices["target_out"], split.indices["population"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -307,3 +308,14 @@ def headline_task(plan: SubjectPlan) -> TrainingTask:
     """Return the training of the subject on the whole training split."""
     recipe = plan.recipe()
     return TrainingTask(plan, HEADLINE, recipe, plan.settings(recipe))
+
+
+def stale_trainings(tasks: Sequence[TrainingTask]) -> list[str]:
+    """Return the names of finished trainings of the same run and name that are none of these.
+
+    They belong to another split, recipe, seed, data or version of the code. A key never lets them be used; a user who
+    waits for trainings that seem to be there wants to know why.
+    """
+    stages = tasks[0].plan.session.run_dir / "stages" if tasks else Path()
+    missing = [task for task in tasks if not task.is_done] if stages.is_dir() else []
+    return sorted(folder.name for task in missing for folder in stages.glob(f"{task.stage_name}-*"))

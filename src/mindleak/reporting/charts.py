@@ -141,7 +141,7 @@ def _roc_curve(axes: Any, curve: _Curve) -> None:
     solid = fpr * curve.n_out >= FEW_FALSE_POSITIVES
     first = int(np.argmax(solid)) if solid.any() else len(fpr) - 1
     form = {"color": curve.look.colour, "drawstyle": "steps-post"}
-    axes.plot(fpr[: first + 1], tpr[: first + 1], linewidth=0.8, **form)
+    axes.plot(fpr[: first + 1], tpr[: first + 1], linewidth=0.8, linestyle=curve.look.dash, **form)
     axes.plot(fpr[first:], tpr[first:], linewidth=1.7, linestyle=curve.look.dash, label=curve.label, **form)
 
 

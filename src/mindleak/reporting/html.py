@@ -20,7 +20,7 @@ from mindleak.reporting.ablation_table import ablation_table, ablations
 from mindleak.reporting.document_tables import document_results, document_section
 from mindleak.reporting.illustrations import Gallery
 from mindleak.reporting.palette import css_variables
-from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table
+from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table, reference_worth
 from mindleak.reporting.tradeoff import sweep_note, sweep_tables
 from mindleak.reporting.wording import Subjects, count, duration
 from mindleak.runs.atomic import atomic_json, atomic_write_text, plain
@@ -90,7 +90,8 @@ def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Pa
         ablations=[ablation_table(each, subjects) for each in ablations(document)],
         summary_figure=gallery.summary(),
         roc=gallery.roc(),
-        references=[reference_table(each, subjects) for each in reference_results(document)],
+        references=[made(each, subjects) for each in reference_results(document)
+                    for made in (reference_table, reference_worth)],
         reference_details=[reference_details(each, subjects) for each in reference_results(document)],
         document_attack=document_section(document, subjects),
         reference_rocs=gallery.attacks_rocs(),

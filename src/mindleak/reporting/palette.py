@@ -21,10 +21,12 @@ _MUTED_DARK = "#a3adb8"
 _RULE_DARK = "#3d4650"
 _ALARM_DARK = "#ff8a80"
 
-_SERIES_LIGHT = ("#0072b2", "#c4500a", "#00805c", "#a8438a", "#806300", "#4b5a9e")
-_SERIES_DARK = ("#56b4e9", "#f28f50", "#36c99d", "#e29ac8", "#dcbb48", "#a2aeea")
+_SERIES_LIGHT = ("#0072b2", "#c4500a", "#00805c", "#a8438a", "#806300", "#4b5a9e", "#0f6f7c", "#7d4a2a", "#566f10",
+                 "#992c55")
+_SERIES_DARK = ("#56b4e9", "#f28f50", "#36c99d", "#e29ac8", "#dcbb48", "#a2aeea", "#5cc9d6", "#cfa27d", "#a9c95a",
+                "#f08db1")
 _DASHES = ("-", (0, (5, 1.6)), (0, (1.4, 1.2)), (0, (6, 1.5, 1.4, 1.5)))
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Look:
 
 
 def look(position: int) -> Look:
-    """Return the look of the recipe at ``position`` (0-based order of appearance); wraps after a dozen."""
+    """Return the look of the recipe at ``position`` (0-based order of appearance); wraps after twenty."""
     return Look(
         _SERIES_LIGHT[position % len(_SERIES_LIGHT)],
         _DASHES[position % len(_DASHES)],

@@ -22,22 +22,34 @@ def reference_results(document: Document) -> Sequence[Record]:
 
 
 def reference_table(result: Record, subjects: Subjects) -> Table:
-    """Return the attacks on one subject: areas, rates at thresholds of the references, PPV and ε."""
+    """Return the attacks on one subject: areas, and rates at thresholds of the references."""
     attacks = result["attacks"]
     keys = _keys(attacks)
-    priors = list(dict.fromkeys(key for attack in attacks for key in attack["ppv"].get(_PPV_AT, {})))
     name = subjects.name(result["subject"]).full
     table = Table(
         f"{name}: {count(result['n_in'])} members, {count(result['n_out'])} non-members, {result['n_references']} "
         f"references of {count(result['reference_size'])} samples, population {count(result['population'])}",
-        ["Attack", *map(metric_label, keys), *map(metric_label, priors), "ε at least", "AUC on references, mean ± sd"],
+        ["Attack", *map(metric_label, keys)],
+    )
+    table.groups = [[Row(attack["attack"], "", [[table.metric(key, attack["overall"].get(key))] for key in keys])
+                     for attack in attacks]]
+    return table
+
+
+def reference_worth(result: Record, subjects: Subjects) -> Table:
+    """Return what the attacks' accusations are worth: PPV by the share of members, ε, and the same on references."""
+    attacks = result["attacks"]
+    priors = list(dict.fromkeys(key for attack in attacks for key in attack["ppv"].get(_PPV_AT, {})))
+    name = subjects.name(result["subject"]).full
+    table = Table(
+        f"{name}: what an accusation is worth, at the references' threshold for 1 % FPR",
+        ["Attack", *map(metric_label, priors), "ε at least", "AUC on references, mean ± sd"],
     )
     table.groups = [[
         Row(
             attack["attack"],
             "",
             [
-                *([table.metric(key, attack["overall"].get(key))] for key in keys),
                 *([table.metric(key, attack["ppv"].get(_PPV_AT, {}).get(key), with_fpr=False)] for key in priors),
                 [_epsilon(attack)],
                 [_mean_and_deviation(attack["as_targets"])],
