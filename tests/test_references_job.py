@@ -109,7 +109,7 @@ def test_around_a_subject_from_elsewhere_the_pool_is_its_members_and_as_many_oth
     (("membership.augment=flip",), "membership.augment 'flip' is unknown; known: mirror, none"),
     (("membership.augment=miror",), "did you mean 'mirror'"),
     (("membership.rmia.gamma=0.5",), "membership.rmia.gamma is 0.5"),
-    (("membership.attacks=[lira_onlin]",), "attack 'lira_onlin' is unknown; did you mean 'lira_online'"),
+    (("membership.attacks=[lira_onlin]",), "membership.attacks: 'lira_onlin' is unknown; did you mean 'lira_online'"),
     (("membership.attacks=[]",), "membership.attacks is empty"),
     (("membership.target_out=100",), "target_in is 200 and target_out 100"),
 ])
