@@ -207,7 +207,7 @@ def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
     ("sweep.attacks=[lira_onlin]", "sweep.attacks: 'lira_onlin' is unknown; did you mean 'lira_online'"),
     ("sweep.attacks=[rmia_online]", "sweep.attacks: 'rmia_online' is unknown"),
     ("sweep.attacks=[lira_offline]", "lira_offline, for which sweep.models 4 is too small; right is an even number"),
-    ("sweep.question=defense", "sweep.question is 'defense', which is none of defence, subject"),
+    ("sweep.question=defense", "sweep.question 'defense' is unknown; did you mean 'defence'"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, setting: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):

@@ -42,7 +42,7 @@ class Sweep:
         self._session = session
         self._settings = session.config.sweep
         if self._settings.question not in FINDINGS:
-            raise InputError(f"sweep.question is '{self._settings.question}', which is none of {', '.join(FINDINGS)}"
+            raise InputError(f"sweep.question '{self._settings.question}' is unknown"
                              + nearest(self._settings.question, FINDINGS))
         self._variants = [Variant(SubjectPlan(session, name, configuration.for_variant(session.config, name)))
                           for name in self._settings.variants]

@@ -136,8 +136,7 @@ def _check(hidden_size: int, layers: int, sequence: str, cell: str, periods: int
     """Refuse options out of their range."""
     for name, value, known in (("sequence", sequence, SEQUENCES), ("cell", cell, CELLS)):
         if value not in known:
-            raise InputError(f"model.{name} '{value}' is unknown; one of {', '.join(known)}"
-                             + nearest(value, known))
+            raise InputError(f"model.{name} '{value}' is unknown{nearest(value.lower(), known)}")
     for name, number in (("hidden_size", hidden_size), ("layers", layers)):
         if number < 1:
             raise InputError(f"model.{name} is {number}; at least 1 is needed")
