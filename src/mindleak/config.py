@@ -7,7 +7,6 @@ uses it, except where no one room does (seed, names that become folders). A run 
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,12 @@ from typing import Any
 import yaml
 from easydict import EasyDict
 
-from mindleak.defaults import (
-    DEFAULTS,
-    METHOD_SECTIONS,
-    NAMED,
-    PARTIAL,
-    SUBJECT_SECTIONS,
-    TYPES,
-    VARIANT_SECTIONS,
-    VARIANT_SWEEP_KEYS,
-)
+from mindleak.config_checks import check_identifiers, check_methods, check_reach, check_sweep
+from mindleak.defaults import DEFAULTS, NAMED, PARTIAL, SUBJECT_SECTIONS, TYPES, VARIANT_SECTIONS
 from mindleak.errors import InputError, nearest
 
-# What says which one network is meant, and so cannot be said to several subjects at once.
-_ONE_NETWORK = ("name", "checkpoint", "members")
 # Of 'membership': no part of what a run is.
 _ASKED = ("attacks", "improved", "ablation")
-
-# Subjects name stages and folders; a dot would end the name in --set subjects.NAME.training.epochs=3.
-_SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
@@ -50,7 +36,7 @@ def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
     merged = copy.deepcopy(DEFAULTS)
     _merge(merged, _read_yaml(path) if path else {}, "", f"in '{path}'")
     overrides = _overrides(assignments)
-    _check_reach(overrides, merged["subjects"], merged["sweep"]["variants"])
+    check_reach(overrides, merged["subjects"], merged["sweep"]["variants"])
     _deep_update(merged, overrides)
     if path and merged["name"] is None:
         merged["name"] = Path(path).stem
@@ -59,9 +45,9 @@ def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
             _drop(own, {key: overrides[key] for key in sections if key in overrides})
     _deep_update(merged["subjects"], overrides.get("subjects", {}))
     _deep_update(merged["sweep"], overrides.get("sweep", {}))
-    _check_sweep(merged["sweep"])
-    _check_methods(merged)
-    _check_identifiers(merged)
+    check_sweep(merged["sweep"])
+    check_methods(merged)
+    check_identifiers(merged)
     return EasyDict(merged)
 
 
@@ -166,85 +152,6 @@ def _overrides(assignments: Sequence[str]) -> dict[str, Any]:
                 raise InputError(f"the command line sets '{key}' twice, to {given[key]!r} and to {value!r}")
         _deep_update(overrides, one)
     return overrides
-
-
-def _check_reach(overrides: Mapping[str, Any], subjects: Mapping[str, Any], variants: Mapping[str, Any]) -> None:
-    """Refuse a command line that would make one network of several subjects, or a new one by a slip."""
-    for kind, given, known in (("subject", overrides.get("subjects", {}), subjects),
-                               ("variant", overrides.get("sweep", {}).get("variants", {}), variants)):
-        for name in given if known else ():
-            if name not in known:
-                raise InputError(f"the command line sets {kind} '{name}', which the configuration does not have"
-                                 + nearest(name, known))
-    if len(subjects) > 1:
-        for key in _ONE_NETWORK:
-            if key in overrides.get("model", {}):
-                raise InputError(f"the configuration has {len(subjects)} subjects ({', '.join(subjects)}) and 'model."
-                                 f"{key}' on the command line would be that of all; set subjects.NAME.model.{key}")
-
-
-def _check_sweep(sweep: Mapping[str, Any]) -> None:
-    """Refuse a sweep that compares variants which it does not have, and variants that each go their own way."""
-    if not sweep["variants"]:
-        return
-    for pair in sweep["pairs"]:
-        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
-            raise InputError(f"sweep.pairs holds {pair!r}; right is a list of two different names of sweep.variants")
-    named = [("baseline", sweep["baseline"]), *(("pairs", str(name)) for pair in sweep["pairs"] for name in pair)]
-    for key, name in named:
-        if name not in sweep["variants"]:
-            raise InputError(f"sweep.{key} {'is' if key == 'baseline' else 'names'} '{name}', which is none of "
-                             f"sweep.variants{nearest(name, sweep['variants'])}")
-    for name, sections in sweep["variants"].items():
-        for key in sections.get("sweep", {}):
-            if key not in VARIANT_SWEEP_KEYS:
-                raise InputError(f"sweep.variants.{name}.sweep.{key}: a variant sets none of 'sweep' for itself but "
-                                 f"{', '.join(VARIANT_SWEEP_KEYS)}")
-
-
-def _check_methods(merged: Mapping[str, Any]) -> None:
-    """Refuse settings of a way to train that no network is trained in: they would do nothing without a word."""
-    used: set[str] = set()
-    for kind, named in (("subjects", merged["subjects"]), ("sweep.variants", merged["sweep"]["variants"])):
-        for name, own in named.items():
-            methods = _methods(merged, own)
-            _refuse_idle({section: own.get(section, {}) for section in METHOD_SECTIONS}, methods, f"{kind}.{name}.")
-            used |= methods
-    used = used or _methods(merged)
-    _refuse_idle({section: {key: value for key, value in merged[section].items() if value != DEFAULTS[section][key]}
-                  for section in METHOD_SECTIONS}, used, "")
-    _refuse_idle(merged["membership"], used, "membership.")
-
-
-def _methods(merged: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> set[str]:
-    """Return in which ways a network is trained: for itself, and to be attacked by membership inference."""
-    itself = {**merged["training"], **(own or {}).get("training", {})}
-    attacked = {**itself, **merged["membership"]["training"],
-                **(own or {}).get("membership", {}).get("training", {})}
-    return {itself["method"], attacked["method"]}
-
-
-def _refuse_idle(sections: Mapping[str, Any], methods: set[str], prefix: str) -> None:
-    """Raise InputError for the first key that is set for another way to train than ``methods``."""
-    for section, method in METHOD_SECTIONS.items():
-        for key in sections[section] if method not in methods else ():
-            raise InputError(f"{prefix}{section}.{key} is set, and nothing that it could be for is trained with "
-                             f"training.method={method} (but with {' and '.join(sorted(methods))}), so it would do "
-                             "nothing; set that too, or leave it out")
-
-
-def _check_identifiers(merged: Mapping[str, Any]) -> None:
-    """Refuse a negative seed and names that are unfit for a folder."""
-    if merged["seed"] < 0:
-        raise InputError(f"'seed' is {merged['seed']}; right is a whole number from 0 on")
-    if merged["name"] is not None and (not merged["name"].strip(". ") or "/" in merged["name"]):
-        raise InputError(f"'name' is '{merged['name']}'; right is a name fit for a folder")
-    for kind, names in (("subject", merged["subjects"]), ("variant", merged["sweep"]["variants"])):
-        for name in names:
-            # EasyDict makes attributes of keys: 'items' would hide the method.
-            if not _SUBJECT_NAME.fullmatch(name) or hasattr(dict, name):
-                raise InputError(f"{kind} '{name}' cannot be a name: right are letters, digits, '_' and '-', "
-                                 "a letter or digit first, and no word like 'items'")
 
 
 def _parse_assignment(assignment: str) -> dict[str, Any]:
