@@ -95,21 +95,25 @@ def stacked(models: Sequence[ModelSignals], keep: ArrayLike) -> ReferenceSignals
 
 
 def partners(keep: Flags) -> NDArray[np.int64]:
-    """Return for each model and sample the next model (cyclically) on the other side of the sample, (models, samples).
+    """Return for each model and sample a model drawn from the other side of the sample, (models, samples).
 
     A reference that plays the target leaves its own side of each sample one model short. A sample's scores would then
-    depend on the side through the counts alone; leaving out the partner as well keeps the sides equal. -1 where all
-    models are on one side.
+    depend on the side through the counts alone; leaving out the partner as well keeps the sides equal. It must be
+    drawn: were it always the target's neighbour, that model would be left out of one side only, and where models differ
+    as a whole, one more confident than another, scores would again depend on the side. The draw is the same at every
+    call. -1 where all models are on one side.
     """
     models, samples = keep.shape
+    everyone = np.arange(samples)
+    # The next one of the other side in an order of the sample's own, drawn from all orders.
+    order = np.random.default_rng(0).random((models, samples)).argsort(axis=0)
+    sides = keep[order, everyone].astype(np.int64)
     following = np.full((2, samples), -1, dtype=np.int64)
     result = np.empty((models, samples), dtype=np.int64)
-    everyone = np.arange(samples)
     for step in range(2 * models - 1, -1, -1):
-        number = step % models
-        side = keep[number].astype(np.int64)
+        number, side = order[step % models], sides[step % models]
         if step < models:
-            result[number] = following[1 - side, everyone]
+            result[number, everyone] = following[1 - side, everyone]
         following[side, everyone] = number
     return result
 
