@@ -43,8 +43,9 @@ def sweep() -> dict[str, Any]:
 
 
 def test_every_defence_has_a_row_with_every_measure(sweep: dict[str, Any]) -> None:
-    table, inverted = sweep_tables(sweep)
-    assert table.head == ["Defence", "Test accuracy", "Weights at zero", "auc/shadow", "auc/loss"]
+    table, membership, inverted = sweep_tables(sweep)
+    assert table.head == ["Defence", "Test accuracy", "Weights at zero"]
+    assert membership.head == ["Defence", "auc/shadow", "auc/loss"]
     assert inverted.head == ["Defence", "confidence/fc1", "ssim/fc1"]
     (rows,) = table.groups
     assert [row.header for row in rows] == ["ordinary", "suppress-50", "suppress-95", "prune-95", "dp"]
@@ -97,7 +98,7 @@ def test_rates_have_a_table_of_their_own_with_the_realised_rate_in_the_cell(swee
     for defence in sweep["variants"]:
         defence["measures"].update(summarise(added))
     sweep["labels"] = {**LABELS, **{name: name for name in added}}
-    table = sweep_tables(sweep)[1]
+    table = sweep_tables(sweep)[2]
     assert table.head == ["Defence", "tpr@0.01/loss"]
     cell = table.groups[0][0].cells[0][0]
     assert cell.text.startswith("2.50") and "at FPR 1.00" in cell.detail and cell.interval

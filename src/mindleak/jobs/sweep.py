@@ -151,9 +151,10 @@ def _label(name: str) -> str:
     """Return the heading of a measure."""
     kind, _, of = name.partition("/")
     kind, _, rate = kind.partition("@")
-    at = f"at a siblings' threshold for {100 * float(rate):g} % FPR, {of} attack" if rate else ""
-    fixed = {"auc": f"Membership AUC, {of} attack", "tpr": f"TPR {at}", "fpr": f"FPR realised {at}",
-             "excess": f"TPR less realised FPR {at}", "confidence": f"Confidence, {of}", "ssim": f"SSIM, {of}",
+    at = f"at {100 * float(rate):g} %" if rate else ""
+    fixed = {"auc": f"Membership AUC, {of} attack", "tpr": f"TPR {at} FPR, {of} attack",
+             "fpr": f"FPR realised {at}, {of} attack", "excess": f"TPR − FPR {at}, {of} attack",
+             "confidence": f"Confidence, {of}", "ssim": f"SSIM, {of}",
              "silent": f"Inversions without features to follow, {of}",
              "gap_confidence": f"Confidence, {of}: members less non-members",
              "gap_ssim": f"SSIM, {of}: members less non-members"}

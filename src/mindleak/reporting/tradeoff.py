@@ -5,6 +5,7 @@ For defences that is the accuracy they cost; for variants of the subject the gen
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -18,6 +19,8 @@ from mindleak.reporting.wording import bounds, count, has_value, percent
 
 Sweep = Mapping[str, Any]
 PANELS_PER_ROW = 3
+# Characters that fit above a panel.
+TITLE_WIDTH = 32
 SUPPRESS = "suppress"
 
 
@@ -27,8 +30,8 @@ AXES = {"defence": ("accuracy", "Test accuracy"), "subject": ("gap", "Generalisa
 
 
 # Which measures stand in which table, by how their names begin; a realised FPR stands in the cell of its TPR.
-_TABLES = (("", ("accuracy", "train_accuracy", "gap", "sparsity", "auc")), ("single members found", ("tpr",)),
-           ("inversions", ("confidence", "ssim", "gap_confidence", "gap_ssim", "silent")))
+_TABLES = (("", ("accuracy", "train_accuracy", "gap", "sparsity")), ("membership on average", ("auc",)),
+           ("single members found", ("tpr",)), ("inversions", ("confidence", "ssim", "gap_confidence", "gap_ssim", "silent")))
 
 
 def sweep_tables(sweep: Sweep) -> list[Table]:
@@ -124,7 +127,7 @@ def _panel(axes: Any, variants: list[Mapping[str, Any]], measure: str, sweep: Sw
     for number, variant in enumerate(alone, 1):
         if variant in measured:
             _point(axes, variant["measures"], (across, measure), look(number), variant["name"])
-    axes.set_title(sweep["labels"][measure])
+    axes.set_title(textwrap.fill(sweep["labels"][measure], TITLE_WIDTH))
     axes.set_xlabel(title)
     axes.xaxis.set_major_formatter(percent_axis())
     axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -166,7 +169,9 @@ def in_words(sweep: Sweep) -> str:
 def sweep_note(sweep: Sweep) -> str:
     """Say what the measures were taken on, and what images that nobody gave away would score."""
     said = ("Each network is trained on half of a pool of training images, other halves for each; variants on equally "
-            "many images have the same halves and seeds. Membership: the variant's other networks are the shadows. ")
+            "many images have the same halves and seeds. Membership: the variant's other networks are shadows and "
+            "references; thresholds for a false-positive rate come from them, what these realise is measured, and TPR − "
+            "FPR is what they find beyond what they accuse wrongly. ")
     return said + (_inversion_note(sweep["inversion"]) if sweep["inversion"] else "Nothing was inverted.")
 
 
