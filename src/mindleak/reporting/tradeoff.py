@@ -31,7 +31,8 @@ AXES = {"defence": ("accuracy", "Test accuracy"), "subject": ("gap", "Generalisa
 
 # Which measures stand in which table, by how their names begin; a realised FPR stands in the cell of its TPR.
 _TABLES = (("", ("accuracy", "train_accuracy", "gap", "sparsity")), ("membership on average", ("auc",)),
-           ("single members found", ("tpr",)), ("inversions", ("confidence", "ssim", "gap_confidence", "gap_ssim", "silent")))
+           ("single members found", ("tpr",)),
+           ("inversions", ("confidence", "ssim", "gap_confidence", "gap_ssim", "silent")))
 
 
 def sweep_tables(sweep: Sweep) -> list[Table]:
@@ -170,8 +171,8 @@ def sweep_note(sweep: Sweep) -> str:
     """Say what the measures were taken on, and what images that nobody gave away would score."""
     said = ("Each network is trained on half of a pool of training images, other halves for each; variants on equally "
             "many images have the same halves and seeds. Membership: the variant's other networks are shadows and "
-            "references; thresholds for a false-positive rate come from them, what these realise is measured, and TPR − "
-            "FPR is what they find beyond what they accuse wrongly. ")
+            "references; thresholds for a false-positive rate come from them, what these realise is measured, and "
+            "TPR − FPR is what they find beyond what they accuse wrongly. ")
     return said + (_inversion_note(sweep["inversion"]) if sweep["inversion"] else "Nothing was inverted.")
 
 
