@@ -151,7 +151,8 @@ def test_the_shadow_for_thresholds_is_never_learnt_from(attack: ImprovedAttack, 
     kept = observed(answers(900, 0.0, 55))
     for model in MODELS:
         other = ImprovedAttack([*shadows[:-1], kept], subject, BASIC, CLASSES, TRAINING, 0).run(variant(model))
-        np.testing.assert_array_equal(other.scores, attack.run(variant(model)).scores)
+        # But for the last digits: MindSpore's elementwise kernels differ in them from call to call.
+        np.testing.assert_allclose(other.scores, attack.run(variant(model)).scores, rtol=1e-5, atol=1e-5)
         assert len(other.threshold_shadow.scores) == 900 and not other.threshold_shadow.stopped_too
 
 

@@ -201,10 +201,10 @@ def test_initialisation_is_uniform_within_the_inverse_root_of_hidden_size() -> N
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"sequence": "columns"}, "one of rows, channels"),
+    ({"sequence": "columns"}, "known: channels, rows"),
     ({"hidden_size": 0}, "model.hidden_size is 0"),
     ({"layers": -1}, "model.layers is -1"),
-    ({"cell": "gruu"}, "one of rnn, gru, lstm, clockwork; did you mean 'gru'"),
+    ({"cell": "gruu"}, "model.cell '.*' is unknown; did you mean 'gru'"),
     ({"cell": "gru", "periods": 2}, "the gru cell has no clock"),
     ({"cell": "clockwork", "periods": [1, 0]}, "whole numbers from 1 on"),
     ({"cell": "clockwork", "periods": 0}, "model.periods is 0"),

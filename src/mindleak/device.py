@@ -98,7 +98,8 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels
         raise InputError(f"this process already runs on {_current.target}; start another for {chosen}")
     _check_device_id(chosen, device_id)
     if _current is not None:
-        _current = replace(_current, kernels=kernels, data_parallel=_divisible(data_parallel, _current.world_size))
+        wanted = replace(_current, kernels=kernels, data_parallel=_divisible(data_parallel, _current.world_size))
+        _current = _current if wanted == _current else wanted
         return _current
     import mindspore as ms
 
