@@ -412,7 +412,7 @@ def test_settings_out_of_range_are_refused(change: dict, message: str) -> None:
 
 @pytest.mark.parametrize(("layers", "message"), [
     (["fc1.wieght"], "'fc1.wieght', which is no trainable parameter; did you mean 'fc1.weight'"),
-    (["fc1.weight", "fc1.weight"], "names a parameter twice"),
+    (["fc1.weight", "fc1.weight"], "names 'fc1.weight' twice"),
     ("fc1.weight", "must be 'auto' or a list"),
     ([], "must be 'auto' or a list"),
     ([{"name": "fc1.weight", "grad_idx": 2}], "not understood; fields: name, min_num"),
@@ -435,7 +435,7 @@ def test_a_network_with_nothing_to_mask_is_refused() -> None:
     with pytest.raises(InputError, match="nothing to suppress"):
         mask_layers(nn.BatchNorm2d(3), "auto")
     # Both weight matrices are no larger than the floor of a last layer.
-    with pytest.raises(InputError, match="no weight matrix of more than 50 weights"):
+    with pytest.raises(InputError, match="no trainable weight matrix of more than 50 weights"):
         mask_layers(nn.Dense(5, 10), "auto")
     single = nn.Dense(30, 2, has_bias=False)
     with pytest.raises(InputError, match="at least two parameters.*suppress.engine=graph can do with one"):
