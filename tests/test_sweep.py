@@ -12,6 +12,7 @@ import pytest
 
 from mindleak import config
 from mindleak.attacks.membership.shadow import ShadowAttack
+from mindleak.attacks.membership.siblings import independent_rows
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
@@ -123,9 +124,12 @@ def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeyp
     for number in range(4):
         sweep._variants[0]._membership(number, evaluated)  # type: ignore[arg-type]
     for number, (shadows, members, subject) in enumerate(seen):
+        shown = independent_rows(pool.keep, number, open_sweep(tmp_path).seed("membership"))
         others = [other for other in range(4) if other != number]
-        np.testing.assert_array_equal(shadows, logits[others])
-        np.testing.assert_array_equal(members, pool.keep[others])
+        for other, answered, inside in zip(others, shadows, members):
+            np.testing.assert_array_equal(answered, logits[other, shown[other]])
+            np.testing.assert_array_equal(inside, pool.keep[other, shown[other]])
+        assert len(shadows) == 3
         np.testing.assert_array_equal(subject.logits, logits[number])
 
 
@@ -151,7 +155,8 @@ def test_lira_among_the_networks_of_a_variant(tmp_path: Path) -> None:
     sweep = found.document["sweep"]
     assert sweep["leaks"] == [f"{name}/{attack}" for attack in ("lira_offline", "phi")
                               for name in ("auc", "excess@0.01")]
-    pool = make_pool(Sweep(open_sweep(tmp_path, *settings)).dataset, 400, 6, open_sweep(tmp_path).seed("sweep"))
+    session = open_sweep(tmp_path, *settings)
+    pool = make_pool(Sweep(session).dataset, 400, 6, session.seed("sweep"))
     measures = sweep["variants"][0]["measures"]
     for number in range(6):
         (stage,) = (tmp_path / "run" / "stages").glob(f"sweep-ordinary-membership{number}-*")
