@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,15 @@ def _scores(folder: Path) -> np.ndarray:
         return arrays["scores"]
 
 
+def _alike(one: dict[str, Any], two: dict[str, Any]) -> None:
+    """Hold two records of metrics together, but for what one sample of 200 may change."""
+    assert one.keys() == two.keys()
+    values = [{name: metric["value"] for name, metric in each.items() if isinstance(metric.get("value"), float)}
+              for each in (one, two)]
+    assert values[0].keys() == values[1].keys() and values[0]
+    assert values[0] == pytest.approx(values[1], abs=0.006)
+
+
 def test_ranks_wait_for_the_slowest_longer_than_a_collective_would(tmp_path: Path,
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     """MCCL's collectives give up after half a minute (an audit was lost to that), so nothing may wait in one."""
@@ -68,8 +78,11 @@ def test_shadows_on_two_processes_equal_those_on_one(tmp_path: Path) -> None:
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert done.stdout.count("report: ") == 1, "only rank 0 speaks"
-    np.testing.assert_array_equal(_scores(one), _scores(two))
+    # But for the last digits: how MindSpore divides an elementwise operator among threads depends on the machine's load.
+    np.testing.assert_allclose(_scores(one), _scores(two), rtol=1e-3, atol=1e-5)
     reports = [json.loads((folder / "run" / "report-membership.json").read_text()) for folder in (one, two)]
-    assert reports[0]["membership"][0]["overall"] == reports[1]["membership"][0]["overall"]
-    assert reports[0]["reference_attacks"][0]["attacks"] == reports[1]["reference_attacks"][0]["attacks"]
+    for attacks in zip(*(report["reference_attacks"][0]["attacks"] for report in reports)):
+        assert attacks[0]["attack"] == attacks[1]["attack"]
+        _alike(*(attack["overall"] for attack in attacks))
+    _alike(*(report["membership"][0]["overall"] for report in reports))
     assert [report["provenance"]["processes"] for report in reports] == [1, 2]
