@@ -66,19 +66,21 @@ inline int64_t rounded_up(int64_t count, int64_t unit) { return (count + unit - 
 
 // sum[m] += left(k, m) * right(k)[0..V kLanes) for all k below count: a number for each of M rows, and an address.
 // With Count, only the vectors First .. First + Count of sum and right take part.
+// The numbers are held in registers and the vectors pass by one at a time: of 16 registers, 12 for sums, 3 for numbers
+// and 1 are just enough. Left to itself GCC holds one number, reads the vectors anew for each, and waits for memory.
 template <int First = 0, int Count = 0, int M, int V, class Left, class Right>
 __attribute__((always_inline)) inline void accumulate(Vector (&sum)[M][V], int64_t count, Left left, Right right) {
   constexpr int kCount = Count ? Count : V - First;
   for (int64_t k = 0; k < count; ++k) {
     const float* from = right(k) + First * kLanes;
-    Vector column[kCount];
-#pragma GCC unroll 4
-    for (int v = 0; v < kCount; ++v) column[v] = load(from + v * kLanes);
+    Vector factor[M];
 #pragma GCC unroll 6
-    for (int m = 0; m < M; ++m) {
-      const float factor = left(k, m);
+    for (int m = 0; m < M; ++m) factor[m] = in_register(left(k, m) - Vector{});  // subtracting zero costs nothing
 #pragma GCC unroll 4
-      for (int v = 0; v < kCount; ++v) sum[m][First + v] += factor * column[v];
+    for (int v = 0; v < kCount; ++v) {
+      const Vector column = in_register(load(from + v * kLanes));
+#pragma GCC unroll 6
+      for (int m = 0; m < M; ++m) sum[m][First + v] += factor[m] * column;
     }
   }
 }

@@ -19,7 +19,7 @@
 //   forward, backward      its functions, for one group of one sample at one step.
 #pragma once
 
-#include "kernels.h"
+#include "functions.h"
 
 namespace mindleak {
 
@@ -30,29 +30,6 @@ struct Vectors {
 
 using Gates = int[kVectors];
 
-// e^x - 1, to float accuracy for small x too: Taylor's series between -ln 2/2 and ln 2/2, then powers of two.
-inline Vector exp_minus_one(Vector x) {
-  const Vector low = Vector{} - 87.0f, high = Vector{} + 88.0f;
-  x = x < low ? low : x;
-  x = x > high ? high : x;
-  // Adding 1.5 * 2^23 leaves no bits for a fraction: rounding to a whole number.
-  const Vector whole = (x * 1.44269504f + 12582912.0f) - 12582912.0f;
-  const Vector rest = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
-  Vector series = Vector{} + 1.0f / 5040;
-  for (float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 1.0f / 2, 1.0f}) series = series * rest + factor;
-  const Integers bits = (__builtin_convertvector(whole, Integers) + 127) << 23;
-  Vector power;
-  std::memcpy(&power, &bits, sizeof power);
-  return power * (series * rest) + (power - 1.0f);
-}
-
-inline Vector sigmoid(Vector x) { return 1.0f / (exp_minus_one(-x) + 2.0f); }
-
-inline Vector tanh(Vector x) {
-  const Vector exponential = exp_minus_one(2.0f * x);
-  return exponential / (exponential + 2.0f);
-}
-
 template <class Cell>
 struct RecurrentLayer {
   struct Inputs;
@@ -62,10 +39,12 @@ struct RecurrentLayer {
   struct HiddenGradient;
   struct CarriedGradient;
   struct WeightGradient;
+  struct Columns;
 
   using OfInput = typename Cell::InputVectors;
   using OfRecurrent = typename Cell::RecurrentVectors;
-  static constexpr int kStateVectors = Cell::kUnits / kLanes;
+  // Rows that a weight gradient takes between picking its sums up and putting them down: as many as stay near.
+  static constexpr int64_t kRowsAtATime = 256;
 
   struct Sizes {
     int64_t batch, steps, inputs, hidden, groups;
@@ -247,17 +226,19 @@ struct RecurrentLayer {
       std::fill_n(d_hidden, (end - begin) * padded, 0.0f);
       std::fill_n(d_carried, (end - begin) * padded, 0.0f);
       for (int64_t step = T - 1; step >= 0; --step) {
-        for (int64_t sample = begin; sample < end; ++sample) {
-          float* d_h = d_hidden + (sample - begin) * padded;
-          if (every_step || step == T - 1) {
+        if (every_step || step == T - 1) {
+          for (int64_t sample = begin; sample < end; ++sample) {
+            float* d_h = d_hidden + (sample - begin) * padded;
             const float* from = given + (every_step ? sample * T + sizes.at(direction, step) : sample) * W;
             for (int64_t unit = 0; unit < H; ++unit) d_h[unit] += from[unit];
           }
-          for (int64_t group = 0; group < G; ++group) {
+        }
+        for (int64_t group = 0; group < G; ++group) {
+          for (int64_t sample = begin; sample < end; ++sample) {
             const int64_t row = sizes.row(group, step, sample);
+            const int64_t place = (sample - begin) * padded + group * Cell::kUnits;
             const float* before = step > 0 ? kept + (row - N) * Cell::kKept + Cell::kState : nullptr;
-            float* carried = d_carried + (sample - begin) * padded + group * Cell::kUnits;
-            Cell::backward(kept + row * Cell::kKept, before, clock.of(step, group), d_h + group * Cell::kUnits, carried,
+            Cell::backward(kept + row * Cell::kKept, before, clock.of(step, group), d_hidden + place, d_carried + place,
                            gradient + row * kWidth);
           }
         }
@@ -276,17 +257,40 @@ struct RecurrentLayer {
     });
   }
 
-  // sum[column] += column's numbers, one per row, times the rows' gradients: one step's share of a weight gradient.
+  // The steps begin .. end of a weight gradient's sums, and how many rows they are of.
+  struct Chunk {
+    int64_t begin, end, rows;
+  };
+
+  // Copies columns of x or h, whose samples lie `stride` apart, to blocks of kRows columns, each with all rows of the
+  // chunk: read where they lie, samples a power of two apart would throw each other out of the cache.
+  static void pack_columns(const float* from, int64_t stride, int64_t samples, int64_t columns, const Chunk& chunk,
+                           int64_t step, float* packed) {
+    in_blocks<kRows>(0, columns, [&](int64_t first, auto size) {
+      constexpr int M = decltype(size)::value;
+      float* to = packed + first * chunk.rows + (step - chunk.begin) * samples * M;
+      for (int64_t sample = 0; sample < samples; ++sample)
+        std::memcpy(to + sample * M, from + sample * stride + first, M * sizeof(float));
+    });
+  }
+
+  // sums[column] += the packed column's numbers, one per row, times a group's gradients, from a step of the chunk on.
   template <class Used>
-  static inline void add_product(const float* columns, int64_t stride, int64_t count, const float* gradient,
-                                 int64_t batch, float* sums) {
-    in_blocks<kRows>(0, count, [&](int64_t first, auto rows) {
-      constexpr int M = decltype(rows)::value;
+  static inline void add_product(const Sizes& sizes, const Clock& clock, const Chunk& chunk, int64_t from,
+                                 const float* packed, int64_t columns, const float* gradient, int64_t group,
+                                 float* sums) {
+    in_blocks<kRows>(0, columns, [&](int64_t first, auto size) {
+      constexpr int M = decltype(size)::value;
       Vector sum[M][kVectors];
       for (int m = 0; m < M; ++m)
         for (int v = 0; v < kVectors; ++v) sum[m][v] = load(sums + (first + m) * kWidth + v * kLanes);
-      accumulate<Used::kFirst, Used::kCount>(sum, batch, [=](int64_t k, int m) { return columns[k * stride + first + m]; },
-                                             [=](int64_t k) { return gradient + k * kWidth; });
+      for (int64_t step = from; step < chunk.end; ++step) {
+        if (!clock.moves(step, group)) continue;
+        const float* numbers = packed + first * chunk.rows + (step - chunk.begin) * sizes.batch * M;
+        const float* rows = gradient + sizes.row(group, step, 0) * kWidth;
+        accumulate<Used::kFirst, Used::kCount>(sum, sizes.batch, [=](int64_t k, int m) { return numbers[k * M + m]; },
+                                               [=](int64_t k) { return rows + k * kWidth; });
+      }
       for (int m = 0; m < M; ++m)
         for (int v = 0; v < kVectors; ++v) store(sums + (first + m) * kWidth + v * kLanes, sum[m][v]);
     });
@@ -312,23 +316,37 @@ struct RecurrentLayer {
     const float *x = tensors.floats(0), *output = tensors.floats(2) + direction * H,
                 *gradient = tensors.floats(3 + direction);
 
-    parallel(sizes.groups, [&](int64_t group) {
-      float* sums = scratch<WeightGradient>((I + H + 1) * kWidth);
-      std::fill_n(sums, (I + H + 1) * kWidth, 0.0f);
-      const float one = 1.0f;
-      for (int64_t step = 0; step < T; ++step) {
-        if (!clock.moves(step, group)) continue;
-        const float* rows = gradient + sizes.row(group, step, 0) * kWidth;
-        add_product<OfInput>(x + sizes.at(direction, step) * I, T * I, I, rows, N, sums);
-        if (step > 0) {
-          const float* before = output + sizes.at(direction, step - 1) * W;
-          add_product<OfRecurrent>(before, T * W, H, rows, N, sums + I * kWidth);
+    const int64_t steps = std::min(T, std::max<int64_t>(1, kRowsAtATime / N)), columns = I + H + 1;
+    const int64_t tasks = std::min<int64_t>(threads(), sizes.groups);
+    parallel(tasks, [&](int64_t task) {
+      const int64_t first = task * sizes.groups / tasks, last = (task + 1) * sizes.groups / tasks;
+      float* sums = scratch<WeightGradient>((last - first) * columns * kWidth);
+      std::fill_n(sums, (last - first) * columns * kWidth, 0.0f);
+      float* inputs = scratch<Columns>(steps * N * columns);
+      for (int64_t begin = 0; begin < T; begin += steps) {
+        const Chunk chunk{begin, std::min(T, begin + steps), steps * N};
+        float *states = inputs + chunk.rows * I, *ones = states + chunk.rows * H;
+        std::fill_n(ones, chunk.rows, 1.0f);
+        // The first step has no state before it.
+        const int64_t later = std::max<int64_t>(begin, 1);
+        for (int64_t step = begin; step < chunk.end; ++step)
+          pack_columns(x + sizes.at(direction, step) * I, T * I, N, I, chunk, step, inputs);
+        for (int64_t step = later; step < chunk.end; ++step)
+          pack_columns(output + sizes.at(direction, step - 1) * W, T * W, N, H, chunk, step, states);
+        for (int64_t group = first; group < last; ++group) {
+          float* own = sums + (group - first) * columns * kWidth;
+          add_product<OfInput>(sizes, clock, chunk, begin, inputs, I, gradient, group, own);
+          add_product<OfRecurrent>(sizes, clock, chunk, later, states, H, gradient, group, own + I * kWidth);
+          add_product<Vectors<0, kVectors>>(sizes, clock, chunk, begin, ones, 1, gradient, group,
+                                            own + (I + H) * kWidth);
         }
-        add_product<Vectors<0, kVectors>>(&one, 0, 1, rows, N, sums + (I + H) * kWidth);
       }
-      unpack(sizes, Cell::kInput, group, sums, I, tensors.floats(made));
-      unpack(sizes, Cell::kRecurrent, group, sums + I * kWidth, H, tensors.floats(made + 1));
-      unpack(sizes, Cell::kBias, group, sums + (I + H) * kWidth, 1, tensors.floats(made + 2));
+      for (int64_t group = first; group < last; ++group) {
+        const float* own = sums + (group - first) * columns * kWidth;
+        unpack(sizes, Cell::kInput, group, own, I, tensors.floats(made));
+        unpack(sizes, Cell::kRecurrent, group, own + I * kWidth, H, tensors.floats(made + 1));
+        unpack(sizes, Cell::kBias, group, own + (I + H) * kWidth, 1, tensors.floats(made + 2));
+      }
     });
   }
 
