@@ -517,6 +517,11 @@ def test_settings_that_would_do_nothing(refuse, given, parts):
     refuse(("train", *LENET, *given), *parts)
 
 
+def test_a_misspelt_method_is_named_before_the_settings_that_were_meant_for_it(refuse):
+    refuse(("train", *LENET, "--set", "suppress.sparse_end=0.5", "--set", "training.method=supress"),
+           "training.method 'supress' is unknown", "suppress")
+
+
 def test_settings_of_a_subject_that_would_do_nothing_for_it(work, refuse):
     (work / "inputs" / "idle.yaml").write_text(
         "model: {name: lenet5_bias}\nsubjects:\n  one: {training: {method: suppress}}\n"

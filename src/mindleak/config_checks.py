@@ -77,6 +77,8 @@ def _methods(merged: Mapping[str, Any], own: Mapping[str, Any] | None = None) ->
 
 def _refuse_idle(sections: Mapping[str, Any], methods: set[str], prefix: str) -> None:
     """Raise InputError for the first key that is set for another way to train than ``methods``."""
+    if not methods <= {"ordinary", *METHOD_SECTIONS.values()}:
+        return  # one is misspelt, maybe the very one that the key is for; the recipe refuses it by its name
     for section, method in METHOD_SECTIONS.items():
         for key in sections[section] if method not in methods else ():
             raise InputError(f"{prefix}{section}.{key} is set, and nothing that it could be for is trained with "
