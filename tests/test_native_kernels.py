@@ -11,7 +11,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mindspore import Tensor, nn, ops
 
@@ -151,6 +151,8 @@ def check_lstm(found: native.Library, batch: int, steps: int, inputs: int, hidde
 @settings(max_examples=15, deadline=None)
 @given(batch=st.integers(1, 20), steps=st.integers(1, 9), inputs=st.integers(1, 90), hidden=st.integers(1, 90),
        seed=st.integers(0, 99))
+@example(batch=300, steps=3, inputs=2, hidden=9, seed=0)  # more rows than a weight gradient takes at a time
+@example(batch=100, steps=5, inputs=3, hidden=33, seed=0)  # two steps at a time, and one at the end
 def test_lstm_layer_and_its_gradients(batch, steps, inputs, hidden, seed):
     check_lstm(kernels(), batch, steps, inputs, hidden, seed)
 
@@ -204,7 +206,7 @@ def loss_gradient(network: nn.Cell) -> Any:
 
 
 @pytest.mark.parametrize(("name", "shape", "options"), NETWORKS)
-@pytest.mark.parametrize("batch", [1, 6])
+@pytest.mark.parametrize("batch", [1, 30])  # 30: a recurrent weight gradient takes eight steps at a time, then four
 @pytest.mark.parametrize("compiled", [True, False])
 def test_gradients_of_images_and_weights_are_the_same(name, shape, options, batch, compiled):
     generator = np.random.default_rng(1)
