@@ -172,6 +172,8 @@ def alternate(script: str, case: Case, with_peer: bool) -> dict[str, list[Unit]]
     names = [OURS, PEER] if with_peer else [OURS]
     units: dict[str, list[Unit]] = {name: [] for name in names}
     workers: dict[str, Worker] = {}
+    # Ended by a signal, the benchmark must still reach the lines below: a stopped worker would stay for ever.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         for name in names:
             workers[name] = Worker(script, name, case)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,7 +39,7 @@ def side(pause):
     return work
 
 _pairs.be_worker({{"ours": side(0.02), "peer": side(0.06)}})
-case = {{"name": sys.argv[1], "threads": 1, "rounds": 4, "log": sys.argv[2]}}
+case = {{"name": sys.argv[1], "threads": 1, "rounds": int(sys.argv[3]), "log": sys.argv[2]}}
 units = _pairs.alternate(__file__, case, with_peer=True)
 print(json.dumps({{name: [[unit.seconds, unit.figures] for unit in done] for name, done in units.items()}}))
 """
@@ -94,11 +97,17 @@ def test_the_ratio_is_that_of_the_medians_and_above_one_where_ours_is_faster(pai
     assert (record["ours"], record["peer"], record["runs"]) == (2.0, 4.0, 3)
 
 
+def sleepers_script(tmp_path: Path) -> Path:
+    """Write the benchmark of the sleeping sides."""
+    script = tmp_path / "sleepers.py"
+    script.write_text(SLEEPERS.format(folder=str(BENCHMARKS)))
+    return script
+
+
 def sleepers(tmp_path: Path, name: str) -> tuple[subprocess.CompletedProcess[str], Path]:
     """Run the sleeping sides as a benchmark of that name."""
-    script, log = tmp_path / "sleepers.py", tmp_path / "log"
-    script.write_text(SLEEPERS.format(folder=str(BENCHMARKS)))
-    return call([str(script), name, str(log)]), log
+    script, log = sleepers_script(tmp_path), tmp_path / "log"
+    return call([str(script), name, str(log), "4"]), log
 
 
 def test_sides_take_turns_and_only_their_own_work_is_timed(tmp_path: Path) -> None:
@@ -111,6 +120,30 @@ def test_sides_take_turns_and_only_their_own_work_is_timed(tmp_path: Path) -> No
     # Sleeping beside a stopped peer takes no less than asked for, and by the median not the peer's time too.
     assert all(seconds >= 0.06 for seconds, _ in units["peer"])
     assert 0.02 <= sorted(seconds for seconds, _ in units["ours"][1:])[1] < 0.06
+
+
+def running(script: Path) -> list[int]:
+    """Return the processes that run a script, stopped ones included."""
+    commands = {int(path.parent.name): path for path in Path("/proc").glob("[0-9]*/cmdline")}
+    found = []
+    for process, path in commands.items():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if str(script).encode() in path.read_bytes():
+                found.append(process)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are found through /proc")
+def test_a_benchmark_that_is_ended_leaves_no_stopped_worker(tmp_path: Path) -> None:
+    script, log = sleepers_script(tmp_path), tmp_path / "log"
+    with subprocess.Popen([sys.executable, str(script), "ended", str(log), "100000"]) as benchmark:
+        while not log.exists() or len(log.read_text().split()) < 4:
+            assert benchmark.poll() is None
+            time.sleep(0.02)
+        assert len(running(script)) == 3
+        benchmark.terminate()
+        assert benchmark.wait(timeout=60) == 128 + signal.SIGTERM
+    assert running(script) == []
 
 
 def test_a_side_that_fails_is_one_line_and_exit_two(tmp_path: Path) -> None:
