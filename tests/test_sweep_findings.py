@@ -76,6 +76,17 @@ def test_a_fall_beyond_the_spread_is_named_with_where() -> None:
     assert "shown to raise AUC, loss attack at suppress-95" in verdict
 
 
+def test_a_change_of_a_difference_of_rates_is_in_percentage_points_like_the_table() -> None:
+    pair = [{"name": name, "training": "ordinary", "measures": summarise(
+        {"accuracy": [.9, .91, .89], "excess@0.01/loss": rates})} for name, rates in (("a", [.010, .012, .011]),
+                                                                                     ("b", [.016, .017, .018]))]
+    found = subject_findings({"baseline": "a", "models": 3, "variants": pair, "leaks": ["excess@0.01/loss"],
+                              "labels": {"excess@0.01/loss": "TPR − FPR at 1 %"},
+                              "comparisons": comparisons(pair, "a")})
+    # Differences .006, .005, .007: mean .6 points, t(2) · .1/√3 = .25.
+    assert "higher: TPR − FPR at 1 % +0.60 (+0.35 to +0.85) percentage points." in found[0]
+
+
 def test_an_alternative_shown_to_be_as_accurate_that_does_as_well_is_named() -> None:
     strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.55, .56, .54, .55])
     pruned = defence("prune-95", "prune", [.975, .9765, .9735, .975], [.4, .41, .39, .4], [.55, .56, .54, .55])

@@ -75,7 +75,7 @@ def against(variant: str, other: str, changes: Record, sweep: Record) -> str:
     leaks = [measure for measure in sweep["leaks"] if measure in changes]
     parts = [_points("test accuracy", changes[ACCURACY])]
     for way, word in ((-1, "lower"), (1, "higher"), (0, "no change shown")):
-        there = [f"{sweep['labels'][measure]} {_amount(changes[measure], 3)}" for measure in leaks
+        there = [f"{sweep['labels'][measure]} {_change(measure, changes[measure])}" for measure in leaks
                  if direction(changes[measure]) == way]
         if there:
             parts.append(f"{word}: {', '.join(there)}")
@@ -113,10 +113,20 @@ def _known(change: Record | None) -> bool:
 
 def _points(label: str, change: Record) -> str:
     """Put a change of accuracy in words, in percentage points."""
-    scaled = {"value": _times(change["value"], 100),
-              "ci": [_times(end, 100) for end in change["ci"]] if change.get("ci") else None}
     words = {-1: "lower", 0: "no change shown", 1: "higher"}
-    return f"{label} {_amount(scaled, 2)} percentage points, {words[direction(change)]}"
+    return f"{label} {_amount(_hundredfold(change), 2)} percentage points, {words[direction(change)]}"
+
+
+def _change(measure: str, change: Record) -> str:
+    """Write a change of a leak: of a difference of rates in percentage points, as tables show it."""
+    return (f"{_amount(_hundredfold(change), 2)} percentage points" if measure.startswith("excess")
+            else _amount(change, 3))
+
+
+def _hundredfold(change: Record) -> dict[str, Any]:
+    """Return value and interval in hundredths."""
+    return {"value": _times(change["value"], 100),
+            "ci": [_times(end, 100) for end in change["ci"]] if change.get("ci") else None}
 
 
 def _times(value: float | None, factor: float) -> float | None:
