@@ -236,7 +236,7 @@ def test_svhn_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match=r"train_32x32\.mat cannot be read: No such file"):
         svhn.read_half(tmp_path / TRAIN, 10)
     (tmp_path / TRAIN).mkdir()
-    with pytest.raises(InputError, match=r"train_32x32\.mat cannot be read: Is a directory"):
+    with pytest.raises(InputError, match=r"train_32x32\.mat' is a folder; expected a file"):
         svhn.read_half(tmp_path / TRAIN, 10)
 
 

@@ -21,7 +21,7 @@ PACKAGE = Path(mindleak.__file__).resolve().parent
 # The house, from the ground up: a room may import from the levels above it in this list, and from itself.
 HOUSE = (
     {"errors", "defaults"},
-    {"quiet", "config_checks"},
+    {"quiet", "config_checks", "files"},
     {"config", "device"},
     {"models", "data", "runs", "evaluation"},
     {"training"},
@@ -38,7 +38,9 @@ LEVEL = {room: level for level, rooms in enumerate(HOUSE) for room in rooms} | d
 NEIGHBOURS = {("data", "mindleak.runs.atomic")}
 
 FRAMEWORKS = {"mindspore", "mindarmour", "torch"}
-WITHOUT_FRAMEWORK = {"errors", "defaults", "config_checks", "config", "evaluation", "data", "runs", "reporting"}
+WITHOUT_FRAMEWORK = {
+    "errors", "defaults", "config_checks", "files", "config", "evaluation", "data", "runs", "reporting",
+}
 
 
 def imported(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:

@@ -33,6 +33,7 @@ from mindleak.data.sources import CIFAR10, FASHION_MNIST, KMNIST, MNIST, STL10, 
 from mindleak.data.stl10 import count_rows, read_stl10
 from mindleak.data.svhn import read_half, read_svhn
 from mindleak.errors import InputError, nearest
+from mindleak.files import read_bytes
 
 DIGIT_NAMES = tuple("0123456789")
 FASHION_NAMES = (
@@ -167,7 +168,7 @@ def _namesake(name: str, test_labels: Path) -> Entry | None:
     apart; the test labels (10 kB) are enough for that.
     """
     try:
-        contents = (test_labels.read_bytes(), read_content(test_labels))
+        contents = (read_bytes(test_labels), read_content(test_labels))
     except (OSError, InputError):
         return None  # whoever reads the file says what is wrong with it
     found = {hashlib.sha256(content).hexdigest() for content in contents}

@@ -13,6 +13,7 @@ import numpy as np
 from mindleak.data.checks import check_labels
 from mindleak.data.dataset import RawData
 from mindleak.errors import InputError
+from mindleak.files import read_bytes, read_text
 
 FOLDER = "cifar-10-batches-bin"
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
@@ -49,7 +50,7 @@ def read_batch(path: Path, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
         InputError: see :func:`read_cifar10`.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     size = len(content)
@@ -69,10 +70,10 @@ def read_batch(path: Path, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_names(path: Path, default: tuple[str, ...]) -> tuple[str, ...]:
-    if not path.is_file():
+    if not path.exists():
         return default
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as text: {error}") from error
     names = tuple(line.strip() for line in lines if line.strip())

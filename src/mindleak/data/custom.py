@@ -18,6 +18,7 @@ from mindleak.data.dataset import RawData
 from mindleak.data.idx import read_idx_files
 from mindleak.data.locate import find_idx_files
 from mindleak.errors import InputError
+from mindleak.files import check_plain
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _NAMES = "class_names"
@@ -35,6 +36,7 @@ def read_custom(path: Path) -> RawData:
     """
     if path.is_dir():
         return _read_idx_folder(path)
+    check_plain(path)
     if not path.is_file():
         raise InputError(f"{path}: no such .npz file or folder with IDX files")
     arrays = _read_npz(path)
@@ -195,6 +197,7 @@ def read_rows(path: Path) -> np.ndarray:
     Raises:
         InputError: missing, damaged, or a pickle.
     """
+    check_plain(path)
     try:
         rows = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:

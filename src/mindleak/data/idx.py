@@ -15,11 +15,14 @@ import numpy as np
 
 from mindleak.data.checks import check_counts
 from mindleak.errors import InputError
+from mindleak.files import read_bytes
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
 _LABEL_DIMENSIONS = (1,)
 _MAX_HEADER = 4 + 4 * 4
+# Deflate makes at most 258 bytes of two bits (RFC 1951, 3.2.5).
+_MOST_PER_PACKED_BYTE = 1032
 
 
 class IdxFiles(NamedTuple):
@@ -65,6 +68,9 @@ def read_idx(path: Path, dimensions: tuple[int, ...]) -> np.ndarray:
     """
     content = read_content(path)
     shape = _parse_header(path, content, dimensions)
+    if 0 in shape:
+        what = "labels" if len(shape) == 1 else "images"
+        raise InputError(f"{path} holds no {what}: its header announces {' x '.join(map(str, shape))} values")
     start = 4 + 4 * len(shape)
     expected = start + math.prod(shape)
     if len(content) < expected:
@@ -84,13 +90,16 @@ def read_content(path: Path) -> bytes:
         InputError: not readable, or damaged gzip.
     """
     try:
-        packed = path.read_bytes()
+        packed = read_bytes(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if not packed.startswith(_GZIP_MAGIC):
         return packed
-    header = _unpack(path, packed, _MAX_HEADER)
-    return _unpack(path, packed, _announced_bytes(header) + 1)
+    announced = _announced_bytes(_unpack(path, packed, _MAX_HEADER))
+    if announced > _MOST_PER_PACKED_BYTE * len(packed):
+        raise InputError(f"{path} is cut: {announced} bytes expected from its header, and a gzip file of {len(packed)} "
+                         "bytes cannot hold as many")
+    return _unpack(path, packed, announced + 1)
 
 
 def _unpack(path: Path, packed: bytes, limit: int) -> bytes:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mindleak.errors import InputError
+from mindleak.files import open_plain
 
 # A dimension that may have any length.
 ANY = -1
@@ -61,7 +62,7 @@ def read_byte_arrays(path: Path, expected: Mapping[str, tuple[int, ...]]) -> dic
             another shape.
     """
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return _read(path, stream, expected)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error

@@ -16,6 +16,7 @@ from mindleak.data.idx import read_content
 from mindleak.data.locate import data_root
 from mindleak.data.sources import PublishedFile
 from mindleak.errors import InputError
+from mindleak.files import open_plain
 
 PUBLISHED = "as published"
 SAME_CONTENT = "same content"
@@ -131,7 +132,7 @@ def _presence(name: str, files: PublicFiles, root: Path) -> Presence:
 
 def _checksum(path: Path, algorithm: str) -> str:
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

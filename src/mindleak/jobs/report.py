@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mindleak.errors import InputError
+from mindleak.files import read_text
 from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import SCHEMA, render_report
 
@@ -43,7 +44,7 @@ def _render(source: Path, document: dict[str, Any]) -> str:
 def _read(source: Path) -> dict[str, Any]:
     """Read an audit document of this version."""
     try:
-        document = json.loads(source.read_text(encoding="utf-8"))
+        document = json.loads(read_text(source))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"'{source}' does not exist; --run_dir must name a finished audit") from None
     except OSError as error:

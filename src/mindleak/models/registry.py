@@ -17,6 +17,7 @@ from mindspore import Tensor, nn
 
 from mindleak import device
 from mindleak.errors import InputError, nearest
+from mindleak.files import check_plain
 from mindleak.models.centred import CentredLSTMRNN
 from mindleak.models.lenet5 import LeNet5, LeNet5Bias
 from mindleak.models.recurrent import Recurrent
@@ -151,6 +152,7 @@ def _load_class(reference: str) -> type[nn.Cell]:
     """Import ``path/to/net.py:ClassName``."""
     file, _, class_name = reference.rpartition(":")
     path = Path(file)
+    check_plain(path)
     if not path.is_file():
         raise InputError(f"model file '{file}' does not exist (form: path/to/net.py:ClassName)")
     # Two files may share a name. MindSpore's graph parser looks the source up through sys.modules, so one that

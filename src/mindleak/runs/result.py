@@ -17,11 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from mindleak.errors import InputError
+from mindleak.files import read_bytes
 from mindleak.runs.atomic import atomic_json, json_text
 from mindleak.runs.digest import file_digest, stable_hash
 
 SCHEMA = 1
 RESULT_NAME = "result.json"
+# What a damaged record or archive makes JSON, zipfile and what looks into them raise.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, InputError, zipfile.BadZipFile)
 
 
 class DamagedStageError(Exception):
@@ -78,8 +82,8 @@ def referred_files(run_dir: Path, stage: str) -> set[Path]:
     """
     found: set[Path] = set()
     for folder in (run_dir / "stages").glob(f"{stage}-*"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            record = json.loads((folder / RESULT_NAME).read_bytes())
+        with contextlib.suppress(*_DAMAGE):
+            record = json.loads(read_bytes(folder / RESULT_NAME))
             if record["stage"] == stage:
                 found |= {(run_dir / entry["path"]).resolve() for entry in record["external"].values()}
     return found
@@ -113,24 +117,31 @@ def load_result(folder: Path, key: str, run_dir: Path, *, cached: bool) -> Stage
         for name, entry in record["external"].items():
             _verify_external(name, run_dir / entry["path"], entry["sha256"])
         return StageResult(folder, run_dir, record, cached=cached)
-    except (OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise DamagedStageError(f"{RESULT_NAME} or a file beside it cannot be read: {error}") from error
 
 
 def _read_record(folder: Path, key: str) -> dict[str, Any]:
     try:
-        record = json.loads((folder / RESULT_NAME).read_bytes())
+        record = json.loads(read_bytes(folder / RESULT_NAME))
     except FileNotFoundError as error:
         raise DamagedStageError(f"{RESULT_NAME} is missing") from error
-    except (OSError, ValueError) as error:
+    except _DAMAGE as error:
         raise DamagedStageError(f"{RESULT_NAME} cannot be read: {error}") from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise DamagedStageError(f"{RESULT_NAME} is not of schema {SCHEMA}")
-    if record.pop("checksum", None) != stable_hash(record):
+    if record.pop("checksum", None) != _checksum(record):
         raise DamagedStageError(f"{RESULT_NAME} does not match its checksum")
-    if record["key"] != key:
+    if record.get("key") != key:
         raise DamagedStageError(f"{RESULT_NAME} belongs to another key")
     return record
+
+
+def _checksum(record: dict[str, Any]) -> str:
+    try:
+        return stable_hash(record)
+    except RecursionError as error:
+        raise DamagedStageError(f"{RESULT_NAME} is nested more deeply than any that is written here") from error
 
 
 def _verify_external(name: str, path: Path, digest: str) -> None:

@@ -33,6 +33,7 @@ import yaml
 
 from mindleak import __version__
 from mindleak.errors import InputError
+from mindleak.files import read_text
 from mindleak.runs.atomic import atomic_npz, atomic_write_text, plain, sync_path, write_failure
 from mindleak.runs.claim import Claim, claimed_folders, remove_abandoned
 from mindleak.runs.digest import file_digest, source_digest, stable_hash
@@ -312,7 +313,7 @@ def saved_identity(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(run_dir) / IDENTITY_NAME
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.safe_load(read_text(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{os.fspath(run_dir)} is no run directory: it has no {IDENTITY_NAME}; "
                          "give another --run_dir") from error
@@ -343,7 +344,7 @@ def _yaml(config: dict[str, Any]) -> str:
 def _keep_text(path: Path, text: str) -> None:
     # Left alone where nothing has changed: a run that only is looked at may lie on a read-only file system.
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        if path.read_text(encoding="utf-8") == text:
+        if read_text(path) == text:
             return
     atomic_write_text(path, text)
 

@@ -19,6 +19,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from mindleak.errors import InputError
+from mindleak.files import check_plain
 from mindleak.models.registry import first_line
 from mindleak.quiet import quiet_stderr
 from mindleak.runs.atomic import sync_path
@@ -97,6 +98,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         InputError: the file is missing, damaged, or no MindSpore checkpoint.
     """
     file = Path(path)
+    check_plain(file)
     if not file.is_file():
         raise InputError(f"checkpoint '{path}' does not exist")
     if file.suffix != ".ckpt":
