@@ -93,11 +93,12 @@ def difference_of_independent(first: Metric, second: Metric) -> Metric:
 
 
 def mean_metric(
-    values: ArrayLike, level: float = 0.95, bounds: Interval = (-math.inf, math.inf)
+    values: ArrayLike, level: float = 0.95, bounds: Interval = (-math.inf, math.inf), null: float | None = None
 ) -> Metric:
     """Return the mean of per-sample ``values`` of shape (N,) with Student's t-interval.
 
-    ``bounds`` is the range that single values can have; the interval is cut off there, which costs no coverage.
+    ``bounds`` is the range that single values can have; the interval is cut off there, which costs no coverage. With a
+    ``null`` the metric carries the p value of that mean: 0 for differences.
 
     NaN values (undefined for their sample) are left out and counted in ``reason``. An infinite value makes
     the mean infinite, without an interval; a single value has none either.
@@ -125,9 +126,11 @@ def mean_metric(
         return Metric(mean, kept.size, ci_level=level, reason=join_reasons(note, "all values are equal: no interval"))
     if kept.size == 1:
         return Metric(mean, 1, ci_level=level, reason=join_reasons(note, "a single value has no interval"))
-    half = float(stats.t.ppf(1.0 - tail, kept.size - 1) * kept.std(ddof=1) / math.sqrt(kept.size))
+    deviation = float(kept.std(ddof=1) / math.sqrt(kept.size))
+    half = float(stats.t.ppf(1.0 - tail, kept.size - 1)) * deviation
     interval = (max(mean - half, bounds[0]), min(mean + half, bounds[1]))
-    return Metric(mean, kept.size, ci=interval, ci_level=level, ci_method="student-t", reason=note)
+    p = None if null is None else 2.0 * float(stats.t.sf(abs(mean - null) / deviation, kept.size - 1))
+    return Metric(mean, kept.size, ci=interval, ci_level=level, ci_method="student-t", reason=note, p=p)
 
 
 def bootstrap(

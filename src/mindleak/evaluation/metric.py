@@ -31,9 +31,12 @@ class Metric:
         ties: number of samples that another rule for ties would move: on ``threshold``, or just below one that was
             fixed beforehand (``thresholds.tpr_at_threshold``).
         reason: what a reader must know to read the value: why it is undefined, or what limits it.
+        p: two-sided p value of "nothing is there" (an AUC of ½, a difference of 0) by the test that ``ci`` inverts,
+            where the value is compared with that. Several of them are judged together by ``comparisons.Family``.
 
     Raises:
-        ValueError: negative ``n``, a level outside (0, 1), or an interval with a NaN bound or reversed ends.
+        ValueError: negative ``n``, a p value outside [0, 1], a level outside (0, 1), or an interval with a NaN
+            bound or reversed ends.
     """
 
     value: float
@@ -46,10 +49,11 @@ class Metric:
     threshold: float | None = None
     ties: int | None = None
     reason: str | None = None
+    p: float | None = None
 
     def __post_init__(self) -> None:
         # NumPy scalars are welcome as arguments, but json cannot write them.
-        for name in ("value", "ci_level", "fpr", "threshold"):
+        for name in ("value", "ci_level", "fpr", "threshold", "p"):
             number = getattr(self, name)
             object.__setattr__(self, name, None if number is None else float(number))
         for name in ("n", "ties"):
@@ -59,6 +63,8 @@ class Metric:
             object.__setattr__(self, name, _interval(name, getattr(self, name)))
         if self.n < 0:
             raise ValueError(f"n is a number of samples, got {self.n}")
+        if self.p is not None and not 0.0 <= self.p <= 1.0:
+            raise ValueError(f"p lies in [0, 1], got {self.p}")
         if not 0.0 < self.ci_level < 1.0:
             raise ValueError(f"ci_level lies between 0 and 1, got {self.ci_level}")
 
@@ -83,6 +89,8 @@ class Metric:
             record["threshold"] = _finite(self.threshold)
         if self.ties is not None:
             record["ties"] = self.ties
+        if self.p is not None:
+            record["p"] = self.p
         reason = join_reasons(self.reason, self._not_finite())
         if reason is not None:
             record["reason"] = reason

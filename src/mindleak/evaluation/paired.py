@@ -23,7 +23,7 @@ def auc_difference(first: ArrayLike, second: ArrayLike, members: ArrayLike, leve
     that outrank it. The variance of the difference is that of the members' placement differences over n_in plus
     that of the non-members' over n_out. The interval speaks of these two trained models on other samples, not of
     other trainings. No interval where the variance is zero (the two rank everything alike) or undefined (a single
-    sample on one side): it would pretend certainty.
+    sample on one side): it would pretend certainty. ``p`` is that of equal areas.
 
     Args:
         first, second: scores of the same samples, shape (N,).
@@ -49,9 +49,11 @@ def auc_difference(first: ArrayLike, second: ArrayLike, members: ArrayLike, leve
     variance = float(inside.var(ddof=1)) / n_in + float(outside.var(ddof=1)) / n_out
     if variance == 0.0:
         return Metric(value, member_array.size, ci_level=level, reason="both attacks rank every pair alike")
-    half = float(stats.norm.ppf((1.0 + level) / 2)) * math.sqrt(variance)
+    deviation = math.sqrt(variance)
+    half = float(stats.norm.ppf((1.0 + level) / 2)) * deviation
+    p = 2.0 * float(stats.norm.sf(abs(value) / deviation))
     interval = (max(value - half, -1.0), min(value + half, 1.0))
-    return Metric(value, member_array.size, ci=interval, ci_level=level, ci_method="delong-paired")
+    return Metric(value, member_array.size, ci=interval, ci_level=level, ci_method="delong-paired", p=p)
 
 
 def _placements(scores: NDArray[np.float64], members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:

@@ -71,7 +71,8 @@ def auc(scores: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
     is Newcombe's score interval (Statistics in Medicine 25, 2006, method 5; ``ci_method`` "newcombe-score").
     Simulated coverage at 95 % for Gaussian scores, AUC .5 to .98: .94 to .97 with equal groups of 20 to 1,000,
     down to .90 with 20 against 200 at an AUC above .9 (the untransformed interval: .67 and .79 at worst).
-    ``n`` counts both groups; without members or non-members the value is NaN.
+    ``n`` counts both groups; without members or non-members the value is NaN. ``p`` is that of an area of ½, by the
+    interval's own test.
 
     Raises:
         ValueError: NaN scores, different lengths, or a level outside (0, 1).
@@ -90,9 +91,12 @@ def auc(scores: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
     variance = _delong_variance(steps, n_in, n_out)
     if variance > 0.0 and 0.0 < value < 1.0:
         interval, method = _logit_interval(value, variance, level), "delong-logit"
+        deviate = math.log(value / (1.0 - value)) * value * (1.0 - value) / math.sqrt(variance)
     else:
         interval, method = newcombe_interval(value, n_in, n_out, level), "newcombe-score"
-    return Metric(value, n_in + n_out, ci=interval, ci_level=level, ci_method=method)
+        deviate = (value - 0.5) / math.sqrt(_newcombe_variance(0.5, n_in, n_out))
+    p = 2.0 * float(stats.norm.sf(abs(deviate)))
+    return Metric(value, n_in + n_out, ci=interval, ci_level=level, ci_method=method, p=p)
 
 
 def tpr_at_fpr(scores: ArrayLike, members: ArrayLike, target_fpr: float, level: float = 0.95) -> Metric:
@@ -186,18 +190,21 @@ def newcombe_interval(area: float, n_in: int, n_out: int, level: float = 0.95) -
     a point, so it also serves at areas of 0 and 1.
     """
     z = float(stats.norm.ppf((1.0 + level) / 2))
-    mean_count = (n_in + n_out) / 2
-    scale = z**2 * mean_count**2 / (n_in * n_out)
 
     def lower(estimate: float) -> float:
         def excess(area: float) -> float:
-            return (estimate - area) ** 2 - scale * hanley_mcneil_variance(area, mean_count, mean_count)
+            return (estimate - area) ** 2 - z**2 * _newcombe_variance(area, n_in, n_out)
 
         # At an estimate of 1 the end itself is a root, and not the one that is wanted.
         end = min(estimate, 1.0 - 1e-12)
         return float(optimize.brentq(excess, 0.0, end, xtol=1e-12)) if estimate > 0.0 else 0.0
 
     return lower(area), 1.0 - lower(1.0 - area)
+
+
+def _newcombe_variance(area: float, n_in: int, n_out: int) -> float:
+    mean_count = (n_in + n_out) / 2
+    return mean_count**2 / (n_in * n_out) * hanley_mcneil_variance(area, mean_count, mean_count)
 
 
 def _empty_group(members: NDArray[np.bool_]) -> str | None:
