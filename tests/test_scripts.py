@@ -223,9 +223,12 @@ def test_demo_runs_the_audit_and_hands_on_options_and_status(checkout: Checkout)
 
 
 def test_test_script_runs_pytest_and_hands_on_options_and_status(checkout: Checkout) -> None:
-    done = checkout.run("scripts/test.sh", "-k", "not slow", FAKE_PYTEST_STATUS="1")
+    done = checkout.run("scripts/test.sh", "-k", "reads", FAKE_PYTEST_STATUS="1")
     assert done.returncode == 1
-    assert checkout.calls("[pytest]") == ["python [-m] [pytest] [-k] [not slow]"]
+    (call,) = checkout.calls("[pytest]")
+    # On all cores, a file's tests together; the user's options come last, so that they count.
+    assert call.startswith("python [-m] [pytest] [-n] [auto] [--dist] [loadfile]")
+    assert call.endswith("[-m] [not slow] [-k] [reads]")
     assert checkout.calls("[-e]")[0].endswith("[.[dev]]")
 
 
@@ -234,6 +237,7 @@ def test_ci_checks_style_types_and_tests_on_required_data(checkout: Checkout) ->
     assert done.returncode == 0, done.stderr
     checks = [line.split()[2] for line in checkout.calls("python [-m]") if "pip" not in line]
     assert checks == ["[ruff]", "[mypy]", "[pytest]"]
+    assert checkout.calls("[pytest]")[0].endswith("[-m] [not slow] [-m] []"), "long tests too"
     data = checkout.root.parent / "shared" / "data"
     assert done.stdout.splitlines()[-2:] == [f"data {data} require 1", "7 passed"]
 
@@ -427,3 +431,23 @@ def test_scripts_are_clean_by_shellcheck() -> None:
     scripts = [*sorted((CHECKOUT / "scripts").glob("*.sh")), CHECKOUT / ".ci/run", CHECKOUT / "run_ascend.sh"]
     done = subprocess.run(["shellcheck", *map(str, scripts)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("cores", "shares"), [([0, 1], [[0], [1]]), ([0, 2, 4, 6, 8], [[0, 8], [2], [4], [6]]),
+                                               ([3], [[3]])])
+def test_processes_of_the_suite_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: list[int], shares: list[list[int]]
+) -> None:
+    import conftest
+
+    pinned: list[list[int]] = []
+    monkeypatch.setattr(conftest, "cores", lambda: cores)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, own: pinned.append(own), raising=False)
+    for name in conftest.THREADS:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    workers = conftest.pytest_xdist_auto_num_workers()
+    for worker in range(workers):
+        conftest.keep_to_own_cores(worker, workers)
+    assert pinned == shares
+    assert os.environ["OMP_NUM_THREADS"] == str(len(shares[0]))
