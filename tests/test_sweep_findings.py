@@ -148,6 +148,16 @@ def test_a_wider_gap_is_said_to_leak_more_only_where_the_ranks_show_it() -> None
     assert "falls with the generalisation gap" in inverse
 
 
+def test_ties_among_few_variants_are_counted_and_not_approximated() -> None:
+    # Of 720 orders of six with three ties among the areas, 36 are as extreme on either side: p = .1; scipy says .044.
+    gaps = [.1, .2, .3, .4, .5, .6]
+    *_, ranked, _ = subject_findings(variants_of_the_subject(gaps, [.5, .5, .5, .6, .6, .6]))
+    assert "was not shown to follow" in ranked and "exact p 0.1)" in ranked
+    # More than eight with ties: permutations are drawn, and that is said.
+    many = subject_findings(variants_of_the_subject([*gaps, .7, .8, .9], [.5, .5, .5, .6, .6, .6, .7, .7, .7]))
+    assert "p by drawn permutations" in many[-2]
+
+
 def test_too_few_or_equal_variants_are_not_ranked() -> None:
     *_, few, _ = subject_findings(variants_of_the_subject([.1, .2, .3], [.5, .6, .7]))
     assert "3 variants are too few" in few
