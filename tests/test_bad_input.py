@@ -331,7 +331,7 @@ MEMBERS = {
     "beyond": (np.array([0, 1297]), "row 1297"),
     "twice": (np.array([3, 4, 3]), "row 3"),
     "fractions": (np.array([0.5, 1.5]), "row numbers"),
-    "mask": (np.array([True, False]), "row numbers"),
+    "mask": (np.array([True, False]), "np.flatnonzero(mask)"),
     "two columns": (np.zeros((2, 2), int), "row numbers"),
     "none": (np.zeros(0, int), "row numbers"),
     "pickled": (np.array([{}], object), "members.npy"),

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from command import SMALL, assert_refused, call, contents, fresh
+from data_files import write_cifar, write_idx_set, write_stl10, write_svhn
 from mindleak import __version__, cli
 from mindleak.errors import InputError
 from mindleak.jobs import predict as predict_job
@@ -395,6 +396,22 @@ def test_data_list(capfd, tmp_path, monkeypatch):
     assert re.search(r"^digits +here ", out, re.MULTILINE) and re.search(r"^custom +yours ", out, re.MULTILINE)
     assert out.count("MINDLEAK_DATA_DIR") == 1
     assert f"0 of 4 files under {tmp_path}" in call(capfd, "data", "list", "--data_dir", tmp_path).out
+
+
+def test_data_list_says_what_is_there_and_not_what_was_published(capfd, tmp_path):
+    write_cifar(tmp_path / "cifar10" / "cifar-10-batches-bin", rows=7)
+    write_svhn(tmp_path / "svhn", rows=(24, 12))
+    write_stl10(tmp_path / "stl10", rows=(11, 13))
+    write_idx_set(tmp_path / "mnist", rows=(30, 20), ending=".gz")
+    damaged = write_idx_set(tmp_path / "kmnist")
+    (tmp_path / "kmnist" / next(stem for stem in damaged if "t10k-labels" in stem)).write_bytes(b"12345")
+    lines = call(capfd, "data", "list", "--data_dir", tmp_path).out.splitlines()
+    said = {line.split()[0]: (line, lines[number + 2]) for number, line in enumerate(lines[:-2])}
+    for name, rows, published in (("cifar10", "35 + 7", "50,000 + 10,000"), ("svhn", "24 + 12", "73,257 + 26,032"),
+                                  ("stl10", "11 + 13", "5,000 + 8,000"), ("mnist", "30 + 20", "60,000 + 10,000")):
+        assert " here " in said[name][0] and f" {rows} of " in said[name][0], said[name]
+        assert f"not as published: {published} images" in said[name][1]
+    assert " damaged " in said["kmnist"][0] and "is not an IDX file" in said["kmnist"][1]
 
 
 def test_data_verify(capfd, tmp_path):

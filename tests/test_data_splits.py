@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindleak.data.dataset import Dataset
-from mindleak.data.splits import Split, deal, halves, shadow_splits, split_around_members, split_roles
+from mindleak.data.splits import Split, check_rows, deal, halves, shadow_splits, split_around_members, split_roles
 from mindleak.errors import InputError
 
 MNIST_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
@@ -228,7 +228,7 @@ def test_roles_around_given_members():
         (np.array([1, 2, 2]), {"target_in": 1, "target_out": 1}, "row 2 is listed more than once"),
         (np.array([1, 20]), {"target_in": 1, "target_out": 1}, "row 20 is outside the training split"),
         (np.array([-1, 3]), {"target_in": 1, "target_out": 1}, "row -1 is outside"),
-        (np.array([0.5]), {"target_in": 1, "target_out": 1}, "row numbers is wanted"),
+        (np.array([0.5]), {"target_in": 1, "target_out": 1}, "expected row numbers"),
         (np.arange(5), {"target_in": 6, "target_out": 6}, "only 5 members"),
         (np.arange(5), {"target_in": 2, "target_out": 3}, "with one size"),
         (np.arange(5), {"target_in": 2}, "with one size"),
@@ -239,6 +239,21 @@ def test_impossible_members_are_refused(members, sizes, words):
     with pytest.raises(InputError) as error:
         split_around_members(dataset_of((20,)), members, sizes, 0)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [bool, int, np.uint8, float])
+@pytest.mark.parametrize(("rows", "fits"), [(20, True), (25, False), (3, False)])
+def test_a_mask_in_place_of_row_numbers_is_called_one_and_turned_into_rows(kind, rows, fits):
+    mask = (np.arange(rows) % 3 > 0).astype(kind)
+    with pytest.raises(InputError, match=r"looks? like a mask.*np\.flatnonzero\(mask\)") as error:
+        check_rows(mask, 20, "members file 'm.npy'")
+    assert str(error.value).startswith("members file 'm.npy': ")
+    assert ("the training split has 20 rows" in str(error.value)) != fits
+
+
+@pytest.mark.parametrize("rows", [[0, 1], [1, 0], [1], [0], [0, 1, 2]])
+def test_few_small_row_numbers_are_no_mask(rows):
+    assert check_rows(np.array(rows), 20, "members").tolist() == sorted(rows)
 
 
 def test_deal_does_not_depend_on_the_order_of_the_rows():

@@ -181,8 +181,8 @@ def test_with_members_attack_membership_works_from_a_file(
 @pytest.mark.parametrize("content, complaint", [
     (np.array([1, 2, 2]), "row 2 is listed more than once"),
     (np.array([1, 5000]), "row 5000 is outside the training split"),
-    (np.array([0.5, 1.5]), "row numbers is wanted"),
-    (np.ones(1297, bool), "row numbers is wanted"),
+    (np.array([0.5, 1.5]), "expected row numbers"),
+    (np.ones(1297, bool), "look like a mask"),
 ])
 def test_members_that_are_no_rows_are_refused(
         tmp_path: Path, capsys: pytest.CaptureFixture[str], user_files: list[str], content: np.ndarray,

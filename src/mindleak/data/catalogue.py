@@ -50,12 +50,14 @@ class PublicFiles:
     """The files of a public data set: where from, where on disk, and how to read one.
 
     ``locate`` takes the data directory and returns the path of each file of ``source.installed``, None where
-    it is missing; ``count_rows`` reads one file and returns its number of rows.
+    it is missing; ``count_rows`` reads one file and returns its number of rows. ``labels`` are the places in that list
+    of the training and of the test files that hold labels; together these have a row for every image.
     """
 
     source: Source
     locate: Callable[[Path], list[Path | None]]
     count_rows: Callable[[Path], int]
+    labels: tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ def _idx_files(name: str, source: Source) -> PublicFiles:
         source=source,
         locate=lambda root: _locate_own_idx(name, root),
         count_rows=lambda path: len(read_idx(path, (1, 3))),
+        labels=((1,), (3,)),
     )
 
 
@@ -203,8 +206,9 @@ def _read_named(
     return read
 
 
-def _named_files(name: str, source: Source, count: Callable[[Path], int]) -> PublicFiles:
-    return PublicFiles(source=source, locate=lambda root: locate_named(name, root), count_rows=count)
+def _named_files(name: str, source: Source, count: Callable[[Path], int], train: tuple[int, ...],
+                 test: tuple[int, ...]) -> PublicFiles:
+    return PublicFiles(source, lambda root: locate_named(name, root), count, (train, test))
 
 
 def _read_own(data_dir: str | Path | None) -> RawData:
@@ -263,7 +267,7 @@ _CATALOGUE: dict[str, Entry] = {
             shape=(3, 32, 32),
             rows=(50_000, 10_000),
             class_names=CIFAR10_NAMES,
-            files=_named_files("cifar10", CIFAR10, lambda path: len(read_batch(path, 10)[1])),
+            files=_named_files("cifar10", CIFAR10, lambda path: len(read_batch(path, 10)[1]), (0, 1, 2, 3, 4), (5,)),
         ),
         Entry(
             name="svhn",
@@ -273,7 +277,7 @@ _CATALOGUE: dict[str, Entry] = {
             shape=(3, 32, 32),
             rows=(73_257, 26_032),
             class_names=DIGIT_NAMES,
-            files=_named_files("svhn", SVHN, lambda path: len(read_half(path, 10)[1])),
+            files=_named_files("svhn", SVHN, lambda path: len(read_half(path, 10)[1]), (0,), (1,)),
         ),
         Entry(
             name="stl10",
@@ -283,7 +287,7 @@ _CATALOGUE: dict[str, Entry] = {
             shape=(3, 96, 96),
             rows=(5_000, 8_000),
             class_names=STL10_NAMES,
-            files=_named_files("stl10", STL10, count_rows),
+            files=_named_files("stl10", STL10, count_rows, (1,), (3,)),
         ),
         Entry(
             name="custom",

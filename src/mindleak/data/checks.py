@@ -37,6 +37,18 @@ def check_unit_range(images: np.ndarray, where: str) -> None:
     bad = ~((images >= 0) & (images <= 1))
     row = int(np.flatnonzero(bad.reshape(len(images), -1).any(axis=1))[0])
     value = float(images[row][bad[row]][0])
-    hint = "; store bytes as uint8, or divide by 255" if 1 < high <= 255 and low >= 0 else ""
+    hint = _scale_hint(low, high)
     kind = "outside [0, 1]" if np.isfinite(value) else "not finite"
     raise InputError(f"{where}: pixel value {value:g} in row {row} is {kind}{hint}")
+
+
+def _scale_hint(low: float, high: float) -> str:
+    """Say how values of a usual other scale come into [0, 1]; empty where they are of none, or not finite."""
+    if not np.isfinite([low, high]).all():
+        return ""
+    if low < 0:
+        return (f" (all lie in {low:.3g} to {high:.3g}); a normalisation by mean and deviation belongs into the "
+                "network, so store images without it")
+    if 16 < high <= 255:
+        return "; store bytes as uint8, or divide by 255"
+    return f"; divide both splits by the value that stands for white ({high:g} is the largest here)"

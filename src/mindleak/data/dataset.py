@@ -49,7 +49,8 @@ class Dataset:
     """A prepared data set: images float32 (N, C, H, W) in [0, 1], labels int32 (N,), all read-only.
 
     ``preparation`` says what was done to the files' pixels (JSON-able); ``digest`` is a SHA-256 over names,
-    preparation and pixels: two data sets with equal digests are equal.
+    preparation and pixels: two data sets with equal digests are equal. ``doubts`` are what users must hear of the data
+    before they believe a figure (:func:`mindleak.data.doubts.doubts`), a sentence or two each.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset:
     class_names: tuple[str, ...]
     preparation: dict[str, Any]
     digest: str
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # A digest over arrays that someone changes afterwards would vouch for the wrong pixels.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mindleak.data.dataset import Dataset, RawData
+from mindleak.data.doubts import doubts
 from mindleak.data.resize import pad_centre, resize_bilinear, scale_pixels
 from mindleak.errors import InputError, nearest
 
@@ -18,7 +19,8 @@ def prepare(name: str, raw: RawData, image_size: int | None, resize: str) -> Dat
     """Return ``raw`` as float32 in [0, 1] at ``image_size`` x ``image_size`` (None: as it is).
 
     Raises:
-        InputError: unknown ``resize``, ``image_size`` out of range, or padding to less than the images.
+        InputError: unknown ``resize``, ``image_size`` out of range, padding to less than the images, or images of which
+            there is nothing to learn.
     """
     if resize not in RESIZE_METHODS:
         raise InputError(f"resize '{resize}' is unknown{nearest(resize, RESIZE_METHODS)}")
@@ -42,6 +44,7 @@ def prepare(name: str, raw: RawData, image_size: int | None, resize: str) -> Dat
         class_names=raw.class_names,
         preparation=preparation,
         digest=raw.digest(name, preparation),
+        doubts=doubts(raw),
     )
 
 

@@ -185,8 +185,9 @@ def check_rows(rows: np.ndarray, available: int, what: str) -> np.ndarray:
     Raises:
         InputError: they are not; ``what`` names them in the message.
     """
+    _refuse_mask(rows, available, what)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) == 0:
-        raise InputError(f"{what}: a one-dimensional array of row numbers is wanted, not {rows.dtype}{rows.shape}")
+        raise InputError(f"{what}: {rows.dtype} of shape {rows.shape}; expected row numbers, whole, in one dimension")
     ordered = np.sort(rows)
     if ordered[0] < 0 or ordered[-1] >= available:
         wrong = ordered[0] if ordered[0] < 0 else ordered[-1]
@@ -195,6 +196,21 @@ def check_rows(rows: np.ndarray, available: int, what: str) -> np.ndarray:
     if len(twice):
         raise InputError(f"{what}: row {ordered[twice[0]]} is listed more than once")
     return ordered.astype(np.int64)
+
+
+def _refuse_mask(rows: np.ndarray, available: int, what: str) -> None:
+    """Refuse what says of every row whether it is meant, as other tools take members, and say how to turn it into rows.
+
+    Raises:
+        InputError: Boolean values, or more than two numbers of which all are 0 or 1.
+    """
+    zeros_and_ones = rows.dtype.kind in "iuf" and rows.size > 2 and bool(np.isin(rows, (0, 1)).all())
+    if rows.dtype.kind != "b" and not zeros_and_ones:
+        return
+    kind = "True and False" if rows.dtype.kind == "b" else "0 and 1"
+    fits = "" if rows.size == available else f", and the training split has {available} rows"
+    raise InputError(f"{what}: {rows.size} values of {kind} only look like a mask{fits}; expected the row numbers of "
+                     "the members, np.flatnonzero(mask)")
 
 
 def deal(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mindleak.data import catalogue
 from mindleak.data.catalogue import Entry, PublicFiles
+from mindleak.data.doubts import doubts
 from mindleak.data.idx import read_content
 from mindleak.data.locate import data_root
 from mindleak.data.sources import PublishedFile
@@ -49,11 +50,21 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class Presence:
-    """Whether a data set can be found; ``place`` is a folder, or says why there is none."""
+    """Whether a data set can be found.
+
+    Attributes:
+        name: of the catalogue.
+        present: True where all its files are there.
+        place: their folder, or why there is none.
+        rows: how many training and test images the files hold; None where they are not there or damaged.
+        damage: what is wrong with a file that is there and cannot be read.
+    """
 
     name: str
     present: bool
     place: str
+    rows: tuple[int, int] | None = None
+    damage: str = ""
 
 
 def verify(name: str, data_dir: str | Path | None = None) -> list[FileCheck]:
@@ -76,7 +87,10 @@ def verify(name: str, data_dir: str | Path | None = None) -> list[FileCheck]:
 
 
 def available(data_dir: str | Path | None = None) -> list[Presence]:
-    """Say for each data set of the catalogue but ``custom`` whether its files are there; cheap."""
+    """Say for each data set of the catalogue but ``custom`` whether its files are there, and how many images they hold.
+
+    Only files with labels are read for that, so images may still be damaged (:func:`verify`).
+    """
     try:
         root = data_root(data_dir)
     except InputError as error:
@@ -85,7 +99,7 @@ def available(data_dir: str | Path | None = None) -> list[Presence]:
     for item in catalogue.describe():
         if item.files is None:
             if item.shape is not None:
-                found.append(Presence(item.name, True, item.origin))
+                found.append(Presence(item.name, True, item.origin, item.rows))
         elif root is None:
             found.append(Presence(item.name, False, reason))
         else:
@@ -116,17 +130,23 @@ def _check_by_reading(wanted: Entry, data_dir: str | Path | None) -> FileCheck:
     """Check a data set as a whole by reading it."""
     try:
         raw = wanted.read(data_dir)
+        found = doubts(raw)
     except InputError as error:
         return FileCheck(wanted.name, DAMAGED, detail=str(error))
     rows = f"{len(raw.x_train)} training and {len(raw.x_test)} test rows"
-    return FileCheck(wanted.name, READABLE, detail=f"{rows}, {len(raw.class_names)} classes")
+    said = "".join(f"; warning: {doubt}" for doubt in found)
+    return FileCheck(wanted.name, READABLE, detail=f"{rows}, {len(raw.class_names)} classes{said}")
 
 
 def _presence(name: str, files: PublicFiles, root: Path) -> Presence:
     paths = files.locate(root)
     there = [path for path in paths if path is not None]
     if len(there) == len(paths):
-        return Presence(name, True, str(there[0].parent))
+        try:
+            train, test = (sum(files.count_rows(there[place]) for place in half) for half in files.labels)
+        except InputError as error:
+            return Presence(name, True, str(there[0].parent), damage=str(error))
+        return Presence(name, True, str(there[0].parent), (train, test))
     return Presence(name, False, f"{len(there)} of {len(paths)} files under {root}")
 
 

@@ -101,7 +101,8 @@ class Audit:
         if self._sweep is not None:
             body["sweep"] = self._sweep.record()
             datasets["sweep"] = self._sweep.dataset
-        body["findings"] = [*findings(body, self._session.run.run_dir),
+        body["findings"] = [*(f"Warning: {text}." for text in self._session.warnings),
+                            *findings(body, self._session.run.run_dir),
                             *improved_findings(self._membership_results, self._ablations, self._session.run.run_dir),
                             *reference_findings(self._reference_results, self._membership_results,
                                                 self._session.run_dir),

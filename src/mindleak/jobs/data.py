@@ -10,7 +10,7 @@ from tqdm import tqdm
 from mindleak.data import catalogue
 from mindleak.data.download import download
 from mindleak.data.locate import data_root
-from mindleak.data.verify import available, verify
+from mindleak.data.verify import Presence, available, verify
 from mindleak.errors import InputError
 
 
@@ -26,20 +26,36 @@ def run_list(data_dir: str | None) -> None:
     anywhere = bool(data_dir or os.environ.get("MINDLEAK_DATA_DIR"))
     for entry in catalogue.describe():
         presence = places.get(entry.name)
-        state = "yours" if presence is None else ("here" if presence.present else "not here")
-        print(f"{entry.name:<14} {state:<9} {_size(entry):<42} {entry.origin}".rstrip())
+        print(f"{entry.name:<14} {_state(presence):<9} {_size(entry, presence):<42} {entry.origin}".rstrip())
         if presence is not None and entry.files is not None and anywhere:
             print(f"{'':<14} {'':<9} {presence.place}")
+            if presence.damage:
+                print(f"{'':<14} {'':<9} {presence.damage}")
+            elif presence.rows not in (None, entry.rows):
+                print(f"{'':<14} {'':<9} not as published: {_rows(entry.rows)} images")
     if not anywhere:
         print("no data directory: give --data_dir DIR or set MINDLEAK_DATA_DIR")
 
 
-def _size(entry: catalogue.Entry) -> str:
-    """Return how many images of which shape there are, where that is known beforehand."""
+def _state(presence: Presence | None) -> str:
+    """Return in a word whether a data set is there; None stands for the user's own."""
+    if presence is None:
+        return "yours"
+    return "damaged" if presence.damage else "here" if presence.present else "not here"
+
+
+def _size(entry: catalogue.Entry, presence: Presence | None) -> str:
+    """Return how many images there are, as published where none are there, and of which shape."""
     if entry.rows is None or entry.shape is None:
         return "any size, 1 or 3 channels, any classes"
     shape = "x".join(str(side) for side in entry.shape)
-    return f"{entry.rows[0]:,} + {entry.rows[1]:,} of {shape}, {len(entry.class_names)} classes"
+    there = entry.rows if presence is None or presence.rows is None else presence.rows
+    return f"{_rows(there)} of {shape}, {len(entry.class_names)} classes"
+
+
+def _rows(rows: tuple[int, int] | None) -> str:
+    """Write numbers of training and test images."""
+    return "? + ?" if rows is None else f"{rows[0]:,} + {rows[1]:,}"
 
 
 def run_verify(name: str, data_dir: str | None) -> None:

@@ -33,6 +33,7 @@ class Session:
         run_dir: folder of the run; there is none yet where ``run`` has never been asked for.
         ckpt_dir: folder of this run's checkpoints.
         command: how the program was called, for the report's provenance.
+        warnings: what the user has been warned of, for the report.
     """
 
     config: EasyDict
@@ -40,6 +41,7 @@ class Session:
     run_dir: Path
     ckpt_dir: Path
     command: str
+    warnings: list[str] = field(default_factory=list)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
 
     @cached_property
@@ -67,11 +69,19 @@ class Session:
         if self.device.is_main:
             print(text, flush=True)
 
+    def warn(self, text: str) -> None:
+        """Tell the user once of what makes figures doubtful; it will stand in the report as well."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.say(f"warning: {text}")
+
     def dataset(self, data: EasyDict) -> Dataset:
-        """Return the data set of a ``data`` section, loaded once."""
+        """Return the data set of a ``data`` section, loaded once; what is doubtful about it is said."""
         key = stable_hash(configuration.to_plain(data))
         if key not in self._datasets:
             self._datasets[key] = load(data.name, data.dir, data.image_size, data.resize)
+            for doubt in self._datasets[key].doubts:
+                self.warn(f"data set '{data.name}': {doubt}")
         return self._datasets[key]
 
     def seed(self, *purpose: Any) -> int:
