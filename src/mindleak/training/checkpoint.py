@@ -1,8 +1,8 @@
 """Checkpoints in MindSpore's format: weights, optimiser, schedule history and epoch in one file.
 
-Files are named as MindSpore names them, ``<prefix>-<epoch>_<steps>.ckpt``, and carry its checksum. Loading
-reads MindSpore's protobuf format only; weights stand under their plain names, everything else under
-``mindleak.``, so any MindSpore program can load the weights.
+Files are named as MindSpore names them, ``<prefix>-<epoch>_<steps>.ckpt``, and carry its checksum; weights stand
+under their plain names, everything else under ``mindleak.``, so any MindSpore program can load the weights. How files
+are read, others' too, stands in ``checkpoint_file``.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from mindleak.errors import InputError
-from mindleak.files import check_plain
 from mindleak.models.registry import first_line
 from mindleak.quiet import quiet_stderr
 from mindleak.runs.atomic import sync_path
 from mindleak.runs.claim import Claim, claimed_folders, remove_abandoned
 from mindleak.training import in_place
+from mindleak.training.checkpoint_file import read
 from mindleak.training.history import FIELDS, EpochRecord
 
 _OWN = "mindleak."
@@ -32,6 +32,15 @@ _OPTIMIZER = "mindleak.optimizer."
 _HISTORY = "mindleak.history"
 _FINGERPRINT = "mindleak.fingerprint"
 _PARTIAL = ".partial"
+# Which of NumPy's kinds of numbers a parameter's type takes.
+_KINDS = {"Float": "f", "BFloat": "f", "Int": "iu", "UInt": "iu", "Bool": "b"}
+# What MindSpore's optimisers put before a weight's name for what they keep per weight (mindspore/nn/optim). One of
+# these words, FTRL's, is also what many a layer is called.
+_LAYER_TOO = "linear"
+_OPTIMIZER_STATE = frozenset((
+    "accum", "accum_update", "adam_m", "adam_v", "ax_", "exp_avg", "exp_avg_sq", "lamb_m", "lamb_v", _LAYER_TOO,
+    "max_exp_avg_sq", "mean_grad", "mean_square", "moment", "moment1", "moment2", "moments", "prev", "stat",
+    "step_size", "vhat"))
 
 
 def save(path: Path, network: nn.Cell, optimizer: nn.Cell | None = None,
@@ -91,49 +100,67 @@ def _optimizer_state(network: nn.Cell, optimizer: nn.Cell) -> list[tuple[str, Pa
     return [(parameter.name, parameter) for parameter in optimizer.get_parameters() if id(parameter) not in weights]
 
 
-def read(path: str | Path) -> dict[str, np.ndarray]:
-    """Read all arrays of a checkpoint by name.
-
-    Raises:
-        InputError: the file is missing, damaged, or no MindSpore checkpoint.
-    """
-    file = Path(path)
-    check_plain(file)
-    if not file.is_file():
-        raise InputError(f"checkpoint '{path}' does not exist")
-    if file.suffix != ".ckpt":
-        raise InputError(f"checkpoint '{path}' does not end in .ckpt; only MindSpore's format is read")
-    try:
-        with quiet_stderr():
-            # A file without a checksum, such as another program's, passes.
-            loaded = ms.load_checkpoint(str(file), crc_check=True)
-    except Exception as error:
-        raise InputError(f"checkpoint '{path}' is damaged or no MindSpore checkpoint: {first_line(error)}") from error
-    return {name: parameter.asnumpy() for name, parameter in loaded.items()}
-
-
 def load_weights(network: nn.Cell, path: str | Path) -> None:
     """Set the network's parameters from a checkpoint, all of them or none.
 
-    Names with the prefix ``networks.`` (left by MindArmour's suppress controller) are understood.
+    Names may have a prefix that all of them share, as they do where a Cell was saved that held the network
+    (``network.``, ``_backbone.``); MindSpore's ``load_param_into_net`` takes such files too. So may those that
+    MindArmour's suppress controller has renamed (``networks.``).
 
     Raises:
         InputError: the file is damaged, of another architecture, or holds numbers that are not finite.
     """
+    parameters = {parameter.name: parameter for parameter in network.get_parameters()}
     arrays = {name.removeprefix("networks."): array for name, array in read(path).items()
               if not name.startswith(_OWN)}
-    parameters = {parameter.name: parameter for parameter in network.get_parameters()}
+    prefix = _shared_prefix(arrays, parameters, path)
+    prefixed = {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}
+    arrays = {**{name: array for name, array in arrays.items() if not name.startswith(prefix)}, **prefixed}
     for name, parameter in parameters.items():
         if name not in arrays:
             raise InputError(f"checkpoint '{path}' is of another architecture: it lacks '{name}'")
         if tuple(arrays[name].shape) != tuple(parameter.shape):
             raise InputError(f"checkpoint '{path}' is of another architecture: '{name}' has shape "
                              f"{tuple(arrays[name].shape)}, the network needs {tuple(parameter.shape)}")
-        if not np.isfinite(arrays[name]).all():
-            raise InputError(f"checkpoint '{path}' holds numbers that are not finite in '{name}'")
+        _refuse_numbers(arrays[name], parameter, path)
     _refuse_surplus(arrays, parameters, path)
     for name, parameter in parameters.items():
         in_place.write(parameter, arrays[name])
+
+
+def _shared_prefix(arrays: Mapping[str, np.ndarray], parameters: Mapping[str, Parameter], path: str | Path) -> str:
+    """Return what stands before every parameter's name in a checkpoint, nothing by preference.
+
+    What optimisers keep per weight (``moments.fc1.weight``) is named like a weight with a prefix, and is none.
+
+    Raises:
+        InputError: there are several, such as a teacher's and a student's.
+    """
+    first = next(iter(parameters), None)
+    if first is None or all(name in arrays for name in parameters):
+        return ""
+    prefixes = [name[:-len(first)] for name in arrays if name.endswith(f".{first}")]
+    fitting = [prefix for prefix in prefixes if all(prefix + name in arrays for name in parameters)]
+    kept = [(_OPTIMIZER_STATE.intersection(prefix.split(".")), prefix) for prefix in fitting]
+    weights = ([prefix for state, prefix in kept if not state]
+               or [prefix for state, prefix in kept if state == {_LAYER_TOO}])
+    if len(weights) > 1:
+        raise InputError(f"checkpoint '{path}' holds {len(weights)} networks of this architecture, under "
+                         f"{weights[0][:60]!r} and {weights[1][:60]!r}; expected one")
+    return weights[0] if weights else ""
+
+
+def _refuse_numbers(array: np.ndarray, parameter: Parameter, path: str | Path) -> None:
+    """Refuse numbers that a parameter cannot hold: whole ones for real ones or the other way round, NaN, infinity."""
+    kind = _KINDS.get(str(parameter.dtype).rstrip("0123456789"), array.dtype.kind)
+    if array.dtype.kind not in kind:
+        raise InputError(f"checkpoint '{path}' is of another architecture: '{parameter.name}' holds {array.dtype} "
+                         f"numbers, the network needs {str(parameter.dtype).lower()}")
+    if kind == "f":
+        widest = np.finfo(np.float16 if str(parameter.dtype) == "Float16" else np.float32).max
+        limit = np.inf if str(parameter.dtype) == "Float64" else widest
+        if not (np.abs(array) <= limit).all() or not np.isfinite(array).all():
+            raise InputError(f"checkpoint '{path}' holds numbers that are not finite in '{parameter.name}'")
 
 
 def _refuse_surplus(arrays: Mapping[str, np.ndarray], parameters: Mapping[str, Parameter], path: str | Path) -> None:
@@ -145,7 +172,7 @@ def _refuse_surplus(arrays: Mapping[str, np.ndarray], parameters: Mapping[str, P
     for name, array in arrays.items():
         state = "." not in name or array.size < 2 or any(name.endswith(f".{own}") for own in parameters)
         if name not in parameters and not state:
-            raise InputError(f"checkpoint '{path}' is of another architecture: the network has no '{name}'")
+            raise InputError(f"checkpoint '{path}' is of another architecture: the network has no {name[:60]!r}")
 
 
 def resume(path: str | Path, network: nn.Cell, optimizer: nn.Cell, fingerprint: str) -> list[EpochRecord]:
