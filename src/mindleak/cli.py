@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 from mindleak import __version__
 from mindleak.errors import InputError, nearest
+from mindleak.printable import for_stream, one_line, say
 
 # Where what the disk says is the user's to put right.
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -61,6 +62,10 @@ class _Parser(argparse.ArgumentParser):
         if match:
             return f"'{word}' is no option of {self.prog}; did you mean '{options[match[0]]}'?"
         return f"'{word}' is no option of {self.prog} (see {self.prog} --help)"
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help or version in characters that the terminal has."""
+        super()._print_message(for_stream(message, file), file)
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found as the user's input error."""
@@ -188,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(f"not enough memory ({error or 'no more to be had'}); lower the image size or a batch size")
     except KeyboardInterrupt:
         command = next((word for word in words if word in _GOES_ON), "")
-        print(f"mindleak: interrupted{_GOES_ON.get(command, '')}", file=sys.stderr)
+        say(f"mindleak: interrupted{_GOES_ON.get(command, '')}", sys.stderr)
         return 130
     except BrokenPipeError:
         _drop_output()
@@ -225,7 +230,7 @@ def _termination_interrupts() -> Iterator[None]:
 
 def _refuse(message: str) -> int:
     """Say in one line what is wrong with the user's input; return the exit code for it."""
-    print(f"mindleak: {' '.join(message.split())}", file=sys.stderr)
+    say(one_line(f"mindleak: {message}", encoding=getattr(sys.stderr, "encoding", None)), sys.stderr)
     return 2
 
 

@@ -19,10 +19,12 @@ from mindleak.data.idx import read_idx_files
 from mindleak.data.locate import find_idx_files
 from mindleak.errors import InputError
 from mindleak.files import check_plain
+from mindleak.printable import printable_line
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _NAMES = "class_names"
 _CHANNELS = (1, 3)
+_LONGEST_NAME = 200
 # What a damaged or hostile archive makes zipfile, zlib and NumPy raise.
 _DAMAGE = (ValueError, OSError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError)
 _READ_ERRORS = (*_DAMAGE, zipfile.BadZipFile, zlib.error)
@@ -92,7 +94,11 @@ def _class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ...] |
         return None
     if names.ndim != 1 or names.dtype.kind != "U" or len(names) == 0:
         raise InputError(f"{path}: class_names must be a one-dimensional array of strings")
-    listed = tuple(str(name) for name in names)
+    longest = max(names, key=len)
+    if len(longest) > _LONGEST_NAME:
+        raise InputError(f"{path}: class_names holds a name of {len(longest):,} characters; right are at most "
+                         f"{_LONGEST_NAME}")
+    listed = tuple(printable_line(str(name)) for name in names)
     if len(set(listed)) != len(listed):
         raise InputError(f"{path}: class_names holds a name twice")
     return listed

@@ -12,6 +12,7 @@ from mindleak.data.download import download
 from mindleak.data.locate import data_root
 from mindleak.data.verify import Presence, available, verify
 from mindleak.errors import InputError
+from mindleak.printable import for_stream, say
 
 
 def run_list(data_dir: str | None) -> None:
@@ -26,15 +27,15 @@ def run_list(data_dir: str | None) -> None:
     anywhere = bool(data_dir or os.environ.get("MINDLEAK_DATA_DIR"))
     for entry in catalogue.describe():
         presence = places.get(entry.name)
-        print(f"{entry.name:<14} {_state(presence):<9} {_size(entry, presence):<42} {entry.origin}".rstrip())
+        say(f"{entry.name:<14} {_state(presence):<9} {_size(entry, presence):<42} {entry.origin}".rstrip())
         if presence is not None and entry.files is not None and anywhere:
-            print(f"{'':<14} {'':<9} {presence.place}")
+            say(f"{'':<14} {'':<9} {presence.place}")
             if presence.damage:
-                print(f"{'':<14} {'':<9} {presence.damage}")
+                say(f"{'':<14} {'':<9} {presence.damage}")
             elif presence.rows not in (None, entry.rows):
-                print(f"{'':<14} {'':<9} not as published: {_rows(entry.rows)} images")
+                say(f"{'':<14} {'':<9} not as published: {_rows(entry.rows)} images")
     if not anywhere:
-        print("no data directory: give --data_dir DIR or set MINDLEAK_DATA_DIR")
+        say("no data directory: give --data_dir DIR or set MINDLEAK_DATA_DIR")
 
 
 def _state(presence: Presence | None) -> str:
@@ -67,7 +68,7 @@ def run_verify(name: str, data_dir: str | None) -> None:
     checks = verify(name, data_dir)
     for check in checks:
         size = "" if check.size is None else f"{check.size:,} bytes"
-        print(f"{check.file:<28} {check.status:<13} {size:>18}  {check.detail}".rstrip())
+        say(f"{check.file:<28} {check.status:<13} {size:>18}  {check.detail}".rstrip())
     bad = [check for check in checks if not check.usable]
     if bad and catalogue.entry(name).files is None:
         raise InputError(bad[0].detail)
@@ -82,11 +83,11 @@ def run_download(name: str, data_dir: str | None, mirrors: list[str]) -> None:
 
     def show(file: str, done: int, total: int | None) -> None:
         if file not in bars:
-            bars[file] = tqdm(total=total, unit="B", unit_scale=True, desc=file, disable=None)
+            bars[file] = tqdm(total=total, unit="B", unit_scale=True, desc=for_stream(file, sys.stderr), disable=None)
         bars[file].update(done - bars[file].n)
 
     def tell(line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(for_stream(line, sys.stderr), file=sys.stderr)
 
     try:
         deliveries = download(name, data_dir, mirrors=mirrors or None, progress=show, report=tell)
@@ -94,4 +95,4 @@ def run_download(name: str, data_dir: str | None, mirrors: list[str]) -> None:
         for bar in bars.values():
             bar.close()
     for delivery in deliveries:
-        print(f"{'fetched' if delivery.fetched else 'already there'}: {delivery.path}")
+        say(f"{'fetched' if delivery.fetched else 'already there'}: {delivery.path}")

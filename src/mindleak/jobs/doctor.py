@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mindleak.data.verify import available
+from mindleak.printable import say
 from mindleak.runs.stages import installed_versions
 
 TESTED = {"mindspore": "2.8.0", "mindarmour": "2.0.0"}
@@ -40,14 +41,14 @@ def run_doctor(data_dir: str | None) -> None:
     _print_devices(versions)
     _print_threads(versions)
     _print_data(data_dir or os.environ.get("MINDLEAK_DATA_DIR"))
-    print("verdicts")
+    say("verdicts")
     for verdict in verdicts(versions):
-        print(f"  {verdict.level:<9} {verdict.subject} {verdict.text}")
+        say(f"  {verdict.level:<9} {verdict.subject} {verdict.text}")
 
 
 def _say(what: str, text: str) -> None:
     """Print one line of the first column and the second."""
-    print(f"{what:<14}{text}")
+    say(f"{what:<14}{text}")
 
 
 def _print_devices(versions: Mapping[str, str | None]) -> None:
@@ -66,7 +67,7 @@ def _print_devices(versions: Mapping[str, str | None]) -> None:
     _say("devices", ", ".join(usable))
     for target in ("GPU", "Ascend"):
         if target not in usable:
-            print(f"  no {target:<11}needs {device.missing_for(target)}")
+            say(f"  no {target:<11}needs {device.missing_for(target)}")
     _print_kernels()
 
 
@@ -91,10 +92,10 @@ def _print_threads(versions: Mapping[str, str | None]) -> None:
         _say("threads", f"{ms.get_context('runtime_num_threads')} (device.threads changes it)")
     for variable in _VARIABLES:
         if variable in os.environ:
-            print(f"  {variable}={os.environ[variable]}")
+            say(f"  {variable}={os.environ[variable]}")
     level = os.environ.get(_LOG_LEVEL, "3")
     if level != "3":
-        print(f"  {_LOG_LEVEL}={level} (3 shows MindSpore's errors only)")
+        say(f"  {_LOG_LEVEL}={level} (3 shows MindSpore's errors only)")
 
 
 def _print_data(data_dir: str | None) -> None:
@@ -102,7 +103,7 @@ def _print_data(data_dir: str | None) -> None:
     _say("data", data_dir or "no directory: give --data_dir DIR or set MINDLEAK_DATA_DIR")
     for presence in available(data_dir):
         state = "here" if presence.present else "not here"
-        print(f"  {presence.name:<14} {state:<9} {presence.place if presence.present or data_dir else ''}".rstrip())
+        say(f"  {presence.name:<14} {state:<9} {presence.place if presence.present or data_dir else ''}".rstrip())
 
 
 def verdicts(versions: Mapping[str, str | None]) -> Iterator[Verdict]:

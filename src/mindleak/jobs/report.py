@@ -8,6 +8,7 @@ from typing import Any
 
 from mindleak.errors import InputError
 from mindleak.files import read_text
+from mindleak.printable import say
 from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import SCHEMA, render_report
 
@@ -26,7 +27,7 @@ def run_report(run_dir: str) -> None:
         sources.insert(0, folder / "report.json")
     documents = [_read(source) for source in sources]
     for source, document in zip(sources, documents):
-        print(_render(source, document))
+        say(_render(source, document))
 
 
 def _render(source: Path, document: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from mindleak import device
 from mindleak.data.catalogue import load
 from mindleak.data.dataset import Dataset
 from mindleak.errors import InputError
+from mindleak.printable import say
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import Run, is_run
 
@@ -67,7 +68,7 @@ class Session:
     def say(self, text: str) -> None:
         """Print a line, on the one process that speaks."""
         if self.device.is_main:
-            print(text, flush=True)
+            say(text)
 
     def warn(self, text: str) -> None:
         """Tell the user once of what makes figures doubtful; it will stand in the report as well."""

@@ -15,6 +15,7 @@ from typing import Any, Optional
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mindleak.printable import printable_values
 from mindleak.reporting import inversion_table, tables
 from mindleak.reporting.ablation_table import ablation_table, ablations
 from mindleak.reporting.document_tables import document_results, document_section
@@ -69,7 +70,7 @@ def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Pa
         ValueError: the document's schema is not 1.
     """
     _check_schema(document)
-    document = plain(document)
+    document = printable_values(plain(document))
     subjects = Subjects(document)
     gallery = Gallery(document, subjects, Path(run_dir), Path(arrays_root), f"figures{name.removeprefix('report')}")
     environment = Environment(

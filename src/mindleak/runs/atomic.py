@@ -19,6 +19,7 @@ from typing import Any, Union
 import numpy as np
 
 from mindleak.errors import InputError
+from mindleak.printable import replace_hidden
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -90,7 +91,9 @@ def json_text(value: Any) -> str:
     """
     simple = plain(value)
     _refuse_not_finite(simple, "")
-    return json.dumps(simple, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(simple, indent=2, ensure_ascii=False, allow_nan=False)
+    # Escaped as JSON escapes them, so that whoever looks at the file sees them; they come back as they were.
+    return replace_hidden(text, lambda letter: json.dumps(letter)[1:-1]) + "\n"
 
 
 def atomic_npz(path: PathLike, /, **arrays: Any) -> Path:

@@ -34,6 +34,7 @@ import yaml
 from mindleak import __version__
 from mindleak.errors import InputError
 from mindleak.files import read_text
+from mindleak.printable import hides_characters, say
 from mindleak.runs.atomic import atomic_npz, atomic_write_text, plain, sync_path, write_failure
 from mindleak.runs.claim import Claim, claimed_folders, remove_abandoned
 from mindleak.runs.digest import file_digest, source_digest, stable_hash
@@ -123,7 +124,7 @@ class StageContext:
 
 
 def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    say(line, sys.stderr)
 
 
 class Run:
@@ -338,6 +339,9 @@ def installed_versions() -> dict[str, str | None]:
 
 def _yaml(config: dict[str, Any]) -> str:
     text: str = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    # Whoever looks at the file must see what it holds; read back, both are the same.
+    if hides_characters(text):
+        text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=False)
     return text
 
 

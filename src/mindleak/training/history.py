@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mindleak.printable import say
 from mindleak.runs.atomic import atomic_write_text
 
 
@@ -66,7 +67,7 @@ class EpochPrinter:
         """Show a line about the training."""
         if self._enabled:
             prefix = f"[{self._label}] " if self._label else ""
-            print(prefix + text, file=self._stream, flush=True)
+            say(prefix + text, self._stream)
 
     def wants_steps(self) -> bool:
         """True where somebody watches the steps go by."""
