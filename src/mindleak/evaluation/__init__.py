@@ -5,6 +5,7 @@ from __future__ import annotations
 from mindleak.evaluation.classification import accuracy, binary_report, format_report
 from mindleak.evaluation.images import l2, l2_relative, psnr, ssim
 from mindleak.evaluation.intervals import bootstrap, clopper_pearson, mean_metric, proportion
+from mindleak.evaluation.means import mean_over_images
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.nominal import tpr_interval_at_fpr
 from mindleak.evaluation.power import (
@@ -43,6 +44,7 @@ __all__ = [
     "largest_fpr_with_zero_false_positives",
     "loss",
     "mean_metric",
+    "mean_over_images",
     "modified_entropy",
     "phi",
     "proportion",

@@ -95,7 +95,9 @@ def difference_of_independent(first: Metric, second: Metric) -> Metric:
 def mean_metric(
     values: ArrayLike, level: float = 0.95, bounds: Interval = (-math.inf, math.inf), null: float | None = None
 ) -> Metric:
-    """Return the mean of per-sample ``values`` of shape (N,) with Student's t-interval.
+    """Return the mean of ``values`` of shape (N,) with Student's t-interval: for a few networks, nearly normal.
+
+    Means over images are skewed, and some of them rest on a few images; they have ``means.mean_over_images``.
 
     ``bounds`` is the range that single values can have; the interval is cut off there, which costs no coverage. With a
     ``null`` the metric carries the p value of that mean: 0 for differences.
@@ -106,20 +108,15 @@ def mean_metric(
     Raises:
         ValueError: not one-dimensional, or a level outside (0, 1).
     """
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"values must have shape (N,), got {array.shape}")
     tail = _tail(level)
-    kept = array[~np.isnan(array)]
-    left_out = array.size - kept.size
-    note = f"{left_out} of {array.size} values are undefined and left out" if left_out else None
+    kept, note = known_values(values, level)
     if kept.size == 0:
         return undefined(note or "no values", level=level)
     infinite = int(np.count_nonzero(np.isinf(kept)))
     if infinite:
         with np.errstate(invalid="ignore"):  # +inf and -inf together have no mean
             mean = float(kept.mean())
-        note = join_reasons(note, f"{infinite} of {array.size} values are infinite")
+        note = join_reasons(note, f"{infinite} of {np.size(values)} values are infinite")
         return Metric(mean, kept.size, ci_level=level, reason=note)
     mean = float(kept.mean())
     if kept.size > 1 and np.ptp(kept) == 0.0:
@@ -131,6 +128,21 @@ def mean_metric(
     interval = (max(mean - half, bounds[0]), min(mean + half, bounds[1]))
     p = None if null is None else 2.0 * float(stats.t.sf(abs(mean - null) / deviation, kept.size - 1))
     return Metric(mean, kept.size, ci=interval, ci_level=level, ci_method="student-t", reason=note, p=p)
+
+
+def known_values(values: ArrayLike, level: float) -> tuple[NDArray[np.float64], str | None]:
+    """Return the values of shape (N,) that are not NaN, and a note on how many were; the level is checked too.
+
+    Raises:
+        ValueError: not one-dimensional, or a level outside (0, 1).
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"values must have shape (N,), got {array.shape}")
+    _tail(level)
+    kept = array[~np.isnan(array)]
+    left_out = array.size - kept.size
+    return kept, f"{left_out} of {array.size} values are undefined and left out" if left_out else None
 
 
 def bootstrap(

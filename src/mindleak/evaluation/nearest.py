@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindleak.evaluation.intervals import mean_metric, proportion
+from mindleak.evaluation.intervals import proportion
+from mindleak.evaluation.means import mean_over_images
 
 # Distances held at once: 64 MiB of float32.
 _BLOCK_ELEMENTS = 1 << 24
@@ -71,6 +72,6 @@ def nearest_figures(result: NearestResult, labels: np.ndarray, candidate_labels:
     by_chance = float(np.mean([(candidate_labels == label).mean() for label in labels]))
     return {"candidates": candidates, "median_rank": float(np.median(result.ranks)),
             "top1": proportion(first, count, of="images").to_json(),
-            "rank_share": mean_metric(share, bounds=(0.0, 1.0)).to_json(),
+            "rank_share": mean_over_images(share, bounds=(0.0, 1.0)).to_json(),
             "class_match": proportion(same_class, count, of="images").to_json(),
             "chance": {"top1": 1 / candidates, "rank_share": 0.5, "class_match": by_chance}}

@@ -8,7 +8,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mindleak.evaluation.intervals import mean_metric
+from mindleak.attacks.inversion.quality import DIFFERENCE_RANGES
+from mindleak.evaluation.means import UNBOUNDED, mean_over_images
 from mindleak.jobs.membership_findings import known_interval, recipes_differ
 from mindleak.reporting.wording import has_value, percent
 
@@ -65,7 +66,8 @@ def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: 
             np.load(run_dir / suppressed["arrays"], allow_pickle=False) as after:
         if not np.array_equal(before["rows"], after["rows"]):
             return None
-        return mean_metric(after[measure] - before[measure]).to_json()
+        return mean_over_images(after[measure] - before[measure],
+                                bounds=DIFFERENCE_RANGES.get(measure, UNBOUNDED)).to_json()
 
 
 def _in_words(meaning: str, change: Record) -> str:

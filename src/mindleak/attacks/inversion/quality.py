@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from mindleak.evaluation.images import l2, l2_relative, psnr, ssim, ssim_mindarmour
-from mindleak.evaluation.intervals import mean_metric, proportion
+from mindleak.evaluation.intervals import proportion
+from mindleak.evaluation.means import UNBOUNDED, mean_over_images
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.signals import confidence
 
 # What single values can be; distances are at least 0, PSNR knows no bounds.
-UNBOUNDED = (-math.inf, math.inf)
 RANGES = {"confidence": (0.0, 1.0), "ssim": (-1.0, 1.0), "ssim_mindarmour": (-1.0, 1.0), "l2": (0.0, math.inf),
           "l2_relative": (0.0, math.inf), "feature_mse": (0.0, math.inf)}
+# What differences can be, where the bound says anything: SSIM could differ by 2, and in truth never does.
+DIFFERENCE_RANGES = {"confidence": (-1.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Quality:
 
     def metrics(self) -> dict[str, Metric]:
         """Return the mean of every measure with its interval, and the judge's accuracy."""
-        means = {name: mean_metric(values, bounds=RANGES.get(name, UNBOUNDED)) for name, values in self.values.items()}
+        means = {name: mean_over_images(values, bounds=RANGES.get(name, UNBOUNDED))
+                 for name, values in self.values.items()}
         right = int((self.predicted == self.labels).sum())
         return means | {"judge_accuracy": proportion(right, len(self.labels), of="images")}
 
@@ -46,7 +49,8 @@ class Quality:
         """
         shared = [name for name in self.values if name in other.values]
         with np.errstate(invalid="ignore"):  # two infinite PSNR have no difference
-            return {name: mean_metric(self.values[name] - other.values[name]) for name in shared}
+            return {name: mean_over_images(self.values[name] - other.values[name],
+                                           bounds=DIFFERENCE_RANGES.get(name, UNBOUNDED)) for name in shared}
 
     def as_json(self) -> dict[str, Any]:
         """Return ``metrics`` as plain JSON values."""
