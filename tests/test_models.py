@@ -11,7 +11,8 @@ from mindspore import Tensor, nn
 
 from mindleak.errors import InputError
 from mindleak.models import CLASSIFIERS, FCNet, LeNet5, LeNet5Bias, build, count_parameters
-from mindleak.models.registry import check_output, file_source
+from mindleak.models.own_file import source
+from mindleak.models.registry import check_output
 
 GREY, SMALL, COLOUR = (1, 32, 32), (1, 28, 28), (3, 32, 32)
 
@@ -224,11 +225,11 @@ def test_two_files_of_one_name_do_not_get_in_each_others_way(tmp_path: Path) -> 
 
 def test_file_source_changes_with_the_file(tmp_path: Path) -> None:
     path = own_net(tmp_path / "net.py")
-    before = file_source(f"{path}:Net")
+    before = source(f"{path}:Net")
     path.write_text(path.read_text() + "# changed\n")
     assert before is not None
-    assert file_source(f"{path}:Net") != before
-    assert file_source("lenet5") is None
+    assert source(f"{path}:Net") != before
+    assert source("lenet5") is None
 
 
 @pytest.mark.parametrize(("source", "name", "message"), [

@@ -37,3 +37,9 @@ def known_names(names: Sequence[str], known: Sequence[str], key: str) -> tuple[s
         if name not in known:
             raise InputError(f"{key}: '{name}' is unknown{nearest(name, known)}")
     return tuple(dict.fromkeys(names))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text that says something, with the exception's name."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

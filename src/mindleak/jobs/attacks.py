@@ -25,7 +25,7 @@ from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.references import ReferencePlan, plan_references
 from mindleak.jobs.subjects import SubjectPlan
 from mindleak.jobs.training_task import TrainingTask, training_code
-from mindleak.models.registry import file_source
+from mindleak.models import own_file
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor
@@ -39,7 +39,7 @@ def code_digest(plan: SubjectPlan, *jobs: str) -> list[str | None]:
 
     ``jobs`` are the files of the stage's own job.
     """
-    return [*map(_job_code, jobs), *training_code(), file_source(plan.config.model.name)]
+    return [*map(_job_code, jobs), *training_code(), own_file.source(plan.config.model.name)]
 
 
 @functools.cache

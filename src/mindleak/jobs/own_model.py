@@ -13,8 +13,8 @@ from mindspore import nn
 from mindleak import device
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
-from mindleak.errors import InputError
-from mindleak.models.registry import check_output, first_line
+from mindleak.errors import InputError, first_line
+from mindleak.models.registry import check_output
 from mindleak.runs.digest import stable_hash
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from mindspore import nn
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, first_line
 from mindleak.jobs.session import Session
 from mindleak.jobs.subjects import SubjectPlan, require_subjects, subject_plans
 from mindleak.jobs.training_task import headline_task
-from mindleak.models.registry import first_line
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.pictures import prediction_figure
 from mindleak.runs.atomic import atomic_write_bytes

@@ -17,7 +17,7 @@ from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs.own_model import architecture, weights_digest
 from mindleak.jobs.subjects import SubjectPlan, model_options
-from mindleak.models import registry
+from mindleak.models import own_file, registry
 from mindleak.models.base import count_parameters
 from mindleak.runs.digest import file_digest, source_digest, stable_hash
 from mindleak.runs.result import referred_files
@@ -202,7 +202,7 @@ class TrainingTask:
             untrained = self.plan.make_network(self.seed)
             return {"architecture": architecture(untrained), "start": weights_digest(untrained)}
         model = self.plan.config.model
-        source = registry.file_source(model.name)
+        source = own_file.source(model.name)
         return {"name": model.name, "source": source, **model_options(model)}
 
     def _compute(self, context: StageContext, resume: bool) -> dict[str, Any]:

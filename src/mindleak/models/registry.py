@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
-import sys
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import mindspore as ms
@@ -16,8 +12,8 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindleak import device
-from mindleak.errors import InputError, nearest
-from mindleak.files import check_plain
+from mindleak.errors import InputError, first_line, nearest
+from mindleak.models import own_file
 from mindleak.models.centred import CentredLSTMRNN
 from mindleak.models.lenet5 import LeNet5, LeNet5Bias
 from mindleak.models.recurrent import Recurrent
@@ -114,18 +110,6 @@ def _check_compiles(network: nn.Cell, input_shape: tuple[int, int, int], name: s
             raise InputError(f"model '{name}' cannot be compiled by MindSpore: {first_line(error)}") from error
 
 
-def file_source(name: str) -> str | None:
-    """Return the SHA-256 of the file behind ``path/to/net.py:ClassName``; None for a registered name."""
-    file = name.rpartition(":")[0]
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text that says something, with the exception's name."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
-
-
 def _check_options(name: str, arguments: Mapping[str, Any]) -> None:
     """Refuse options that a registered network does not take."""
     known = [key for key in inspect.signature(CLASSIFIERS[name].__init__).parameters if key != "self"]
@@ -138,7 +122,7 @@ def _own(name: str, seed: int, options: Mapping[str, Any]) -> nn.Cell:
     """Make a Cell of the user's own, by calling its class without arguments."""
     if options:
         raise InputError(f"model '{name}' is called without arguments; it takes no option '{next(iter(options))}'")
-    found = _load_class(name)
+    found = own_file.load_class(name)
     try:
         with device.seeded(seed):
             return found()
@@ -146,33 +130,3 @@ def _own(name: str, seed: int, options: Mapping[str, Any]) -> nn.Cell:
         raise
     except Exception as error:
         raise InputError(f"model '{name}' cannot be made by calling {found.__name__}(): {first_line(error)}") from error
-
-
-def _load_class(reference: str) -> type[nn.Cell]:
-    """Import ``path/to/net.py:ClassName``."""
-    file, _, class_name = reference.rpartition(":")
-    path = Path(file)
-    check_plain(path)
-    if not path.is_file():
-        raise InputError(f"model file '{file}' does not exist (form: path/to/net.py:ClassName)")
-    # Two files may share a name. MindSpore's graph parser looks the source up through sys.modules, so one that
-    # took the other's place there would be compiled in its stead.
-    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    module_name = f"mindleak_user_{path.stem}_{place}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"model file '{file}' is no Python file (form: path/to/net.py:ClassName)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[module_name]
-        raise InputError(f"model file '{file}' does not import: {first_line(error)}") from error
-    found = getattr(module, class_name, None)
-    cells = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Cell)]
-    if found is None:
-        raise InputError(f"model file '{file}' has no class '{class_name}'{nearest(class_name, cells)}")
-    if not (isinstance(found, type) and issubclass(found, nn.Cell)):
-        raise InputError(f"'{class_name}' in '{file}' is no mindspore.nn.Cell")
-    return found

@@ -18,8 +18,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from mindleak.errors import InputError
-from mindleak.models.registry import first_line
+from mindleak.errors import InputError, first_line
 from mindleak.quiet import quiet_stderr
 from mindleak.runs.atomic import sync_path
 from mindleak.runs.claim import Claim, claimed_folders, remove_abandoned

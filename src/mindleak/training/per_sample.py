@@ -21,9 +21,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, first_line
 from mindleak.models.base import cells_only
-from mindleak.models.registry import first_line
 from mindleak.training.tapped_layers import (
     ConvolutionGradients,
     DenseGradients,

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from mindspore import nn
 
-from mindleak.errors import InputError, nearest
+from mindleak.errors import InputError, first_line, nearest
 from mindleak.models.base import LOGITS
-from mindleak.models.registry import first_line
 from mindleak.training.loop import Predictor
 
 # What people call the step behind the logits; no network here has it as a layer.
