@@ -89,6 +89,21 @@ def test_an_end_that_resamples_cannot_see_is_open() -> None:
     assert found is not None and math.isinf(found[1]) and found[0] > -0.1
 
 
+@given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=30), st.floats(-1, 1),
+       st.sampled_from([(-1.0, 1.0), (-1.0, math.inf), (-math.inf, math.inf)]))
+@settings(max_examples=100, deadline=None)
+def test_p_is_at_most_five_per_cent_exactly_where_the_interval_excludes_the_null(values: list[float], null: float,
+                                                                                 bounds: Interval) -> None:
+    found = mean_over_images(values, bounds=bounds, null=null)
+    if found.ci is None:
+        assert found.p is None
+        return
+    # An end on the null itself can fall on either side.
+    if not np.isclose(found.ci, null, rtol=0, atol=1e-9).any():
+        assert found.p is not None and (found.p <= 0.05) == (not found.ci[0] <= null <= found.ci[1])
+    assert mean_over_images(values, bounds=bounds).p is None
+
+
 def test_what_has_no_interval_says_why() -> None:
     assert mean_over_images([]).reason == "no values"
     assert mean_over_images([0.7]).reason == "a single value has no interval"

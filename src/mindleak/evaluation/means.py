@@ -12,6 +12,7 @@ know of rare images of another kind.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -34,12 +35,22 @@ MANY_DRAWS, FEW_DRAWS, MANY_VALUES = 19_999, 1999, 1000
 _BLOCK_ELEMENTS = 1 << 22
 
 
-def mean_over_images(values: ArrayLike, level: float = 0.95, bounds: Interval = UNBOUNDED) -> Metric:
+@dataclass(frozen=True)
+class _End:
+    """One end of an interval, and how likely a mean as far out as the null hypothesis's is on that side."""
+
+    value: float
+    tail: float
+
+
+def mean_over_images(values: ArrayLike, level: float = 0.95, bounds: Interval = UNBOUNDED,
+                     null: float | None = None) -> Metric:
     """Return the mean of per-image ``values`` of shape (N,) with an interval that covers skewed values too.
 
     ``bounds`` is the range that single values can have; infinite where there is no bound. NaN values (undefined for
-    their image) are left out and counted in ``reason``. An infinite value makes the mean infinite, without an interval;
-    so has a single value, or values that are all equal, unless both ends are bounded.
+    their image) are left out and counted in ``reason``. An infinite value makes the mean infinite, without an interval.
+    A single value, or values that are all equal, have one only where both ends are bounded. With a ``null`` the metric
+    carries the p value of that mean, by the same draws.
 
     Raises:
         ValueError: not one-dimensional, or a level outside (0, 1).
@@ -56,15 +67,15 @@ def mean_over_images(values: ArrayLike, level: float = 0.95, bounds: Interval = 
     if not all(bounded) and np.ptp(kept) == 0.0:
         alike = "a single value has no interval" if kept.size == 1 else "all values are equal: no interval"
         return Metric(mean, kept.size, ci_level=level, reason=join_reasons(note, alike))
-    tail = (1.0 - level) / 2
-    lower, upper = UNBOUNDED if all(bounded) else _studentised(kept, tail)
-    if any(bounded):
-        lowest, highest = _gaffke(kept, bounds, tail)
-        lower, upper = lowest if bounded[0] else lower, highest if bounded[1] else upper
+    ends = _studentised(kept, level, null) if not all(bounded) else _gaffke(kept, bounds, level, null)
+    if any(bounded) and not all(bounded):
+        ends = [theirs if has_bound else own
+                for own, theirs, has_bound in zip(ends, _gaffke(kept, bounds, level, null), bounded)]
+    lower, upper = ends
     # Rounded weights may lead past a bound, or an end past the mean of values at the bound.
-    lower, upper = max(min(lower, mean), bounds[0]), min(max(upper, mean), bounds[1])
-    return Metric(mean, kept.size, ci=(lower, upper), ci_level=level, ci_method=_method(bounded),
-                  reason=note)
+    interval = max(min(lower.value, mean), bounds[0]), min(max(upper.value, mean), bounds[1])
+    p = None if null is None else min(1.0, 2.0 * min(lower.tail, upper.tail))
+    return Metric(mean, kept.size, ci=interval, ci_level=level, ci_method=_method(bounded), reason=note, p=p)
 
 
 def _method(bounded: list[bool]) -> str:
@@ -76,12 +87,12 @@ def _method(bounded: list[bool]) -> str:
     return f"{GAFFKE} {'below' if bounded[0] else 'above'}, {STUDENTISED} {'above' if bounded[0] else 'below'}"
 
 
-def _gaffke(values: NDArray[np.float64], bounds: Interval, tail: float) -> Interval:
+def _gaffke(values: NDArray[np.float64], bounds: Interval, level: float, null: float | None) -> list[_End]:
     """Return both ends of the mean of values within ``bounds``; an end without a bound is infinite.
 
-    The upper end is the (1 - tail) quantile of Σ D_i z_i: z the values in order and the upper bound behind them, D
-    uniform on the simplex; the lower end likewise. For zeros and ones these are Clopper & Pearson's. The quantiles are
-    of draws by a fixed seed, given to the values in their order: equal images have equal intervals.
+    The upper end is the upper quantile of Σ D_i z_i: z the values in order and the upper bound behind them, D uniform
+    on the simplex; the lower end likewise. For zeros and ones these are Clopper & Pearson's. The quantiles are of draws
+    by a fixed seed, given to the values in their order: equal images have equal intervals.
     """
     ordered = np.sort(values)
     lowest, highest = min(bounds[0], float(ordered[0])), max(bounds[1], float(ordered[-1]))
@@ -93,8 +104,18 @@ def _gaffke(values: NDArray[np.float64], bounds: Interval, tail: float) -> Inter
         weights = _simplex(ordered.size + 1, part.start, part.stop)
         below[part] = weights[:, 1:] @ ordered + (weights[:, 0] * lowest if math.isfinite(lowest) else -math.inf)
         above[part] = weights[:, :-1] @ ordered + (weights[:, -1] * highest if math.isfinite(highest) else math.inf)
-    rank = max(1, round(tail * (draws + 1)))
-    return float(np.partition(below, rank - 1)[rank - 1]), float(np.partition(above, draws - rank)[draws - rank])
+    return [_lower_end(below, level, null), _mirrored(_lower_end(-above, level, None if null is None else -null))]
+
+
+def _lower_end(drawn: NDArray[np.float64], level: float, null: float | None) -> _End:
+    """Return the lower quantile of draws, and the share of them up to ``null``, the observed one counted."""
+    rank = max(1, round((1.0 - level) / 2 * (drawn.size + 1)))
+    beyond = 1.0 if null is None else (int(np.count_nonzero(drawn <= null)) + 1) / (drawn.size + 1)
+    return _End(float(np.partition(drawn, rank - 1)[rank - 1]), beyond)
+
+
+def _mirrored(end: _End) -> _End:
+    return _End(-end.value, end.tail)
 
 
 @lru_cache(maxsize=4)
@@ -105,21 +126,24 @@ def _simplex(size: int, start: int, stop: int) -> NDArray[np.float64]:
     return weights
 
 
-def _studentised(values: NDArray[np.float64], tail: float) -> Interval:
+def _studentised(values: NDArray[np.float64], level: float, null: float | None) -> list[_End]:
     """Return the wider end, on either side, of Student's t and of the bootstrap's own distribution of t.
 
-    A resample without spread has an infinite t; where these are as many as ``tail``, that end knows no bound.
+    A resample without spread has an infinite t; where these are more than the tail holds, that end knows no bound.
     """
     size, mean = values.size, float(values.mean())
     error = float(values.std(ddof=1)) / math.sqrt(size)
-    reach = float(stats.t.ppf(1.0 - tail, size - 1))
-    below = above = reach
-    if size >= FEWEST_RESAMPLED:
-        drawn = values[np.random.default_rng(0).integers(0, size, (RESAMPLES, size))]
-        shift, spread = drawn.mean(axis=1) - mean, drawn.std(axis=1, ddof=1) / math.sqrt(size)
-        # Equal values have a spread of rounding only.
-        flat = np.ptp(drawn, axis=1) == 0.0
-        ratio = np.sort(np.where(flat, np.copysign(math.inf, shift), shift / np.where(flat, 1.0, spread)))
-        rank = round(tail * (RESAMPLES + 1))
-        below, above = max(reach, float(ratio[RESAMPLES - rank])), max(reach, -float(ratio[rank - 1]))
-    return mean - below * error, mean + above * error
+    reach = float(stats.t.ppf((1.0 + level) / 2, size - 1))
+    student = [_End(mean - reach * error, 1.0 if null is None else float(stats.t.sf((mean - null) / error, size - 1))),
+               _End(mean + reach * error, 1.0 if null is None else float(stats.t.cdf((mean - null) / error, size - 1)))]
+    if size < FEWEST_RESAMPLED:
+        return student
+    drawn = values[np.random.default_rng(0).integers(0, size, (RESAMPLES, size))]
+    shift, spread = drawn.mean(axis=1) - mean, drawn.std(axis=1, ddof=1) / math.sqrt(size)
+    # Equal values have a spread of rounding only.
+    flat = np.ptp(drawn, axis=1) == 0.0
+    ratio = np.where(flat, np.copysign(math.inf, shift), shift / np.where(flat, 1.0, spread))
+    resampled = [_lower_end(mean - ratio * error, level, null),
+                 _mirrored(_lower_end(ratio * error - mean, level, None if null is None else -null))]
+    return [_End(pick(own.value, other.value), max(own.tail, other.tail))
+            for pick, own, other in zip((min, max), student, resampled)]

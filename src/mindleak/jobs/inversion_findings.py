@@ -67,7 +67,7 @@ def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: 
         if not np.array_equal(before["rows"], after["rows"]):
             return None
         return mean_over_images(after[measure] - before[measure],
-                                bounds=DIFFERENCE_RANGES.get(measure, UNBOUNDED)).to_json()
+                                bounds=DIFFERENCE_RANGES.get(measure, UNBOUNDED), null=0.0).to_json()
 
 
 def _in_words(meaning: str, change: Record) -> str:

@@ -50,7 +50,7 @@ class Quality:
         shared = [name for name in self.values if name in other.values]
         with np.errstate(invalid="ignore"):  # two infinite PSNR have no difference
             return {name: mean_over_images(self.values[name] - other.values[name],
-                                           bounds=DIFFERENCE_RANGES.get(name, UNBOUNDED)) for name in shared}
+                                           bounds=DIFFERENCE_RANGES.get(name, UNBOUNDED), null=0.0) for name in shared}
 
     def as_json(self) -> dict[str, Any]:
         """Return ``metrics`` as plain JSON values."""
