@@ -6,11 +6,14 @@ network and without MindSpore; that the real installation works is for a fresh c
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,6 +27,8 @@ printf '%s' "$(basename "$0")" >>"$CALLS"
 printf ' [%s]' "$@" >>"$CALLS"
 printf '\\n' >>"$CALLS"
 case "$1 $2" in
+    "-c "*"import check"*) if [ -n "${FAKE_REFUSAL:-}" ]; then echo "$FAKE_REFUSAL" >&2; exit 2; fi ;;
+    "-c "*"import errno"*) exec "$REAL_PYTHON" "$@" ;;
     "-c import ensurepip"*) exit "${FAKE_VENV_STATUS:-0}" ;;
     "-c import sys"*) exit "${FAKE_VERSION_STATUS:-0}" ;;
     "-I -c") exit 1 ;;
@@ -39,7 +44,8 @@ case "$1 $2" in
 esac
 """
 VARIABLES = ("DEVICE_TARGET", "DEVICE_NUM", "NODE_NUM", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "LOG_DIR")
-TOOLS = ("bash", "basename", "cat", "cksum", "cp", "dirname", "ls", "mkdir", "sed", "sleep", "tail", "touch")
+TOOLS = ("bash", "basename", "cat", "cksum", "cp", "dirname", "env", "grep", "ls", "mkdir", "sed", "sleep", "tail",
+         "touch", "tr")
 
 
 class Checkout:
@@ -64,7 +70,8 @@ class Checkout:
             (self.bin / name).chmod(0o755)
 
     def environment(self, **variables: str) -> dict[str, str]:
-        return {"PATH": str(self.bin), "CALLS": str(self.calls_file), "HOME": "/nonexistent", **variables}
+        return {"PATH": str(self.bin), "CALLS": str(self.calls_file), "HOME": "/nonexistent",
+                "REAL_PYTHON": sys.executable, **variables}
 
     def run(self, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -93,6 +100,12 @@ def checkout(tmp_path: Path) -> Checkout:
 def bare(tmp_path: Path) -> Checkout:
     """Without any Python on PATH."""
     return Checkout(tmp_path)
+
+
+def free_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], *parts: str) -> None:
@@ -304,11 +317,14 @@ def test_environment_of_the_checkout_comes_first(checkout: Checkout) -> None:
 def test_printed_command_is_the_one_that_runs(checkout: Checkout) -> None:
     checkout.add("python", "msrun")
     arguments = ["audit", "--set", 'it\'s="a\nb"', "$HOME"]
-    printed = checkout.run("run_ascend.sh", *arguments, DRY_RUN="1", DEVICE_NUM="2").stdout
+    port = free_port()
+    printed = checkout.run("run_ascend.sh", *arguments, DRY_RUN="1", DEVICE_NUM="2", MASTER_PORT=port).stdout
     assert len(printed.splitlines()) == 1
     assert checkout.calls() == []
-    assert checkout.run("run_ascend.sh", *arguments, DEVICE_NUM="2").returncode == 0
+    assert checkout.run("run_ascend.sh", *arguments, DEVICE_NUM="2", MASTER_PORT=port).returncode == 0
+    # Before it came the check of the configuration and the search for a port.
     ran = checkout.calls_file.read_text()
+    ran = ran[ran.index("msrun ["):]
     checkout.calls_file.unlink()
     subprocess.run(
         [str(checkout.bin / "bash"), "-c", printed],
@@ -417,6 +433,164 @@ def test_signal_ends_the_whole_job(checkout: Checkout, number: signal.Signals, s
     job.send_signal(number)
     assert job.wait(timeout=20) == status
     assert (checkout.elsewhere / "stopped").exists()
+
+
+@pytest.fixture()
+def cluster(checkout: Checkout) -> Checkout:
+    """A checkout that finds a Python and msrun."""
+    checkout.add("python", "msrun")
+    return checkout
+
+
+def test_refused_configuration_starts_no_process(cluster: Checkout) -> None:
+    done = cluster.run("run_ascend.sh", "audit", "--set", "a=1", DEVICE_NUM="2", FAKE_REFUSAL="mindleak: a is unknown")
+    assert_one_line(done, "mindleak: a is unknown")
+    assert cluster.calls("[--set] [a=1] [--device_target] [Ascend]") and not cluster.calls("msrun")
+    assert list(cluster.elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["data", "list"], ["report", "--run_dir", "r"], ["train", "--help"]])
+def test_what_trains_nothing_runs_once_and_takes_no_device(cluster: Checkout, words: list[str]) -> None:
+    assert cluster.run("run_ascend.sh", *words, DEVICE_NUM="2").returncode == 0
+    assert cluster.calls() == ["python [-m] [mindleak] " + " ".join(f"[{word}]" for word in words)]
+
+
+def test_named_environment_without_python_is_refused_and_a_relative_one_is_the_checkouts(cluster: Checkout) -> None:
+    done = cluster.run("run_ascend.sh", "audit", MINDLEAK_VENV="/nope")
+    assert_one_line(done, "MINDLEAK_VENV is /nope, which holds no bin/python; expected a virtual environment")
+    cluster.run("scripts/setup_env.sh", MINDLEAK_VENV="mine")
+    done = cluster.run("run_ascend.sh", "audit", MINDLEAK_VENV="mine", DRY_RUN="1")
+    assert shlex.split(done.stdout)[0] == f"PATH={cluster.root}/mine/bin:$PATH"
+
+
+def test_busy_port_is_named_or_another_one_is_taken(cluster: Checkout) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        done = cluster.run("run_ascend.sh", "audit", DEVICE_NUM="2", MASTER_PORT=port)
+        assert_one_line(done, f"MASTER_PORT {port} is in use on this machine")
+        assert not cluster.calls("msrun")
+        # Nobody has asked for 8118, so another one does as well.
+        script = cluster.root / "run_ascend.sh"
+        script.write_text(script.read_text().replace("8118", port))
+        done = cluster.run("run_ascend.sh", "audit", DEVICE_NUM="2")
+        assert done.returncode == 0
+        assert done.stderr.splitlines()[0].startswith(f"run_ascend.sh: port {port} is in use; taking ")
+        taken = done.stderr.splitlines()[0].split()[-1]
+        assert f"[--master_port={taken}]" in cluster.calls("msrun")[0] and taken != port
+
+
+@pytest.mark.parametrize(("variables", "complaint"), [
+    ({"MASTER_ADDR": "192.0.2.1"}, "which is no address of this machine; expected one of node 0"),
+    ({"MASTER_ADDR": "no-such-host.invalid"}, "which is no address and no host name known here"),
+    ({"MASTER_ADDR": "a" * 70}, "which is no address and no host name known here"),
+    ({"NODE_NUM": "2", "NODE_RANK": "1", "MASTER_ADDR": "127.0.0.1"}, "by which every node means itself"),
+    ({"NODE_NUM": "2", "NODE_RANK": "0", "MASTER_ADDR": "192.0.2.1"}, "which is no address of this machine"),
+])
+def test_address_under_which_nobody_would_answer_is_refused_at_once(
+    cluster: Checkout, variables: dict[str, str], complaint: str
+) -> None:
+    done = cluster.run("run_ascend.sh", "audit", **{"DEVICE_NUM": "2", **variables})
+    assert_one_line(done, f"MASTER_ADDR is {variables['MASTER_ADDR']}, {complaint}")
+    assert not cluster.calls("msrun")
+
+
+def test_address_of_another_node_is_not_looked_for_on_this_one(cluster: Checkout) -> None:
+    done = cluster.run("run_ascend.sh", "audit", NODE_NUM="2", NODE_RANK="1", MASTER_ADDR="192.0.2.1")
+    assert done.returncode == 0 and "[--master_addr=192.0.2.1] [--master_port=8118]" in cluster.calls("msrun")[0]
+
+
+@pytest.mark.parametrize("name", ["msrun.log", "scheduler.log", "worker_0.log", "worker_12.log"])
+def test_link_in_the_log_folder_is_not_followed(cluster: Checkout, name: str) -> None:
+    precious = cluster.elsewhere / "precious"
+    precious.write_text("precious")
+    (cluster.elsewhere / "msrun_log").mkdir()
+    for target in (precious, cluster.elsewhere / "missing"):
+        (cluster.elsewhere / "msrun_log" / name).symlink_to(target)
+        assert_one_line(cluster.run("run_ascend.sh", "audit", DEVICE_NUM="2"),
+                        f"msrun_log/{name} is no regular file; remove it")
+        (cluster.elsewhere / "msrun_log" / name).unlink()
+    assert precious.read_text() == "precious" and not (cluster.elsewhere / "missing").exists()
+
+
+def test_log_folder_is_ones_own(cluster: Checkout) -> None:
+    folder = cluster.elsewhere / "msrun_log"
+    (cluster.elsewhere / "other").mkdir()
+    folder.symlink_to("other")
+    done = cluster.run("run_ascend.sh", "audit", DEVICE_NUM="2")
+    assert_one_line(done, "the log folder msrun_log is a symbolic link; give the folder itself as LOG_DIR")
+    folder.unlink()
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert_one_line(cluster.run("run_ascend.sh", "audit", DEVICE_NUM="2"), "others can write into the log folder")
+    folder.rmdir()
+    assert cluster.run("run_ascend.sh", "audit", DEVICE_NUM="2").returncode == 0
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+# Stands for msrun with a scheduler and two workers: they leave with the words of the placeholders, and it tells the
+# first one's end as msrun does. Like msrun, it waits for the scheduler unless interrupted.
+MSRUN = """
+    trap 'kill -KILL $scheduler $first $second 2>/dev/null; exit 0' INT
+    bash_path="$(command -v bash)"
+    env MS_ROLE=MS_SCHED RANK_ID=0 "$bash_path" -c '%(scheduler)s' & scheduler=$!
+    env MS_ROLE=MS_WORKER RANK_ID=0 "$bash_path" -c 'exec sleep 40' >msrun_log/worker_0.log & first=$!
+    env MS_ROLE=MS_WORKER RANK_ID=1 "$bash_path" -c '%(worker)s' >msrun_log/worker_1.log 2>&1 & second=$!
+    wait $second; code=$?
+    if [ $code -gt 128 ]; then code=$((128 - code)); fi
+    echo "[ERROR] Worker process $second exit with exception. Error code: $code." >&2
+    kill -KILL $first
+    wait $scheduler
+    exit 1
+"""
+
+
+@pytest.mark.parametrize(("worker", "status", "parts"), [
+    ("sleep 3; kill -KILL $$", 137, ["rank 1 (process ", ") was killed by signal 9 (SIGKILL)"]),
+    ("sleep 3; kill -SEGV $$", 139, ["rank 1 (process ", ") was killed by signal 11 (SIGSEGV)"]),
+    ("sleep 3; echo mindleak: too large; exit 2", 2, ["mindleak: too large\n", "rank 1 (process ", "exit status 2"]),
+    ("sleep 3; echo a fault; exit 1", 1, ["a fault\n", "rank 1 (process ", ") ended with exit status 1"]),
+    ("kill -KILL $$", 137, [" was killed by signal 9 (SIGKILL)"]),
+])
+def test_worker_that_fails_is_named_at_once(cluster: Checkout, worker: str, status: int, parts: list[str]) -> None:
+    started = time.perf_counter()
+    done = cluster.run("run_ascend.sh", "audit", DEVICE_NUM="2",
+                       FAKE_MSRUN=MSRUN % {"scheduler": "exec sleep 40", "worker": worker})
+    assert time.perf_counter() - started < 30, "not after the scheduler"
+    assert done.returncode == status, done.stderr
+    for part in parts:
+        assert part in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("run_ascend.sh: the job failed: ")
+
+
+def test_msrun_tells_the_end_of_a_worker_in_the_words_that_are_looked_for() -> None:
+    (package,) = importlib.util.find_spec("mindspore").submodule_search_locations
+    source = (Path(package) / "parallel" / "cluster" / "process_entity" / "_api.py").read_text()
+    assert 'f"Worker process {p.pid} exit with exception. Error code: {ret_code}."' in source
+
+
+def test_scheduler_that_ends_takes_the_job_with_it(cluster: Checkout) -> None:
+    script = cluster.root / "run_ascend.sh"
+    script.write_text(script.read_text().replace("SECONDS_WITHOUT_SCHEDULER=30", "SECONDS_WITHOUT_SCHEDULER=1"))
+    scheduler = "echo RuntimeError: port taken >msrun_log/scheduler.log; sleep 2"
+    started = time.perf_counter()
+    done = cluster.run("run_ascend.sh", "audit", DEVICE_NUM="2",
+                       FAKE_MSRUN=MSRUN % {"scheduler": scheduler, "worker": "exec sleep 40"})
+    assert time.perf_counter() - started < 30
+    assert done.returncode == 1
+    assert "RuntimeError: port taken\n" in done.stderr
+    assert "the job failed: its scheduler (process " in done.stderr.splitlines()[-1]
+
+
+def test_job_that_is_killed_itself_leaves_no_worker(cluster: Checkout) -> None:
+    done = cluster.run("run_ascend.sh", "audit", DEVICE_NUM="2", FAKE_MSRUN=MSRUN.replace(
+        "wait $second", "echo $first $second $scheduler >started; sleep 3; kill -KILL $$; wait $second")
+        % {"scheduler": "exec sleep 40", "worker": "exec sleep 40"})
+    assert done.returncode == 137
+    for process in (cluster.elsewhere / "started").read_text().split():
+        status = Path(f"/proc/{process}/status")
+        assert not status.exists() or "zombie" in status.read_text()
 
 
 def test_scripts_are_executable_and_end_at_the_first_error() -> None:

@@ -206,6 +206,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def check(argv: Sequence[str]) -> int:
+    """Look at a command line and its configuration without running anything; return 0, or 2 after saying what is wrong.
+
+    Of several processes every one would refuse the same, after MindSpore has started: ``run_ascend.sh`` asks once.
+    """
+    try:
+        arguments = build_parser().parse_args(list(argv))
+        if hasattr(arguments, "assignments"):
+            from mindleak import config
+
+            config.load(arguments.config, assignments(arguments))
+    except InputError as error:
+        return _refuse(str(error))
+    return 0
+
+
 @contextlib.contextmanager
 def _termination_interrupts() -> Iterator[None]:
     """Take the first SIGTERM for a Ctrl-C: a running graph of MindSpore answers Ctrl-C by sending one to itself.
