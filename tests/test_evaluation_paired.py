@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import stats
 
 from mindleak.evaluation.intervals import difference_of_independent, proportion
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc
 
 
-def test_by_hand() -> None:
+def test_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     # Members 3, 1 then 3, 2 against non-members 2, 0 then 1, 0. Placements of the members 1, 1/2 then 1, 1;
     # of the non-members 1/2, 1 then 1, 1. Differences 0, 1/2 and 1/2, 0: variance 1/8 each, over 2 each.
+    monkeypatch.setattr("mindleak.evaluation.roc.FEW_DECIDING", 0)
     found = auc_difference([3, 1, 2, 0], [3, 2, 1, 0], [1, 1, 0, 0])
     half = 1.959963984540054 * math.sqrt(0.125 / 2 + 0.125 / 2)
     assert found.value == 0.25 and found.n == 4 and found.ci_method == "delong-paired"
@@ -75,6 +77,27 @@ def test_the_interval_covers_and_is_narrower_than_that_of_unpaired_areas() -> No
         narrower += found.ci[1] - found.ci[0] < unpaired.ci[1] - unpaired.ci[0]
     # Binomial(400, .95) lies in 363 to 395 with all but .1 %.
     assert 360 <= covered <= 397 and narrower == 400
+
+
+@pytest.mark.parametrize(("areas", "sizes"), [((0.9, 0.95), (100, 100)), ((0.97, 0.99), (100, 100)),
+                                              ((0.9, 0.9), (20, 200))])
+def test_the_interval_covers_where_few_samples_decide(areas: tuple[float, float], sizes: tuple[int, int]) -> None:
+    # The plain interval of the difference covers 92 % here.
+    generator = np.random.default_rng(5)
+    members = np.arange(sum(sizes)) < sizes[0]
+    lifts = [math.sqrt(2) * stats.norm.ppf(area) for area in areas]
+    covered, by_mover = 0, 0
+    for _ in range(200):
+        shared = generator.normal(size=members.size)
+        first, second = (math.sqrt(0.5) * (shared + generator.normal(size=members.size)) + lift * members
+                         for lift in lifts)
+        found = auc_difference(first, second, members)
+        assert found.ci is not None and found.p is not None
+        by_mover += found.ci_method == "mover of paired areas"
+        assert found.ci[0] <= found.value <= found.ci[1]
+        assert (found.p < 0.05) == (found.ci[0] > 0 or found.ci[1] < 0)
+        covered += found.ci[0] <= areas[1] - areas[0] <= found.ci[1]
+    assert covered >= 184 and by_mover > 180
 
 
 @pytest.mark.parametrize("first, second, members, reason", [

@@ -20,6 +20,10 @@ from mindleak.evaluation.intervals import clopper_pearson, mean_of_independent, 
 from mindleak.evaluation.metric import Interval, Metric, join_reasons, undefined
 from mindleak.evaluation.validation import scored_members
 
+DELONG, NEWCOMBE = "delong-logit", "newcombe-score"
+# Samples of the smaller group, times the share of wrongly ranked pairs: below this DeLong's interval covers too rarely.
+FEW_DECIDING = 10
+
 
 @dataclass(frozen=True)
 class RocCurve:
@@ -65,14 +69,8 @@ def roc_curve(scores: ArrayLike, members: ArrayLike) -> RocCurve:
 def auc(scores: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
     """Return P(member's score > non-member's) + ½ P(equal): the area under the curve (Mann & Whitney 1947).
 
-    The interval is DeLong, DeLong & Clarke-Pearson's (Biometrics 44, 1988), taken on the logit scale so that
-    it stays inside (0, 1) (``ci_method`` "delong-logit"). Where their variance is zero or undefined (perfect
-    separation, constant scores, a single sample on one side) it would pretend certainty; there the interval
-    is Newcombe's score interval (Statistics in Medicine 25, 2006, method 5; ``ci_method`` "newcombe-score").
-    Simulated coverage at 95 % for Gaussian scores, AUC .5 to .98: .94 to .97 with equal groups of 20 to 1,000,
-    down to .90 with 20 against 200 at an AUC above .9 (the untransformed interval: .67 and .79 at worst).
-    ``n`` counts both groups; without members or non-members the value is NaN. ``p`` is that of an area of ½, by the
-    interval's own test.
+    The interval is ``area_interval``'s. ``n`` counts both groups; without members or non-members the value is NaN.
+    ``p`` is that of an area of ½, by the interval's own test.
 
     Raises:
         ValueError: NaN scores, different lengths, or a level outside (0, 1).
@@ -89,14 +87,36 @@ def auc(scores: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
     outranked = n_out - np.cumsum(steps.non_members)
     value = int(np.sum(steps.members * (2 * outranked + steps.non_members))) / (2 * n_in * n_out)
     variance = _delong_variance(steps, n_in, n_out)
-    if variance > 0.0 and 0.0 < value < 1.0:
-        interval, method = _logit_interval(value, variance, level), "delong-logit"
-        deviate = math.log(value / (1.0 - value)) * value * (1.0 - value) / math.sqrt(variance)
-    else:
-        interval, method = newcombe_interval(value, n_in, n_out, level), "newcombe-score"
-        deviate = (value - 0.5) / math.sqrt(_newcombe_variance(0.5, n_in, n_out))
-    p = 2.0 * float(stats.norm.sf(abs(deviate)))
+    interval, method = area_interval(value, variance, n_in, n_out, level)
+    deviates = [abs(value - 0.5) / math.sqrt(_newcombe_variance(0.5, n_in, n_out))] if method != DELONG else []
+    if method != NEWCOMBE:
+        deviates.append(abs(math.log(value / (1.0 - value))) * value * (1.0 - value) / math.sqrt(variance))
+    # The wider of two intervals excludes ½ where both do.
+    p = 2.0 * float(stats.norm.sf(min(deviates)))
     return Metric(value, n_in + n_out, ci=interval, ci_level=level, ci_method=method, p=p)
+
+
+def few_decide(value: float, n_in: int, n_out: int) -> bool:
+    """Tell whether an area rests on a few samples that rank among the other side's, so that its variance is unsure."""
+    return min(n_in, n_out) * min(value, 1.0 - value) < FEW_DECIDING
+
+
+def area_interval(value: float, variance: float, n_in: int, n_out: int, level: float = 0.95) -> tuple[Interval, str]:
+    """Return the interval of an area with DeLong's ``variance``, and the name of its method.
+
+    DeLong, DeLong & Clarke-Pearson's (Biometrics 44, 1988), on the logit scale so that it stays inside (0, 1). Where
+    their variance is zero or undefined (perfect separation, constant scores, a single sample on one side) it would
+    pretend certainty; there the interval is Newcombe's score interval (Statistics in Medicine 25, 2006, method 5).
+    Where few samples decide, DeLong's covers 79 to 94 % (simulated), and Newcombe's too little for unequal groups:
+    there either end is the wider one's.
+    """
+    score = newcombe_interval(value, n_in, n_out, level)
+    if not (variance > 0.0 and 0.0 < value < 1.0):
+        return score, NEWCOMBE
+    logit = _logit_interval(value, variance, level)
+    if not few_decide(value, n_in, n_out):
+        return logit, DELONG
+    return (min(logit[0], score[0]), max(logit[1], score[1])), f"the wider of {DELONG} and {NEWCOMBE}"
 
 
 def tpr_at_fpr(scores: ArrayLike, members: ArrayLike, target_fpr: float, level: float = 0.95) -> Metric:
