@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,10 +16,14 @@ from mindleak.evaluation import (
     largest_fpr_with_zero_false_positives,
     resolvable_fpr,
     smallest_detectable_auc,
+    smallest_detectable_own_roc_tpr,
     smallest_detectable_tpr,
     tpr_at_fpr,
 )
+from mindleak.evaluation.intervals import difference_of_independent
+from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.roc import hanley_mcneil_variance
+from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 
 
 @pytest.mark.parametrize("area", [0.6, 0.9])
@@ -79,6 +84,7 @@ def test_more_samples_more_power_and_stricter_levels_order_the_detectable_auc() 
 def test_too_few_samples_detect_nothing() -> None:
     assert math.isnan(smallest_detectable_auc(2, 2))
     assert math.isnan(smallest_detectable_tpr(1, 10, 0.1))
+    assert math.isnan(smallest_detectable_own_roc_tpr(1, 10, 0.1))
 
 
 def simulated_rates(shift: float, n: int, fpr: float, runs: int, seed: int) -> np.ndarray:
@@ -99,17 +105,51 @@ def test_chance_exceeds_its_limit_as_rarely_as_stated(n: int, fpr: float) -> Non
     assert np.mean(rates > limit - 1 / n + 1e-12) > tail - 4 * error
 
 
-@pytest.mark.parametrize(("n", "fpr"), [(300, 0.01), (500, 0.001), (300, 0.1)])
-def test_smallest_detectable_tpr_is_detected_with_the_stated_power(n: int, fpr: float) -> None:
-    rate = smallest_detectable_tpr(n, n, fpr)
+@pytest.mark.parametrize(("n", "fpr"), [(300, 0.01), (1000, 0.001), (300, 0.1)])
+def test_smallest_tpr_on_the_own_roc_is_detected_with_the_stated_power(n: int, fpr: float) -> None:
+    rate = smallest_detectable_own_roc_tpr(n, n, fpr)
     shift = stats.norm.ppf(rate) - stats.norm.ppf(fpr)
     rates = simulated_rates(shift, n, fpr, runs=1500, seed=3)
     assert np.mean(rates > chance_tpr_limit(n, n, fpr) + 1e-12) == pytest.approx(0.8, abs=0.045)
 
 
-def test_detectable_tpr_falls_towards_the_rate_with_more_samples() -> None:
-    rates = [smallest_detectable_tpr(n, n, 0.01) for n in (200, 1000, 10_000)]
+SMALLEST_TPRS = {"other models' threshold": smallest_detectable_tpr,
+                 "a shadow's threshold": lambda n_in, n_out, fpr: smallest_detectable_tpr(n_in, n_out, fpr, n_out),
+                 "own ROC": smallest_detectable_own_roc_tpr}
+
+
+@pytest.mark.parametrize("smallest", SMALLEST_TPRS.values(), ids=list(SMALLEST_TPRS))
+def test_detectable_tpr_falls_towards_the_rate_with_more_samples(smallest: Callable[[int, int, float], float]) -> None:
+    rates = [smallest(n, n, 0.01) for n in (200, 1000, 10_000)]
     assert rates[0] > rates[1] > rates[2] > 0.01
+
+
+@pytest.mark.parametrize("smallest", SMALLEST_TPRS.values(), ids=list(SMALLEST_TPRS))
+def test_there_is_no_smallest_rate_where_non_members_cannot_resolve_it(
+        smallest: Callable[[int, int, float], float]) -> None:
+    assert math.isnan(smallest(10_000, 999, 0.001)) and not math.isnan(smallest(10_000, 1000, 0.001))
+
+
+def test_no_threshold_no_smallest_rate() -> None:
+    assert math.isnan(smallest_detectable_tpr(1000, 1000, 0.01, n_threshold=98))
+    assert not math.isnan(smallest_detectable_tpr(1000, 1000, 0.01, n_threshold=99))
+
+
+@pytest.mark.parametrize(("n", "fpr", "n_threshold"), [(300, 0.01, 300), (1000, 0.001, 2000), (1000, 0.01, 1000)])
+def test_smallest_detectable_tpr_is_that_of_the_verdict_by_another_models_threshold(n: int, fpr: float,
+                                                                                    n_threshold: int) -> None:
+    shift = stats.norm.ppf(smallest_detectable_tpr(n, n, fpr, n_threshold)) - stats.norm.ppf(fpr)
+    members, generator, shown, runs = np.arange(2 * n) < n, np.random.default_rng(4), 0, 1000
+    for _ in range(runs):
+        fixed = threshold_at_fpr(generator.normal(size=n_threshold), fpr)
+        rate = tpr_at_threshold(generator.normal(size=2 * n) + shift * members, members, fixed)
+        assert rate.fpr is not None
+        excess = difference_of_independent(rate, Metric(rate.fpr, n, ci=rate.fpr_ci))
+        shown += excess.ci is not None and excess.ci[0] > 0
+    assert shown / runs == pytest.approx(0.8, abs=0.045)
+    # The other test, which stood in its place, is not the same.
+    assert smallest_detectable_own_roc_tpr(n, n, fpr) != pytest.approx(stats.norm.cdf(stats.norm.ppf(fpr) + shift),
+                                                                       rel=1e-3)
 
 
 def test_rate_that_is_exactly_a_count_allows_that_many_in_spite_of_rounding() -> None:
@@ -135,6 +175,8 @@ def test_impossible_arguments_are_refused() -> None:
         lambda: smallest_detectable_auc(10, 10, level=1.0),
         lambda: smallest_detectable_auc(10, 10, power=0.0),
         lambda: smallest_detectable_tpr(10, 10, 0.0),
+        lambda: smallest_detectable_tpr(10, 10, 0.1, n_threshold=-1),
+        lambda: smallest_detectable_own_roc_tpr(10, 10, 0.0),
         lambda: chance_tpr_limit(10, 10, 1.0),
         lambda: largest_fpr_with_zero_false_positives(0),
         lambda: resolvable_fpr(0),

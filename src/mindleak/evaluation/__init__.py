@@ -13,6 +13,7 @@ from mindleak.evaluation.power import (
     largest_fpr_with_zero_false_positives,
     resolvable_fpr,
     smallest_detectable_auc,
+    smallest_detectable_own_roc_tpr,
     smallest_detectable_tpr,
 )
 from mindleak.evaluation.roc import RocCurve, auc, balanced_accuracy_at, roc_curve, tpr_at_fpr
@@ -52,6 +53,7 @@ __all__ = [
     "resolvable_fpr",
     "roc_curve",
     "smallest_detectable_auc",
+    "smallest_detectable_own_roc_tpr",
     "smallest_detectable_tpr",
     "softmax",
     "ssim",

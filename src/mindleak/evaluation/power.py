@@ -1,11 +1,14 @@
 """What a sample size could have shown: "not detected" means little where nothing could have been detected.
 
-All tests are two-sided at ``1 - level``, as the reported intervals are: half of it is on the side of leakage.
+An effect is the smallest for one test, the one that gives the verdict: of the area by its interval, of a rate at a
+threshold of other models by the interval of TPR - FPR, of a rate on the subject's own ROC by the precedence test. All
+are two-sided at ``1 - level``, as the reported intervals are: half of it is on the side of leakage.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,10 @@ from mindleak.evaluation.roc import hanley_mcneil_variance
 
 # Quadrature points over the unknown true false-positive rate of a threshold; .1 % of power or better.
 _QUADRATURE = 512
+# The same where every point has a sum over counts: .5 % of power.
+_FEW_NODES = 64
+# Probability of more false positives than these, which may be left out.
+_NEGLIGIBLE = 1e-9
 
 
 def smallest_detectable_auc(n_in: int, n_out: int, level: float = 0.95, power: float = 0.8) -> float:
@@ -52,29 +59,92 @@ def chance_tpr_limit(n_in: int, n_out: int, fpr: float, level: float = 0.95) -> 
     return _chance_count(n_in, n_out, fpr, level) / n_in
 
 
-def smallest_detectable_tpr(n_in: int, n_out: int, fpr: float, level: float = 0.95, power: float = 0.8) -> float:
+def smallest_detectable_own_roc_tpr(n_in: int, n_out: int, fpr: float, level: float = 0.95,
+                                    power: float = 0.8) -> float:
     """Return the smallest true TPR at ``fpr`` that exceeds ``chance_tpr_limit`` with probability ``power``.
 
     The threshold's true false-positive rate u is beta(k+1, n_out-k); away from ``fpr`` the curve is taken to
-    be Φ(Φ⁻¹(u) + μ), scores N(0, 1) against N(μ, 1). NaN when not even a perfect attack would be significant.
+    be Φ(Φ⁻¹(u) + μ), scores N(0, 1) against N(μ, 1). NaN when not even a perfect attack would be significant, and
+    where ``fpr`` is below 1/n_out: there the rate on the subject's own ROC has no verdict.
 
     Raises:
         ValueError: counts below 1, or ``fpr``, level or power outside (0, 1).
     """
     _check(n_in, n_out, level, power, fpr)
     limit = _chance_count(n_in, n_out, fpr, level)
-    if limit >= n_in:
+    if limit >= n_in or _allowed(n_out, fpr) == 0:
         return math.nan
-    probabilities = (np.arange(_QUADRATURE) + 0.5) / _QUADRATURE
-    deviates = stats.norm.ppf(_threshold_rate(n_out, fpr).ppf(probabilities))
+    deviates = stats.norm.ppf(_threshold_rate(n_out, fpr).ppf(_midpoints(_QUADRATURE)))
 
-    def shortfall(shift: float) -> float:
-        rates: NDArray[np.float64] = stats.norm.cdf(deviates + shift)
-        return float(np.mean(stats.binom.sf(limit, n_in, rates)) - power)
+    def found(shift: float) -> float:
+        return float(np.mean(stats.binom.sf(limit, n_in, stats.norm.cdf(deviates + shift))))
 
-    # At no shift the power is below (1 - level)/2; 40 standard deviations separate any two samples.
-    shift = optimize.brentq(shortfall, 0.0, 40.0) if shortfall(0.0) < 0 else 0.0
+    return _rate_with_power(found, fpr, power)
+
+
+def smallest_detectable_tpr(n_in: int, n_out: int, fpr: float, n_threshold: int | None = None, level: float = 0.95,
+                            power: float = 0.8) -> float:
+    """Return the smallest true TPR at ``fpr`` for which TPR - FPR at a threshold of other models is shown above zero.
+
+    Shown: the interval of ``intervals.difference_of_independent`` excludes zero, with probability ``power``. The
+    threshold is the k-th highest of ``n_threshold`` non-members, k = ⌊fpr·(n_threshold + 1)⌋
+    (``thresholds.threshold_at_fpr``), so its true false-positive rate u is beta(k, n_threshold + 1 - k); away from
+    ``fpr`` the curve is taken to be Φ(Φ⁻¹(u) + μ). Without ``n_threshold`` the threshold realises ``fpr`` itself. NaN
+    where there is no threshold, where ``fpr`` is below 1/n_out, and when not even a perfect attack would be shown.
+
+    Raises:
+        ValueError: counts below 1, or ``fpr``, level or power outside (0, 1).
+    """
+    _check(min(n_in, n_threshold or 1), n_out, level, power, fpr)
+    rates = np.array([fpr]) if n_threshold is None else _fixed_threshold_rates(n_threshold, fpr)
+    if _allowed(n_out, fpr) == 0 or rates.size == 0:
+        return math.nan
+    alarms = np.arange(int(stats.binom.isf(_NEGLIGIBLE, n_out, rates.max())) + 1)
+    chances = stats.binom.pmf(alarms, n_out, rates[:, None])
+    fewest, deviates = _fewest_hits(alarms, n_in, n_out, level), stats.norm.ppf(rates)[:, None]
+
+    def found(shift: float) -> float:
+        return float(np.mean(np.sum(chances * stats.binom.sf(fewest - 1, n_in, stats.norm.cdf(deviates + shift)), 1)))
+
+    return _rate_with_power(found, fpr, power)
+
+
+def _fewest_hits(alarms: NDArray[np.int64], n_in: int, n_out: int, level: float) -> NDArray[np.int64]:
+    """Return, per number of accused non-members, how many members found show TPR above FPR; n_in + 1 where none do.
+
+    By the lower end of ``difference_of_independent`` of two Clopper-Pearson intervals, which rises with the members.
+    """
+    tail = (1.0 - level) / 2
+    hits = np.arange(1, n_in + 1)
+    low = np.concatenate([[0.0], stats.beta.ppf(tail, hits, n_in - hits + 1)])
+    high = np.where(alarms < n_out, stats.beta.ppf(1.0 - tail, alarms + 1, np.maximum(n_out - alarms, 1)), 1.0)
+    accused, fewest, most = alarms / n_out, np.zeros_like(alarms), np.full_like(alarms, n_in + 1)
+    while (fewest < most).any():
+        middle = np.minimum((fewest + most) // 2, n_in)
+        found = middle / n_in
+        shown = found - np.hypot(found - low[middle], high - accused) > accused
+        most, fewest = np.where(shown, middle, most), np.where(shown | (fewest == most), fewest, middle + 1)
+    return fewest
+
+
+def _fixed_threshold_rates(n_threshold: int, fpr: float) -> NDArray[np.float64]:
+    """Return equally likely true false-positive rates of a threshold that so many non-members set; none without one."""
+    rank = math.floor(round(fpr * (n_threshold + 1), 9))
+    rates: NDArray[np.float64] = stats.beta(max(rank, 1), n_threshold + 1 - rank).ppf(_midpoints(_FEW_NODES))
+    return rates if rank else rates[:0]
+
+
+def _rate_with_power(found: Callable[[float], float], fpr: float, power: float) -> float:
+    """Return the TPR at ``fpr`` of the smallest shift of the members' scores whose power is ``power``; NaN if none."""
+    # 40 standard deviations separate any two samples.
+    if found(40.0) < power:
+        return math.nan
+    shift = optimize.brentq(lambda shift: found(shift) - power, 0.0, 40.0) if found(0.0) < power else 0.0
     return float(stats.norm.cdf(stats.norm.ppf(fpr) + shift))
+
+
+def _midpoints(count: int) -> NDArray[np.float64]:
+    return (np.arange(count) + 0.5) / count
 
 
 def largest_fpr_with_zero_false_positives(n_out: int, level: float = 0.95) -> float:

@@ -216,7 +216,7 @@ def membership_figures(result: ShadowAttackResult, class_names: tuple[str, ...],
             "shadow_accuracy": [report.generalisation(*(Metric.from_json(shadow[side])
                                                         for side in ("train_accuracy", "test_accuracy")))
                                 for shadow in shadows],
-            "detectable": report.detectable(n_in, len(members) - n_in),
+            "detectable": report.detectable(n_in, len(members) - n_in, n_threshold=len(kept.non_members())),
             "roc": report.roc(scores, members)}
 
 

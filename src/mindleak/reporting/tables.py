@@ -213,7 +213,7 @@ def detectable(document: Document, subjects: Subjects) -> Table:
         [
             "Subject",
             "Members / non-members",
-            *(f"Smallest visible {metric_label(key)}" for key in keys),
+            *map(_smallest, keys),
             "Finest FPR",
             "Realised FPR at the 1 % threshold",
         ],
@@ -236,6 +236,15 @@ def detectable(document: Document, subjects: Subjects) -> Table:
         )
     table.groups = [rows]
     return table
+
+
+def _smallest(key: str) -> str:
+    """Head the smallest visible value of a metric, saying which test would show it where two might."""
+    kind, _, rate = key.partition("@")
+    if kind == "tpr_own_roc":
+        return f"Smallest visible TPR at {percent(float(rate))} FPR of the subject's own ROC"
+    where = " at a threshold of other models" if kind == "tpr" else ""
+    return f"Smallest visible {metric_label(key)}{where}"
 
 
 def _number_cell(key: str, value: Optional[float]) -> Cell:

@@ -17,7 +17,11 @@ from mindleak.evaluation.classification import binary_report
 from mindleak.evaluation.intervals import difference_of_independent
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.nominal import tpr_interval_at_fpr
-from mindleak.evaluation.power import smallest_detectable_auc, smallest_detectable_tpr
+from mindleak.evaluation.power import (
+    smallest_detectable_auc,
+    smallest_detectable_own_roc_tpr,
+    smallest_detectable_tpr,
+)
 from mindleak.evaluation.roc import auc, roc_curve, tpr_at_fpr
 from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 
@@ -80,13 +84,18 @@ def _side(side: dict[str, Any]) -> dict[str, Any]:
     return {name: value.to_json() if isinstance(value, Metric) else value for name, value in side.items()}
 
 
-def detectable(n_in: int, n_out: int, fprs: Sequence[float] = TARGET_FPRS) -> dict[str, float | None]:
+def detectable(n_in: int, n_out: int, fprs: Sequence[float] = TARGET_FPRS,
+               n_threshold: int | None = None) -> dict[str, float | None]:
     """Return the smallest AUC and TPRs that this many samples would have shown, at 95 % level and 80 % power.
 
-    None stands where not even a perfect attack would be significant.
+    Each by the test of its own verdict: of the AUC's interval, of TPR - FPR at a threshold that ``n_threshold``
+    non-members of other models set, and on the subject's own ROC. None stands where there is no verdict, or not even a
+    perfect attack would be significant.
     """
     effects = {"auc": smallest_detectable_auc(n_in, n_out, LEVEL, POWER)}
-    effects |= {f"tpr@{target:g}": smallest_detectable_tpr(n_in, n_out, target, LEVEL, POWER)
+    effects |= {f"tpr@{target:g}": smallest_detectable_tpr(n_in, n_out, target, n_threshold, LEVEL, POWER)
+                for target in fprs}
+    effects |= {f"tpr_own_roc@{target:g}": smallest_detectable_own_roc_tpr(n_in, n_out, target, LEVEL, POWER)
                 for target in fprs}
     finite = {name: effect if math.isfinite(effect) else None for name, effect in effects.items()}
     return {**finite, "level": LEVEL, "power": POWER}
