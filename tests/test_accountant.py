@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -82,9 +83,38 @@ def test_the_noise_for_a_target_meets_it_and_hardly_more(name: str, rate: float,
     assert epsilon(name, rate, noise * 0.98, steps, DELTA) > target
 
 
-def test_a_target_out_of_reach_is_refused() -> None:
-    with pytest.raises(InputError, match=r"dp.target_epsilon 1e-05 needs a noise multiplier above 1000"):
-        noise_for("rdp", 1.0, 100000, 1e-5, 1e-9)
+@pytest.mark.parametrize(("target", "name"), [(1000.0, "pld"), (300.0, "pld"), (100.0, "rdp"), (30.0, "pld"),
+                                              (0.1, "rdp"), (0.01, "pld")])
+def test_targets_far_from_the_usual_are_met_as_closely_as_others(name: str, target: float) -> None:
+    noise = noise_for(name, 0.064, 150, target, DELTA)
+    assert 0.97 * target < epsilon(name, 0.064, noise, 150, DELTA) <= target
+
+
+def test_a_tiny_target_is_searched_on_a_grid_that_is_small_beside_it() -> None:
+    noise = noise_for("pld", 0.001, 100, 0.001, DELTA)
+    assert 0.00098 < epsilon("pld", 0.001, noise, 100, DELTA) <= 0.001
+
+
+@pytest.mark.parametrize("target", [1000.0, 8.0, 0.3])
+def test_the_search_takes_little_longer_than_the_figure_that_it_ends_with(target: float) -> None:
+    # Processor time, and as a ratio: a machine that has other work to do is slow at both.
+    begun = time.process_time()
+    noise = noise_for("pld", 0.0501, 150, target, DELTA)
+    searched = time.process_time()
+    epsilon.cache_clear()
+    epsilon("pld", 0.0501, noise, 150, DELTA)
+    assert searched - begun < 4 * (time.process_time() - searched) + 1
+
+
+@pytest.mark.parametrize(("name", "rate", "steps", "target", "said"), [
+    ("rdp", 1.0, 100000, 1e-5, "1e-05; expected at least 1.308, which a noise multiplier of 1000 promises"),
+    ("pld", 1.0, 100, 1e-3, "0.001; expected at least 0.02722, which a noise multiplier of 1000 promises"),
+    ("pld", 0.064, 150, 1e6, r"1e\+06; expected at most 1.242e\+05, which a noise multiplier of 0.01 promises"),
+])
+def test_a_target_out_of_reach_is_refused_with_what_can_be_had(name: str, rate: float, steps: int, target: float,
+                                                               said: str) -> None:
+    with pytest.raises(InputError, match=f"dp.target_epsilon is {said}"):
+        noise_for(name, rate, steps, target, DELTA)
 
 
 def test_the_package_is_named_with_its_version() -> None:

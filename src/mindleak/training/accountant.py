@@ -12,22 +12,52 @@ import contextlib
 import functools
 import logging
 import math
+import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from mindleak.errors import InputError
 
 ACCOUNTANTS = ("pld", "rdp")
 # Where the search for a noise multiplier ends: below, the promise is empty; above, nothing is learned.
-_SMALLEST_NOISE, _LARGEST_NOISE = 0.2, 1000.0
-_NOISE_TOLERANCE = 1e-3
-# Grid of the privacy loss: dp-accounting's own for figures that are reported, a coarse one for searching. A coarser
-# grid gives a larger ε, so what the search finds is on the safe side.
-_FINE, _COARSE = 1e-4, 1e-3
+_SMALLEST_NOISE, _LARGEST_NOISE = 0.01, 1000.0
+# What is found is a multiple of the first; below the second, multiples lie closer by powers of two.
+_NOISE_STEP, _STEP_HALVES_BELOW = 0.2 / 256, 0.2
+# The search begins on a coarse grid; each of its grids is four times finer than the one before. On the last, ε is
+# less than .1 % too large.
+_COARSER = (1024, 256, 64, 16, 4)
+# Relative change of the noise from one grid to the next at which the search has arrived, and of a step on one grid,
+# whose end lies far nearer to the goal than it is long; and how many of these there are at most.
+_ARRIVED, _NEAR = 5e-4, 1e-2
+_TRIES = 20
+# The finest and the coarsest step of a discretised privacy loss.
+_FINEST_GRID, _COARSEST_GRID = 1e-9, 1.0
 
 
-def epsilon(accountant: str, sampling_rate: float, noise_multiplier: float, steps: int, delta: float,
-            grid: float = _FINE) -> float:
+@dataclass(frozen=True)
+class _Training:
+    """What ε depends on beside the noise; see ``epsilon``."""
+
+    accountant: str
+    sampling_rate: float
+    steps: int
+    delta: float
+
+    def epsilon(self, noise_multiplier: float, grid: float) -> float:
+        """Return ε, for ``pld`` with the privacy loss in steps of ``grid``; a coarser one makes it larger."""
+        package = _package()
+        ledger = (package.rdp.RdpAccountant() if self.accountant == "rdp"
+                  else package.pld.PLDAccountant(value_discretization_interval=grid))
+        gaussian = package.GaussianDpEvent(noise_multiplier)
+        event = gaussian if self.sampling_rate == 1 else package.PoissonSampledDpEvent(self.sampling_rate, gaussian)
+        with _quiet():
+            ledger.compose(event, self.steps)
+            return float(ledger.get_epsilon(self.delta))
+
+
+@functools.lru_cache(maxsize=1024)
+def epsilon(accountant: str, sampling_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
     """Return ε after ``steps`` Gaussian mechanisms on Poisson samples; infinite without noise.
 
     Args:
@@ -36,46 +66,95 @@ def epsilon(accountant: str, sampling_rate: float, noise_multiplier: float, step
         noise_multiplier: σ, the noise's standard deviation divided by the clipping norm.
         steps: batches so far.
         delta: δ.
-        grid: step of the discretised privacy loss; ``pld`` only.
     """
     if steps == 0:
         return 0.0
     if noise_multiplier == 0:
         return math.inf
-    package = _package()
-    ledger = (package.rdp.RdpAccountant() if accountant == "rdp"
-              else package.pld.PLDAccountant(value_discretization_interval=grid))
-    gaussian = package.GaussianDpEvent(noise_multiplier)
-    event = gaussian if sampling_rate == 1 else package.PoissonSampledDpEvent(sampling_rate, gaussian)
-    with _quiet():
-        ledger.compose(event, steps)
-        return float(ledger.get_epsilon(delta))
+    training = _Training(accountant, sampling_rate, steps, delta)
+    grid = _COARSEST_GRID
+    bound = training.epsilon(noise_multiplier, grid)
+    while accountant != "rdp" and _grid_for(bound) < grid:
+        grid = _grid_for(bound)
+        bound = training.epsilon(noise_multiplier, grid)
+    return bound
+
+
+def _grid_for(bound: float) -> float:
+    """Return the step of the privacy loss for an ε near ``bound``: 1e-4 from 1 to 10, and beyond by its decade.
+
+    ε is then good to less than .1 %, and a figure takes about a second. Far finer steps would make it worse again:
+    probabilities are differences that are divided by the step.
+    """
+    if bound <= 0:
+        return _FINEST_GRID
+    decade = math.floor(math.log10(bound))
+    return float(min(max(1e-4 * 10.0**decade if decade >= 0 else 2.5e-4 * 10.0**decade, _FINEST_GRID), _COARSEST_GRID))
 
 
 @functools.lru_cache(maxsize=64)
 def noise_for(accountant: str, sampling_rate: float, steps: int, target_epsilon: float, delta: float) -> float:
     """Return the smallest noise multiplier whose ε after ``steps`` is at most ``target_epsilon``.
 
-    To .001 and the search's grid, on the safe side.
+    To .001, below .2 to .5 %, on the safe side: ``epsilon`` of what is returned is never above the target.
 
     Raises:
-        InputError: none between .2 and 1,000 does that.
+        InputError: none from .01 to 1,000 does that, or all of them promise more; the message says what can be had.
     """
-    def within(noise: float) -> bool:
-        return epsilon(accountant, sampling_rate, noise, steps, delta, _COARSE) <= target_epsilon
+    training = _Training(accountant, sampling_rate, steps, delta)
+    _require_reachable(training, target_epsilon)
+    fine = _grid_for(target_epsilon)
+    # A fine grid with little noise would take minutes.
+    noise, slope = min(max(1 / target_epsilon, 0.1), 100.0), -1.0
+    grids = sorted({min(coarser * fine, _COARSEST_GRID) for coarser in _COARSER}, reverse=True)
+    for grid in grids if accountant == "pld" else grids[:1]:
+        before = noise
+        noise, slope = _guess(training, target_epsilon, noise, slope, grid)
+        if abs(noise / before - 1) <= _ARRIVED and _SMALLEST_NOISE < noise < _LARGEST_NOISE:
+            break
+    step = _NOISE_STEP * min(1.0, 2.0 ** math.floor(math.log2(noise / _STEP_HALVES_BELOW)))
+    multiple = math.ceil(noise / step)
+    while epsilon(accountant, sampling_rate, multiple * step, steps, delta) > target_epsilon:
+        multiple += max(1, multiple // 1000)
+    return multiple * step
 
-    low, high = _SMALLEST_NOISE, 2 * _SMALLEST_NOISE
-    while not within(high):
-        low, high = high, 2 * high
-        if low > _LARGEST_NOISE:
-            raise InputError(f"dp.target_epsilon {target_epsilon} needs a noise multiplier above {_LARGEST_NOISE:g}; "
-                             "train for fewer epochs, with smaller batches, or allow a larger epsilon")
-    if within(low):
-        return low
-    while high - low > _NOISE_TOLERANCE:
-        middle = (low + high) / 2
-        low, high = (low, middle) if within(middle) else (middle, high)
-    return high
+
+def _guess(training: _Training, target_epsilon: float, noise: float, slope: float, grid: float) -> tuple[float, float]:
+    """Return where ε on one grid is about ``target_epsilon``, and the slope of log ε over log σ there.
+
+    By secants from ``noise`` on, the first one with ``slope``: ε falls roughly as a power of σ, so few tries do. What
+    lies outside the search's limits is put on them.
+    """
+    last: tuple[float, float] | None = None
+    for _ in range(_TRIES):
+        # An ε of 0 has no logarithm; it means far less noise.
+        excess = math.log(max(training.epsilon(noise, grid), target_epsilon / 1000) / target_epsilon)
+        if last is not None and noise != last[0]:
+            slope = min((excess - last[1]) / math.log(noise / last[0]), -0.2)
+        last = (noise, excess)
+        factor = math.exp(min(max(-excess / slope, -1.5), 1.5))
+        before, noise = noise, min(max(noise * factor, _SMALLEST_NOISE), _LARGEST_NOISE)
+        if abs(noise / before - 1) <= _NEAR:
+            break
+    return noise, slope
+
+
+def _require_reachable(training: _Training, target_epsilon: float) -> None:
+    """Refuse a target that lies beyond what a limit of the search promises.
+
+    Raises:
+        InputError: see ``noise_for``.
+    """
+    limit = _LARGEST_NOISE if target_epsilon < 1 else _SMALLEST_NOISE
+    reached = epsilon(training.accountant, training.sampling_rate, limit, training.steps, training.delta)
+    there = f"a noise multiplier of {limit:g} promises"
+    if limit == _SMALLEST_NOISE and reached < target_epsilon:
+        raise InputError(f"dp.target_epsilon is {target_epsilon:g}; expected at most {reached:.4g}, which {there}, the "
+                         "smallest that is searched; dp.noise_multiplier=0 trains without noise and promises nothing")
+    if limit == _LARGEST_NOISE and reached > target_epsilon:
+        raise InputError(f"dp.target_epsilon is {target_epsilon:g}; expected at least {reached:.4g}, which {there}, "
+                         "the largest that is searched; train for fewer epochs, with smaller batches, or allow a "
+                         "larger epsilon")
 
 
 def version() -> str:
@@ -88,12 +167,17 @@ def version() -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the package from telling of orders that it leaves out, as it may; its result is still a bound."""
+    """Keep the package from telling of orders that it leaves out and of quotients that are infinite, as they may be.
+
+    Its result is still a bound.
+    """
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
     finally:
         logger.setLevel(level)
 
