@@ -179,14 +179,16 @@ def test_a_sample_that_counts_twice_is_one_sample_for_the_interval() -> None:
     generator = np.random.default_rng(0)
     scores = generator.normal(size=400)
     inside = np.arange(400) < 200
-    once_each = figures(scores, Evaluation(np.arange(400), inside), 0)
+    once_each = figures(scores, Evaluation(np.arange(400), inside))
     rows = np.concatenate([np.arange(400)] * 4)
-    four_times = figures(scores, Evaluation(rows, inside[rows]), 0)
+    four_times = figures(scores, Evaluation(rows, inside[rows]))
     assert four_times["n_in"] == 200 and four_times["counted_in"] == 800
     assert four_times["accuracy"]["value"] == once_each["accuracy"]["value"]
     width = [np.ptp(each["accuracy"]["ci"]) for each in (once_each, four_times)]
     assert width[1] == pytest.approx(width[0], rel=0.15), "counting the same samples again teaches nothing"
     assert four_times["auc"] == once_each["auc"]
+    always_right = figures(np.where(inside, 1.0, -1.0), Evaluation(rows, inside[rows]))["accuracy"]
+    assert always_right["value"] == 1 and always_right["ci"][0] < 1, "no sample so far was wrong; another may be"
 
 
 def test_the_decision_is_the_documents_argmax() -> None:
@@ -195,12 +197,12 @@ def test_the_decision_is_the_documents_argmax() -> None:
     # Equal outputs are argmax 0, a non-member.
     outputs = np.stack([-scores, scores], axis=1)
     expected = accuracy_score(evaluation.inside, outputs.argmax(axis=1))
-    assert figures(scores, evaluation, 0)["accuracy"]["value"] == expected == 4 / 5
+    assert figures(scores, evaluation)["accuracy"]["value"] == expected == 4 / 5
     assert re.search(r"accuracy +0\.80 +5", classification_text(scores, evaluation))
 
 
 def test_constant_scores_have_an_auc_of_a_half() -> None:
-    found = figures(np.zeros(200), Evaluation(np.arange(200), np.arange(200) < 100), 0)
+    found = figures(np.zeros(200), Evaluation(np.arange(200), np.arange(200) < 100))
     assert found["auc"]["value"] == 0.5 and found["balanced_accuracy"]["value"] == 0.5
     labels = labels_of(600, 300)
     shadows = AttackData(np.zeros((900, 3), np.float32), np.arange(900) < 600, labels)

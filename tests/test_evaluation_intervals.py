@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mindleak.evaluation import bootstrap, clopper_pearson, mean_metric, proportion
-from mindleak.evaluation.intervals import mean_of_independent
+from mindleak.evaluation import clopper_pearson, mean_metric, proportion
+from mindleak.evaluation.intervals import mean_of_independent, weighted_proportion
 
 
 def test_zero_successes_give_the_closed_form_upper_end() -> None:
@@ -95,58 +95,25 @@ def test_mean_with_an_undefined_rate_is_undefined() -> None:
     assert metric.reason == "no non-members"
 
 
-def difference_of_means(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return first.mean(axis=1) - second.mean(axis=1)
+def test_weights_of_two_independent_rates_are_those_asked_for() -> None:
+    first, second = proportion(0, 20), proportion(30, 30)
+    third = mean_of_independent(first, second, weight=1 / 3)
+    assert third.value == pytest.approx(2 / 3) and third.ci is not None and first.ci is not None
+    assert third.ci[1] == pytest.approx(2 / 3 + first.ci[1] / 3)
+    assert mean_of_independent(first, second) == mean_of_independent(first, second, weight=0.5)
 
 
-def test_bootstrap_of_a_difference_agrees_with_its_standard_error() -> None:
-    generator = np.random.default_rng(3)
-    first, second = generator.normal(1, 1, 400), generator.normal(0, 2, 900)
-    metric = bootstrap(difference_of_means, [first, second], resamples=4000, seed=5)
-    sd = math.sqrt(first.var() / 400 + second.var() / 900)
-    assert metric.value == pytest.approx(first.mean() - second.mean())
-    assert metric.ci == pytest.approx((metric.value - 1.96 * sd, metric.value + 1.96 * sd), abs=0.1 * sd)
-    assert metric.n == 1300
-
-
-def test_bootstrap_is_seeded_and_leaves_the_global_generator_alone() -> None:
-    np.random.seed(11)
-    before = np.random.get_state()[1].copy()  # type: ignore[union-attr]
-    values = np.arange(50.0)
-    one, two, other = (bootstrap(lambda x: x.mean(axis=1), [values], seed=seed) for seed in (1, 1, 2))
-    assert one == two
-    assert one.ci != other.ci
-    assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
-
-
-def test_bootstrap_keeps_pairs_together() -> None:
-    before = np.random.default_rng(0).normal(size=200)
-    pairs = np.stack([before, before + 0.5], axis=1)
-    metric = bootstrap(lambda drawn: (drawn[..., 1] - drawn[..., 0]).mean(axis=1), [pairs], resamples=100)
-    assert metric.ci == pytest.approx((0.5, 0.5))
-
-
-def test_bootstrap_in_blocks_fills_every_resample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mindleak.evaluation.intervals._BLOCK_ELEMENTS", 70)
-    metric = bootstrap(lambda x: x.mean(axis=1), [np.full(10, 4.0)], resamples=33)
-    assert metric.ci == (4.0, 4.0)
-
-
-def test_bootstrap_of_an_undefined_statistic_has_no_interval() -> None:
-    metric = bootstrap(lambda x: np.full(x.shape[0], np.nan), [np.arange(3.0)], resamples=10)
-    assert metric.ci is None
-    assert "undefined on 10 of 10 resamples" in str(metric.reason)
-
-
-@pytest.mark.parametrize("groups", [[], [np.array([])], [np.arange(3.0), np.array([])]])
-def test_bootstrap_refuses_empty_groups(groups: list) -> None:
-    with pytest.raises(ValueError, match="group"):
-        bootstrap(difference_of_means, groups)
-
-
-def test_bootstrap_refuses_a_statistic_of_another_shape() -> None:
-    with pytest.raises(ValueError, match="shape"):
-        bootstrap(lambda x: x[..., :1] * np.ones((x.shape[0], 1)), [np.arange(3.0)], resamples=5)
+def test_a_sample_counted_twice_is_one_trial() -> None:
+    right = np.arange(40) < 10
+    once, twice = proportion(10, 40), weighted_proportion(right, np.full(40, 2))
+    assert twice.value == once.value and twice.ci == pytest.approx(once.ci) and twice.n == 40
+    uneven = weighted_proportion(right, np.where(np.arange(40) < 20, 1, 3))
+    assert uneven.value == 10 / 80
+    # 80² / (20 · 1 + 20 · 9) = 32 samples' worth, of which four are right.
+    assert uneven.ci == pytest.approx(clopper_pearson(4, 32))
+    everyone = weighted_proportion(np.ones(5, bool), np.array([1, 2, 2, 2, 2])).ci
+    assert everyone is not None and everyone[0] < everyone[1] == 1.0
+    assert weighted_proportion([], []).reason == "no samples"
 
 
 def test_mean_interval_stays_inside_the_range_of_the_values() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mindleak.evaluation.classification import accuracy, binary_report, format_report
 from mindleak.evaluation.images import l2, l2_relative, psnr, ssim
-from mindleak.evaluation.intervals import bootstrap, clopper_pearson, mean_metric, proportion
+from mindleak.evaluation.intervals import clopper_pearson, mean_metric, proportion
 from mindleak.evaluation.means import mean_over_images
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.nominal import tpr_interval_at_fpr
@@ -34,7 +34,6 @@ __all__ = [
     "auc",
     "balanced_accuracy_at",
     "binary_report",
-    "bootstrap",
     "chance_tpr_limit",
     "clopper_pearson",
     "confidence",

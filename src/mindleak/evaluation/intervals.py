@@ -1,14 +1,13 @@
-"""Confidence intervals of proportions, means and arbitrary statistics.
+"""Confidence intervals of proportions and means, and of sums and differences of independent estimates.
 
 Clopper & Pearson (Biometrika 26, 1934) for proportions: guaranteed coverage, defined at 0 and n. Zou & Donner
 (Statistics in Medicine 27, 2008) to combine two intervals of independent estimates without assuming symmetry.
-Student's t for means; the percentile bootstrap (Efron & Tibshirani 1993, ch. 13) for anything else.
+Student's t for means of a few networks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,14 +16,13 @@ from scipy import stats
 from mindleak.evaluation.metric import Interval, Metric, join_reasons, undefined
 
 CLOPPER_PEARSON = "clopper-pearson"
-# Elements drawn at once by the bootstrap: 32 MiB of indices, whatever the sample size.
-_BLOCK_ELEMENTS = 1 << 22
 
 
-def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
+def clopper_pearson(k: float, n: float, level: float = 0.95) -> Interval:
     """Return the exact two-sided interval of a proportion from ``k`` successes in ``n`` trials.
 
-    (1 - level)/2 goes to each side; n = 0 knows nothing and gives (0, 1).
+    (1 - level)/2 goes to each side; n = 0 knows nothing and gives (0, 1). Effective numbers of weighted trials need not
+    be whole.
 
     Raises:
         ValueError: k outside [0, n], or a level outside (0, 1).
@@ -49,10 +47,28 @@ def proportion(k: int, n: int, level: float = 0.95, *, of: str = "samples") -> M
     return Metric(k / n, n, ci=interval, ci_level=level, ci_method=CLOPPER_PEARSON)
 
 
-def mean_of_independent(first: Metric, second: Metric) -> Metric:
-    """Return the mean of two independent estimates, its interval recovered from theirs (MOVER).
+def weighted_proportion(right: ArrayLike, counts: ArrayLike, level: float = 0.95, *, of: str = "samples") -> Metric:
+    """Return the share of rows that are right, where sample i makes up ``counts[i]`` rows of one outcome, shapes (N,).
 
-    lower = mean - ½ √((v₁-l₁)² + (v₂-l₂)²), upper likewise: Zou & Donner 2008, eq. 4. NaN where either is.
+    Clopper-Pearson's interval at the effective number of samples, (Σc)²/Σc² (Kish, Survey Sampling, 1965, sec. 11.7):
+    rows of one sample are one trial. ``n`` counts samples.
+
+    Raises:
+        ValueError: a level outside (0, 1).
+    """
+    outcome, weights = np.asarray(right, dtype=np.bool_), np.asarray(counts, dtype=np.float64)
+    if outcome.size == 0:
+        return undefined(f"no {of}", level=level)
+    share = float(weights[outcome].sum() / weights.sum())
+    effective = float(weights.sum() ** 2 / (weights @ weights))
+    return Metric(share, outcome.size, ci=clopper_pearson(share * effective, effective, level), ci_level=level,
+                  ci_method=f"{CLOPPER_PEARSON} of effective samples")
+
+
+def mean_of_independent(first: Metric, second: Metric, *, weight: float = 0.5) -> Metric:
+    """Return w v₁ + (1 - w) v₂ of two independent estimates, its interval recovered from theirs (MOVER).
+
+    lower = mean - √(w²(v₁-l₁)² + (1-w)²(v₂-l₂)²), upper likewise: Zou & Donner 2008, eq. 4. NaN where either is.
 
     Raises:
         ValueError: an estimate with a value but no interval, or two levels.
@@ -60,13 +76,14 @@ def mean_of_independent(first: Metric, second: Metric) -> Metric:
     level, n = first.ci_level, first.n + second.n
     if second.ci_level != level:
         raise ValueError(f"intervals of two levels, {level} and {second.ci_level}")
-    value = (first.value + second.value) / 2
+    rest = 1.0 - weight
+    value = weight * first.value + rest * second.value
     if math.isnan(value):
         return undefined(join_reasons(first.reason, second.reason) or "undefined", n, level=level)
     if first.ci is None or second.ci is None:
         raise ValueError("both estimates need an interval")
-    below = math.hypot(first.value - first.ci[0], second.value - second.ci[0]) / 2
-    above = math.hypot(first.ci[1] - first.value, second.ci[1] - second.value) / 2
+    below = math.hypot(weight * (first.value - first.ci[0]), rest * (second.value - second.ci[0]))
+    above = math.hypot(weight * (first.ci[1] - first.value), rest * (second.ci[1] - second.value))
     return Metric(value, n, ci=(value - below, value + above), ci_level=level, ci_method="mover")
 
 
@@ -143,66 +160,6 @@ def known_values(values: ArrayLike, level: float) -> tuple[NDArray[np.float64], 
     kept = array[~np.isnan(array)]
     left_out = array.size - kept.size
     return kept, f"{left_out} of {array.size} values are undefined and left out" if left_out else None
-
-
-def bootstrap(
-    statistic: Callable[..., NDArray[np.float64]],
-    groups: Sequence[ArrayLike],
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Metric:
-    """Return ``statistic`` of the groups with a stratified percentile-bootstrap interval.
-
-    Each group is resampled by itself with replacement, so group sizes stay as they are. Paired values go into
-    one group as further axes.
-
-    Args:
-        statistic: called as ``statistic(*resampled)``, each of shape (B, n_g, ...), and returns shape (B,).
-        groups: arrays of shape (n_g, ...).
-        level: confidence level.
-        resamples: number of bootstrap samples.
-        seed: of this call's own generator; NumPy's global state is neither read nor changed.
-
-    Raises:
-        ValueError: no group, an empty one, fewer than one resample, or a statistic of another shape.
-    """
-    arrays = [np.asarray(group) for group in groups]
-    if not arrays or any(array.ndim == 0 or array.shape[0] == 0 for array in arrays):
-        raise ValueError("the bootstrap needs at least one group, and none may be empty")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
-    tail = _tail(level)
-    n = sum(array.shape[0] for array in arrays)
-    value = float(np.asarray(statistic(*(array[None] for array in arrays))).reshape(1)[0])
-    drawn = _resample(statistic, arrays, resamples, np.random.default_rng(seed))
-    undefined_draws = int(np.count_nonzero(np.isnan(drawn)))
-    if math.isnan(value) or undefined_draws:
-        note = f"statistic undefined on {undefined_draws} of {resamples} resamples"
-        return Metric(value, n, ci_level=level, reason=note)
-    lower, upper = (float(bound) for bound in np.quantile(drawn, [tail, 1.0 - tail]))
-    method = f"bootstrap-percentile, {resamples} resamples, seed {seed}"
-    return Metric(value, n, ci=(lower, upper), ci_level=level, ci_method=method)
-
-
-def _resample(
-    statistic: Callable[..., NDArray[np.float64]],
-    arrays: Sequence[NDArray[np.generic]],
-    resamples: int,
-    generator: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Return the statistic of every resample, shape (resamples,), a memory-bounded block at a time."""
-    block = max(1, _BLOCK_ELEMENTS // sum(array.size for array in arrays))
-    drawn = np.empty(resamples)
-    for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        picks = [generator.integers(0, array.shape[0], (count, array.shape[0])) for array in arrays]
-        values = np.asarray(statistic(*(array[pick] for array, pick in zip(arrays, picks))))
-        if values.shape != (count,):
-            raise ValueError(f"the statistic must return shape ({count},), got {values.shape}")
-        drawn[start : start + count] = values
-    return drawn
 
 
 def _tail(level: float) -> float:

@@ -98,7 +98,12 @@ def auc(scores: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
 
 def few_decide(value: float, n_in: int, n_out: int) -> bool:
     """Tell whether an area rests on a few samples that rank among the other side's, so that its variance is unsure."""
-    return min(n_in, n_out) * min(value, 1.0 - value) < FEW_DECIDING
+    return deciding(value, n_in, n_out) < FEW_DECIDING
+
+
+def deciding(value: float, n_in: int, n_out: int) -> float:
+    """Return how many samples of the smaller group an area rests on: those ranked among the other side's."""
+    return min(n_in, n_out) * min(value, 1.0 - value)
 
 
 def area_interval(value: float, variance: float, n_in: int, n_out: int, level: float = 0.95) -> tuple[Interval, str]:

@@ -3,7 +3,9 @@
 A resample changes only how often each distinct score occurs, so scores are sorted once and resamples are counts over
 the curve's steps: one pass over the steps per resample gives the area and all rates (Efron & Tibshirani 1993, ch. 13,
 stratified by group). DeLong's and the order statistics' intervals (``roc``, ``nominal``) need no resampling; these
-stand beside them as a check that rests on other assumptions.
+stand beside them as a check that rests on other assumptions, where samples are many. Where few decide, resamples of
+them vary less than samples of other people would: with ten expected false positives such an interval covers 92 % (1,000
+members and non-members, N(1.5, 1) against N(0, 1)), with one 36 to 78 %. There it is left to the others.
 """
 
 from __future__ import annotations
@@ -15,7 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mindleak.evaluation.metric import Metric, undefined
+from mindleak.evaluation.roc import deciding
 from mindleak.evaluation.validation import scored_members
+
+# Fewest samples that an interval may rest on.
+FEWEST = 100
 
 
 def bootstrap_roc(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[float], *, level: float = 0.95,
@@ -23,7 +29,9 @@ def bootstrap_roc(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[f
     """Return ``auc`` and, per target, ``tpr_own_roc@TARGET`` with percentile-bootstrap intervals.
 
     Members and non-members are each resampled with replacement. The threshold of a rate is taken anew on each
-    resample (the largest realised rate up to the target), so its uncertainty is part of the interval.
+    resample (the largest realised rate up to the target), so its uncertainty is part of the interval. There is a reason
+    instead of an interval where fewer than ``FEWEST`` false positives are expected at a target, fewer members found
+    or missed at it, or fewer samples decide the area (``roc.deciding``).
 
     Args:
         scores: shape (N,), higher = more member-like.
@@ -47,6 +55,12 @@ def bootstrap_roc(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[f
         return dict.fromkeys(names, empty)
     statistic = _Statistics(score_array[member_array], score_array[~member_array], target_fprs)
     values = statistic.of(np.ones(n_in, dtype=np.int64), np.ones(n_out, dtype=np.int64))
+    reasons = [_few_deciding(values[0], n_in, n_out),
+               *(_few_expected(target, rate, n_in, n_out) for target, rate in zip(target_fprs, values[1:]))]
+    sizes = [member_array.size, *([n_in] * len(target_fprs))]
+    if all(reasons):
+        return {name: Metric(value, n, ci_level=level, reason=reason)
+                for name, value, n, reason in zip(names, values, sizes, reasons)}
     generator = np.random.default_rng(seed)
     drawn = np.empty((resamples, len(names)))
     for row in drawn:
@@ -54,9 +68,9 @@ def bootstrap_roc(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[f
     tail = (1.0 - level) / 2
     lower, upper = np.quantile(drawn, [tail, 1.0 - tail], axis=0)
     method = f"bootstrap-percentile, {resamples} resamples, seed {seed}"
-    sizes = [member_array.size, *([n_in] * len(target_fprs))]
-    return {name: Metric(value, n, ci=(low, high), ci_level=level, ci_method=method, reason=_unresolved(name, n_out))
-            for name, value, n, low, high in zip(names, values, sizes, lower, upper)}
+    return {name: Metric(value, n, ci_level=level, reason=reason) if reason else
+            Metric(value, n, ci=(low, high), ci_level=level, ci_method=method)
+            for name, value, n, low, high, reason in zip(names, values, sizes, lower, upper, reasons)}
 
 
 def area_and_rates(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[float]) -> dict[str, float]:
@@ -111,6 +125,17 @@ class _Statistics:
         return np.concatenate([[outranked / (2 * n_in * n_out)], found / n_in])
 
 
-def _unresolved(name: str, n_out: int) -> str | None:
-    target = float(name.partition("@")[2] or math.inf)
-    return f"{n_out} non-members cannot resolve a false-positive rate of {target:g}" if target < 1 / n_out else None
+def _few_deciding(area: float, n_in: int, n_out: int) -> str | None:
+    if deciding(area, n_in, n_out) >= FEWEST:
+        return None
+    return f"no bootstrap interval: fewer than {FEWEST} samples rank among those of the other side"
+
+
+def _few_expected(target: float, rate: float, n_in: int, n_out: int) -> str | None:
+    expected = target * n_out
+    if expected < FEWEST:
+        return (f"no bootstrap interval: {expected:g} false positives are expected at this rate, and fewer than "
+                f"{FEWEST} vary less in resamples than in samples")
+    if min(rate, 1.0 - rate) * n_in < FEWEST:
+        return f"no bootstrap interval: fewer than {FEWEST} members are found, or missed, at this rate"
+    return None

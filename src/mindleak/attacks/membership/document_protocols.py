@@ -27,7 +27,12 @@ import numpy as np
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.balancing import AttackData, doubled, matched_classes, once
 from mindleak.attacks.membership.document import ClassScores
-from mindleak.evaluation.intervals import bootstrap, difference_of_independent, mean_of_independent, proportion
+from mindleak.evaluation.intervals import (
+    difference_of_independent,
+    mean_of_independent,
+    proportion,
+    weighted_proportion,
+)
 from mindleak.evaluation.metric import Metric, undefined
 from mindleak.evaluation.roc import auc
 
@@ -35,7 +40,6 @@ from mindleak.evaluation.roc import auc
 JUDGED = (("document", "document"), ("document", "as_drawn"), ("document", "balanced"), ("document", "same_split"),
           ("document", "split_control"), ("none", "as_drawn"), ("none", "same_split"), ("once", "balanced"),
           ("once", "same_split"), ("once", "split_control"))
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +75,7 @@ def judged(scores: Mapping[str, ClassScores], asked: Asked, class_names: Sequenc
     own = scores["document"]
     return {
         "evaluations": [{"training": training, "evaluation": name,
-                         **figures(scores[training].scores, evaluations[name], seed)} for training, name in JUDGED],
+                         **figures(scores[training].scores, evaluations[name])} for training, name in JUDGED],
         "decomposition": {name: metric.to_json() for name, metric in decomposition(own.scores, asked).items()},
         "classes": _classes(own, asked, drawn, evaluations["document"], class_names),
         "report": classification_text(own.scores, evaluations["document"]),
@@ -113,7 +117,7 @@ def _whole_batches(rows: np.ndarray, labels: np.ndarray, batch_size: int, genera
     return np.concatenate([np.zeros(0, np.int64), *kept])
 
 
-def figures(scores: np.ndarray, evaluation: Evaluation, seed: int) -> dict[str, Any]:
+def figures(scores: np.ndarray, evaluation: Evaluation) -> dict[str, Any]:
     """Return accuracy, balanced accuracy and AUC with intervals, counts, and what saying one thing always gives.
 
     Counted rows give the accuracy, as the document counts; everything else, and every interval, rests on distinct
@@ -132,7 +136,7 @@ def figures(scores: np.ndarray, evaluation: Evaluation, seed: int) -> dict[str, 
     return {
         "n_in": n_in, "n_out": n_out, "counted_in": int(inside.sum()), "counted_out": int((~inside).sum()),
         "unscored": int((~known).sum()),
-        "accuracy": _accuracy(truth, right, counts, seed).to_json(),
+        "accuracy": _accuracy(truth, right, counts).to_json(),
         "always_member": share, "majority": None if share is None else max(share, 1 - share),
         "balanced_accuracy": mean_of_independent(*sides).to_json(),
         "auc": auc(scores[distinct], truth).to_json(),
@@ -140,20 +144,16 @@ def figures(scores: np.ndarray, evaluation: Evaluation, seed: int) -> dict[str, 
     }
 
 
-def _accuracy(truth: np.ndarray, right: np.ndarray, counts: np.ndarray, seed: int) -> Metric:
-    """Return the share of counted rows that are right; samples, not rows, are drawn for the interval."""
+def _accuracy(truth: np.ndarray, right: np.ndarray, counts: np.ndarray) -> Metric:
+    """Return the share of counted rows that are right; its interval rests on samples, not on rows."""
     if len(right) == 0:
         return undefined("nothing was judged")
     if (counts == 1).all():
         return proportion(int(right.sum()), len(right))
-    values = np.stack([counts, counts * right], axis=1).astype(np.float64)
-    groups = [values[side] for side in (truth, ~truth) if side.any()]
-
-    def share(*drawn: np.ndarray) -> np.ndarray:
-        totals = sum(each.sum(axis=1) for each in drawn)
-        return np.asarray(totals[:, 1] / totals[:, 0])
-
-    return bootstrap(share, groups, resamples=RESAMPLES, seed=seed)
+    sides = [weighted_proportion(right[side], counts[side]) for side in (truth, ~truth) if side.any()]
+    if len(sides) == 1:
+        return sides[0]
+    return mean_of_independent(*sides, weight=float(counts[truth].sum() / counts.sum()))
 
 
 def decomposition(scores: np.ndarray, asked: Asked) -> dict[str, Metric]:
