@@ -18,7 +18,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 KEYS = {"name", "ratio", "ours", "peer", "unit", "runs", "min", "max", "versions"}
-NAMES = sorted(path.stem for path in BENCHMARKS.glob("[!_]*.py"))
+# These simulate instead of timing: no peer, no ratio.
+SIMULATIONS = {"coverage", "sweep_coverage"}
+NAMES = sorted({path.stem for path in BENCHMARKS.glob("[!_]*.py")} - SIMULATIONS)
 
 # A side that counts its units; the peer works three times as long. Both say how often they were resumed.
 SLEEPERS = """
@@ -73,6 +75,17 @@ def test_every_benchmark_ends_with_its_json_line(name: str) -> None:
     assert record["name"].startswith(f"{name}/")
     assert record["ours"] > 0
     assert record["ratio"] is record["peer"] is record["min"] is record["max"] is None
+
+
+def test_sweeps_of_networks_that_differ_in_seeds_only_are_simulated_and_trained() -> None:
+    done = call([str(BENCHMARKS / "sweep_coverage.py"), "--toy", "--models", "6"])
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["models"] for line in lines] == [6] * 7
+    for line in lines:
+        assert line["families"] == 4 and 0.3 < line["mean_auc"] < 0.7
+        assert 0.0 <= line["false_alarms"] <= 1.0 and 0.0 <= line["false_alarms_student"] <= 1.0
+    assert [line["networks"] for line in lines if "coverage" not in line][-1] == "digits, same halves"
 
 
 @pytest.mark.slow

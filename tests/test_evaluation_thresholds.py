@@ -84,3 +84,12 @@ def test_a_target_outside_zero_and_one_is_refused(target: float) -> None:
         threshold_at_fpr([1.0], target)
     with pytest.raises(ValueError, match="NaN"):
         threshold_at_fpr([math.nan], 0.5)
+
+
+def test_a_score_that_counts_three_times_is_one_that_is_there_three_times() -> None:
+    generator = np.random.default_rng(0)
+    scores = generator.normal(size=200)
+    counts = generator.integers(1, 4, 200)
+    for rate in (0.3, 0.05, 0.01, 0.001):
+        weighted = threshold_at_fpr(scores, rate, counts)
+        assert weighted.border == threshold_at_fpr(np.repeat(scores, counts), rate).border

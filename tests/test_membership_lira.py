@@ -268,3 +268,15 @@ def test_no_and_one_sample() -> None:
 def test_what_does_not_fit_is_refused(target: np.ndarray, phi: np.ndarray, keep: np.ndarray, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         lira(target, phi, keep)
+
+
+def test_a_reference_that_counts_twice_is_one_that_is_there_twice() -> None:
+    generator = np.random.default_rng(3)
+    keep = np.array([[1, 0], [1, 1], [0, 1], [0, 0], [1, 0], [0, 1]], bool)
+    phi, target = generator.normal(size=(6, 2, 1)), generator.normal(size=(2, 1))
+    weights = np.ones((6, 2))
+    weights[2] = 2.0
+    twice = lira(target, np.concatenate([phi, phi[2:3]]), np.concatenate([keep, keep[2:3]]), choose_spread(3, 3))
+    once = lira(target, phi, keep, choose_spread(3, 3), weights)
+    for name in ("lira_online", "lira_offline", "lira_offline_two_sided"):
+        np.testing.assert_allclose(once.of(name), twice.of(name))

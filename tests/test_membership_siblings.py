@@ -11,12 +11,12 @@ from scipy import stats
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack
-from mindleak.attacks.membership.siblings import independent_rows, sibling_lira
+from mindleak.attacks.membership.siblings import SiblingLira, independent_rows
 from mindleak.attacks.membership.signals import partners
 from mindleak.data.splits import halves
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
-from mindleak.jobs.sweep_membership import sibling_scores
+from mindleak.jobs.sweep_membership import by_sibling, flat_figures, sibling_figures, sibling_scores
 
 NAMES = ("lira_online", "lira_offline", "lira_offline_two_sided")
 
@@ -36,7 +36,7 @@ def test_a_network_that_leaks_nothing_is_at_one_half(models: int) -> None:
     phi = phi + np.random.default_rng(models).normal(0, 1, (models, 1, 1))
     areas = {name: [] for name in NAMES}  # type: dict[str, list[float]]
     for target in range(models):
-        for name, scores in sibling_lira(phi, keep, target, NAMES).items():
+        for name, scores in SiblingLira(phi, keep, target).scores(NAMES).items():
             areas[name].append(auc(scores.target, keep[target]).value)
     for name in NAMES:
         assert abs(np.mean(areas[name]) - 0.5) < 4 * 0.0075 / math.sqrt(models)
@@ -44,7 +44,7 @@ def test_a_network_that_leaks_nothing_is_at_one_half(models: int) -> None:
 
 def test_a_leak_is_found_as_the_closed_form_says_and_thresholds_keep_their_rate() -> None:
     phi, keep = family(16, 20_000, 1.0, 1)
-    found = sibling_lira(phi, keep, 3, NAMES)
+    found = SiblingLira(phi, keep, 3).scores(NAMES)
     # φ less a mean over 7 OUT references: two Gaussians of variance 1 + 1/7, one apart.
     offline = found["lira_offline"]
     assert auc(offline.target, offline.members).value == pytest.approx(
@@ -58,10 +58,10 @@ def test_a_leak_is_found_as_the_closed_form_says_and_thresholds_keep_their_rate(
 
 def test_the_attacked_network_is_in_nobodys_references() -> None:
     phi, keep = family(8, 400, 1.0, 0)
-    before = sibling_lira(phi, keep, 2, NAMES)
+    before = SiblingLira(phi, keep, 2).scores(NAMES)
     spoilt = phi.copy()
     spoilt[2] += np.random.default_rng(0).normal(0, 100, phi[2].shape)
-    after = sibling_lira(spoilt, keep, 2, NAMES)
+    after = SiblingLira(spoilt, keep, 2).scores(NAMES)
     for name in NAMES:
         np.testing.assert_array_equal(before[name].sibling_non_members, after[name].sibling_non_members)
         assert not np.array_equal(before[name].target, after[name].target)
@@ -69,7 +69,7 @@ def test_the_attacked_network_is_in_nobodys_references() -> None:
 
 def test_a_score_is_that_of_lira_with_the_networks_that_are_left() -> None:
     phi, keep = family(8, 60, 1.0, 5)
-    found = sibling_lira(phi, keep, 1, NAMES)
+    found = SiblingLira(phi, keep, 1).scores(NAMES)
     partner = partners(keep)[1]
     left = [[model for model in range(8) if model not in (1, partner[sample])] for sample in range(60)]
     rest = np.array(left).T
@@ -113,4 +113,31 @@ def test_networks_that_leak_nothing_are_at_one_half_for_an_attack_that_remembers
 def test_too_few_networks_are_refused() -> None:
     phi, keep = family(4, 40, 1.0, 0)
     with pytest.raises(InputError, match="sweep.attacks has lira_online, for which sweep.models 4 is too small"):
-        sibling_lira(phi, keep, 0, ["lira_online"])
+        SiblingLira(phi, keep, 0)
+
+
+def answers_of(phi: np.ndarray, keep: np.ndarray) -> list[Answers]:
+    """Return answers in two classes with these φ, (models, samples): the second logit is 0."""
+    labels = np.zeros(phi.shape[1], np.int64)
+    return [Answers(np.stack([one, np.zeros_like(one)], axis=1).astype(np.float32), labels, kept)
+            for one, kept in zip(phi, keep)]
+
+
+def test_what_each_sibling_makes_of_a_measure_has_the_measure_as_its_mean() -> None:
+    phi, keep = family(6, 1500, 1.0, 2)
+    answers = answers_of(phi[..., 0], keep)
+    parts = by_sibling(("loss", "lira_online"), answers, 4)
+    scores = SiblingLira(phi, keep, 4).scores(("lira_online",))["lira_online"]
+    measures = flat_figures("lira_online", sibling_figures(scores))
+    assert set(parts) == set(measures) and "auc/lira_online" in parts
+    for measure, shares in parts.items():
+        assert shares[4] is None
+        assert np.mean([share for share in shares if share is not None]) == pytest.approx(measures[measure], abs=1e-4)
+    assert by_sibling(("loss", "shadow"), answers, 4) == {}
+
+
+def test_a_sibling_whose_answers_are_noise_makes_less_of_the_auc() -> None:
+    phi, keep = family(6, 3000, 1.0, 0)
+    phi[2] = phi[2].mean() + np.random.default_rng(1).normal(0, 30, phi[2].shape)
+    shares = by_sibling(("lira_online",), answers_of(phi[..., 0], keep), 0)["auc/lira_online"]
+    assert min(range(1, 6), key=lambda number: shares[number] or 0.0) == 2

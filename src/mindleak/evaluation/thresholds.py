@@ -39,7 +39,7 @@ class Threshold:
     reason: str | None = None
 
 
-def threshold_at_fpr(non_members: ArrayLike, target_fpr: float) -> Threshold:
+def threshold_at_fpr(non_members: ArrayLike, target_fpr: float, weights: ArrayLike | None = None) -> Threshold:
     """Return the lowest border whose expected false-positive rate on a like model is at most ``target_fpr``.
 
     Of n exchangeable scores and one more, the last exceeds the k-th highest of the n with probability at most
@@ -49,21 +49,25 @@ def threshold_at_fpr(non_members: ArrayLike, target_fpr: float) -> Threshold:
     Args:
         non_members: scores of non-members of a model that the attack was not trained on, shape (n,).
         target_fpr: in (0, 1).
+        weights: how often each score counts, shape (n,), above 0; once by default. n is then their sum.
 
     Raises:
         ValueError: NaN scores, or a target outside (0, 1).
     """
-    scores = np.sort(score_vector(non_members))[::-1]
+    scores = score_vector(non_members)
+    order = np.argsort(-scores, kind="stable")
+    scores = scores[order]
     if not 0.0 < target_fpr < 1.0:
         raise ValueError(f"target_fpr lies between 0 and 1, got {target_fpr}")
+    counted = np.cumsum(np.ones(scores.size) if weights is None else np.asarray(weights, dtype=np.float64)[order])
     # Rounded first: .01 · 100 must not lose its one to the binary form of .01.
-    rank = math.floor(round(target_fpr * (scores.size + 1), 9))
+    rank = math.floor(round(target_fpr * (float(counted[-1] if scores.size else 0.0) + 1), 9))
     if rank == 0:
         fewest = math.ceil(round(1.0 / target_fpr, 9)) - 1
         reason = (f"{scores.size} non-members of the threshold shadow cannot set a threshold for a false-positive "
                   f"rate of {target_fpr:g}; at least {fewest} are needed")
         return Threshold(target_fpr, math.inf, scores.size, reason=reason)
-    border = float(scores[rank - 1])
+    border = float(scores[np.searchsorted(counted, rank)])
     return Threshold(target_fpr, border, scores.size, int(np.count_nonzero(scores == border)))
 
 

@@ -23,7 +23,7 @@ from mindleak.jobs.session import Session
 from mindleak.jobs.subject_findings import subject_findings
 from mindleak.jobs.subjects import SubjectPlan
 from mindleak.jobs.sweep_findings import comparisons, summarise
-from mindleak.jobs.sweep_variants import Judge, Variant
+from mindleak.jobs.sweep_variants import Judge, NetworkFigures, Variant
 from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext
@@ -120,17 +120,19 @@ class Sweep:
         return dict(self._session.run.stage("sweep-controls", "attacks", inputs, 0, compute).metrics)
 
 
-def _record(variant: Variant, values: list[dict[str, float]]) -> dict[str, Any]:
+def _record(variant: Variant, networks: list[NetworkFigures]) -> dict[str, Any]:
     """Return one variant for the report: its settings, and every measure over its networks."""
     task = variant.tasks[0]
     metrics = task.run().metrics
     setting, short = _setting(task, metrics["privacy"])
     # A network whose shadows allow no threshold lacks the rates there; a mean needs all networks.
-    shared = [name for name in values[0] if all(name in value for value in values)]
+    shared = [name for name in networks[0].values if all(name in network.values for network in networks)]
+    parts = {name: [network.parts[name] for network in networks] for name in shared
+             if all(name in network.parts for network in networks)}
     return {"name": variant.name, "n_train": int(variant.pool.keep[0].sum()), "pool": len(variant.pool.rows),
             "training": task.recipe.method, "setting": setting, "short": short,
             "recipe": task.recipe.as_dict(), "parameters": metrics["parameters"],
-            "measures": summarise({name: [value[name] for value in values] for name in shared}),
+            "measures": summarise({name: [network.values[name] for network in networks] for name in shared}, parts),
             "seconds": sum(task.run().seconds for task in variant.tasks)}
 
 

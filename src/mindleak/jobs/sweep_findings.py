@@ -2,7 +2,8 @@
 
 The unit of every interval is a trained network, not an image: networks of one recipe differ among themselves, and
 that spread is what a difference between recipes has to exceed. Differences are taken network by network (the same
-training rows, the same seed), Student's t over the pairs.
+training rows, the same seed), Student's t over the pairs. Figures of attacks for which a variant's networks are each
+other's references are correlated; their intervals allow for that (``evaluation.shared_references``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from mindleak.evaluation.intervals import mean_metric
+from mindleak.evaluation.metric import Metric
+from mindleak.evaluation.shared_references import mean_over_siblings
 
 Record = Mapping[str, Any]
 ACCURACY = "accuracy"
@@ -21,10 +24,16 @@ SUPPRESS = "suppress"
 MARGIN = 0.01
 
 
-def summarise(values: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
-    """Return the mean over networks of every measure, values of shape (models,), with its interval and spread.
+def summarise(values: Mapping[str, Sequence[float]],
+              parts: Mapping[str, Sequence[Sequence[float | None]]] | None = None) -> dict[str, dict[str, Any]]:
+    """Return the mean over networks of every measure, with its interval and spread.
 
     Measures are rates, areas, confidences and SSIM, none above 1; intervals end where values must.
+
+    Args:
+        values: by measure, (models,).
+        parts: by measure, what each network makes of each one's value, (models, models) with None on the diagonal, for
+            those where the networks are each other's references.
     """
     summary = {}
     for measure, per_model in values.items():
@@ -32,9 +41,19 @@ def summarise(values: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]
         spread = float(array.std(ddof=1)) if len(array) > 1 else None
         # A difference of rates, or an SSIM, may be negative; nothing else here is.
         lowest = -1.0 if measure.startswith(("gap", "ssim", "excess")) else 0.0
-        summary[measure] = {**mean_metric(array, bounds=(lowest, 1.0)).to_json(), "sd": spread,
-                            "values": array.tolist()}
+        shared = [list(row) for row in (parts or {}).get(measure, ())]
+        mean = _mean(array, np.asarray(shared, np.float64), (lowest, 1.0))
+        summary[measure] = {**mean.to_json(), "sd": spread, "values": array.tolist(),
+                            **({"parts": shared} if shared else {})}
     return summary
+
+
+def _mean(values: np.ndarray, parts: np.ndarray, bounds: tuple[float, float] = (-1.0, 1.0),
+          null: float | None = None) -> Metric:
+    """Return the mean over networks; ``parts`` is empty where none is another's reference."""
+    if parts.size:
+        return mean_over_siblings(values, parts, bounds=bounds, null=null)
+    return mean_metric(values, bounds=bounds, null=null)
 
 
 def comparisons(variants: Sequence[Record], baseline: str,
@@ -60,9 +79,14 @@ def comparisons(variants: Sequence[Record], baseline: str,
 
 def _changes(variant: Record, against: Record) -> dict[str, Any]:
     """Return the mean paired difference of every measure that both have, ``variant`` less ``against``."""
-    shared = [measure for measure in variant["measures"] if measure in against["measures"]]
-    return {measure: mean_metric(np.subtract(variant["measures"][measure]["values"],
-                                             against["measures"][measure]["values"])).to_json() for measure in shared}
+    return {measure: _change_of(one, against["measures"][measure]).to_json()
+            for measure, one in variant["measures"].items() if measure in against["measures"]}
+
+
+def _change_of(one: Record, other: Record) -> Metric:
+    """Return the mean paired difference of one measure of two variants."""
+    parts = [np.asarray(each.get("parts", ()), np.float64) for each in (one, other)]
+    return _mean(np.subtract(one["values"], other["values"]), np.subtract(*parts), null=0.0)
 
 
 def by_pair(sweep: Record) -> dict[tuple[str, str], Record]:

@@ -11,9 +11,16 @@ from mindleak.attacks.membership.metric import metric_scores
 from mindleak.attacks.membership.names import LIRA_ATTACKS, METRIC_ATTACKS, SHADOW, SIBLING_ATTACKS
 from mindleak.attacks.membership.report import TARGET_FPRS
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack
-from mindleak.attacks.membership.siblings import SiblingScores, independent_rows, require_siblings, sibling_lira
+from mindleak.attacks.membership.siblings import (
+    TILT,
+    SiblingLira,
+    SiblingScores,
+    independent_rows,
+    require_siblings,
+)
 from mindleak.errors import InputError, known_names
 from mindleak.evaluation.roc import auc
+from mindleak.evaluation.shared_references import reference_parts
 from mindleak.evaluation.signals import phi
 from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 
@@ -67,9 +74,47 @@ def sibling_scores(attacks: Sequence[str], answers: Sequence[Answers], number: i
                                     metric_scores(name, fixing.logits, fixing.labels)[~fixing.members])
     lira = [name for name in attacks if name in LIRA_ATTACKS]
     if lira:
-        signals = np.stack([phi(each.logits, each.labels) for each in answers])[:, :, None]
-        found |= sibling_lira(signals, np.stack([each.members for each in answers]), number, lira)
+        found |= _lira(answers, number).scores(lira)
     return {name: found[name] for name in attacks}
+
+
+def by_sibling(attacks: Sequence[str], answers: Sequence[Answers], number: int) -> dict[str, list[float | None]]:
+    """Return what each other network, as a reference, makes of the LiRA measures of one.
+
+    Args:
+        attacks: those that have to do with it are looked at.
+        answers: of all networks, on the same samples.
+        number: which of them is attacked.
+
+    Returns:
+        By the measure's name (``flat_figures``) a value per network, of which the measure is the mean
+        (``shared_references.reference_parts``); None in the attacked network's own place.
+    """
+    names = [name for name in attacks if name in LIRA_ATTACKS]
+    if not names:
+        return {}
+    lira, models = _lira(answers, number), len(answers)
+
+    def measured(weights: np.ndarray) -> dict[str, float]:
+        return {measure: value for name, scores in lira.scores(names, weights).items()
+                for measure, value in flat_figures(name, sibling_figures(scores)).items()}
+
+    values = measured(np.ones(models))
+    siblings = [sibling for sibling in range(models) if sibling != number]
+    tilted = [[measured(np.where(np.arange(models) == sibling, weight, 1.0)) for weight in (1 - TILT, 1 + TILT)]
+              for sibling in siblings]
+    found: dict[str, list[float | None]] = {}
+    for measure, value in values.items():
+        if all(measure in figures for pair in tilted for figures in pair):
+            slopes = [(more[measure] - less[measure]) / (2 * TILT) for less, more in tilted]
+            parts: list[float | None] = reference_parts(value, slopes).tolist()
+            found[measure] = [*parts[:number], None, *parts[number:]]
+    return found
+
+
+def _lira(answers: Sequence[Answers], number: int) -> SiblingLira:
+    signals = np.stack([phi(each.logits, each.labels) for each in answers])[:, :, None]
+    return SiblingLira(signals, np.stack([each.members for each in answers]), number)
 
 
 def _part(answers: Answers, rows: np.ndarray) -> Answers:
@@ -80,7 +125,7 @@ def sibling_figures(scores: SiblingScores) -> dict[str, Any]:
     """Return AUC and TPRs as JSON values, each TPR with the false-positive rate that its threshold realises."""
     figures = {"auc": auc(scores.target, scores.members)}
     figures |= {f"tpr@{rate:g}": tpr_at_threshold(scores.target, scores.members,
-                                                  threshold_at_fpr(scores.sibling_non_members, rate))
+                                                  threshold_at_fpr(scores.sibling_non_members, rate, scores.weights))
                 for rate in TARGET_FPRS}
     return {name: metric.to_json() for name, metric in figures.items()}
 

@@ -27,7 +27,13 @@ from mindleak.jobs.attacks import code_digest
 from mindleak.jobs.inversion import Attack, inversion_attacks
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.subjects import SubjectPlan
-from mindleak.jobs.sweep_membership import flat_figures, planned_attacks, sibling_figures, sibling_scores
+from mindleak.jobs.sweep_membership import (
+    by_sibling,
+    flat_figures,
+    planned_attacks,
+    sibling_figures,
+    sibling_scores,
+)
 from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
@@ -43,6 +49,20 @@ class Judge:
 
     network: nn.Cell
     digest: str
+
+
+@dataclass(frozen=True)
+class NetworkFigures:
+    """What one network of a variant gives away.
+
+    Attributes:
+        values: every measure by name.
+        parts: for the measures of attacks whose references are the other networks, what each of these makes of it
+            (``sweep_membership.by_sibling``).
+    """
+
+    values: dict[str, float]
+    parts: dict[str, list[float | None]]
 
 
 @dataclass(frozen=True)
@@ -132,7 +152,7 @@ class Variant:
     def _attacks(self, network: nn.Cell) -> list[Attack]:
         return inversion_attacks(self.plan, network) if self.inverts else []
 
-    def measures(self, judge: Judge | None, backwards: bool = False) -> list[dict[str, float]]:
+    def measures(self, judge: Judge | None, backwards: bool = False) -> list[NetworkFigures]:
         """Return, per network, every measure by name; stages that are there already are not computed again.
 
         ``judge`` is None where nothing is inverted.
@@ -143,8 +163,8 @@ class Variant:
         evaluated = [found[number] for number in numbers]
         attacked = [self._membership(number, evaluated) for number in range(len(self.tasks))]
         trained = [task.run().metrics for task in self.tasks]
-        return [_flat(*metrics) for metrics in zip(trained, (e.metrics for e in evaluated),
-                                                   (a.metrics for a in attacked))]
+        return [NetworkFigures(_flat(*metrics), metrics[2]["by_sibling"])
+                for metrics in zip(trained, (e.metrics for e in evaluated), (a.metrics for a in attacked))]
 
     def _evaluation(self, number: int, judge: Judge | None) -> StageResult:
         """Return a network's logits on the pool, and how its inverted images look to the judge."""
@@ -183,7 +203,8 @@ class Variant:
             shadow_attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings), seed)
             scores = sibling_scores(self.attacks, answers, number, shadow_attack, seed)
             context.save_arrays(**{name: each.target for name, each in scores.items()})
-            return {"membership": {name: sibling_figures(each) for name, each in scores.items()}}
+            return {"membership": {name: sibling_figures(each) for name, each in scores.items()},
+                    "by_sibling": by_sibling(self.attacks, answers, number)}
 
         return plan.session.run.stage(f"sweep-{self.name}-membership{number}", "attacks", inputs, seed, compute)
 

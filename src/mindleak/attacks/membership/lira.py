@@ -36,12 +36,12 @@ class Side:
     """How φ is distributed over the references on one side (IN or OUT) of each sample.
 
     Attributes:
-        count: (samples,), number of references.
+        count: (samples,), number of references, or the sum of their weights.
         mean: (samples, queries).
         variance: (samples, queries), mean squared residual within the sample.
     """
 
-    count: NDArray[np.int64]
+    count: NDArray[np.float64]
     mean: Floats
     variance: Floats
 
@@ -80,7 +80,8 @@ def choose_spread(fewest_in: int, fewest_out: int, spared: int = 0) -> Spread:
     return Spread(UNIT, f"{counts}, too few for any σ: fell back to σ = 1, so only distances to the means count")
 
 
-def lira(target: ArrayLike, phi: ArrayLike, keep: ArrayLike, spread: Spread | None = None) -> LiraScores:
+def lira(target: ArrayLike, phi: ArrayLike, keep: ArrayLike, spread: Spread | None = None,
+         weights: ArrayLike | None = None) -> LiraScores:
     """Score the samples of a target that is none of the references.
 
     Online: mean over queries of ln N(φ; μ_in, σ_in²) - ln N(φ; μ_out, σ_out²). Offline, one-sided (the paper's,
@@ -91,13 +92,14 @@ def lira(target: ArrayLike, phi: ArrayLike, keep: ArrayLike, spread: Spread | No
         phi: φ of the references, (models, samples, queries).
         keep: (models, samples), True where a reference was trained on a sample.
         spread: which σ; ``choose_spread`` of the counts by default.
+        weights: how often each reference counts, (models, samples), at least 0; once by default.
 
     Raises:
         ValueError: shapes that do not fit, or φ that is not finite.
     """
     values, masks = _checked(phi, keep)
     centre = values.mean(axis=0)
-    inside, outside = (_side(values - centre, mask) for mask in (masks, ~masks))
+    inside, outside = (_side(values - centre, mask, weights) for mask in (masks, ~masks))
     chosen = spread or choose_spread(_fewest(inside), _fewest(outside))
     own = np.asarray(target, dtype=np.float64)
     if own.shape != values.shape[1:] or not np.isfinite(own).all():
@@ -139,15 +141,15 @@ def leave_one_out(phi: ArrayLike, keep: ArrayLike, spread: Spread | None = None)
 class _Sums:
     """Running sums over one side's references; values are centred, so their squares cancel little."""
 
-    count: NDArray[np.int64]
+    count: Floats
     first: Floats
     second: Floats
 
     @classmethod
-    def over(cls, centred: Floats, mask: Flags) -> _Sums:
-        weights = mask.astype(np.float64)
-        return cls(mask.sum(axis=0), np.einsum("ms,msq->sq", weights, centred),
-                   np.einsum("ms,msq,msq->sq", weights, centred, centred))
+    def over(cls, centred: Floats, mask: Flags, weights: ArrayLike | None = None) -> _Sums:
+        counted = mask.astype(np.float64) if weights is None else mask * np.asarray(weights, dtype=np.float64)
+        return cls(counted.sum(axis=0), np.einsum("ms,msq->sq", counted, centred),
+                   np.einsum("ms,msq,msq->sq", counted, centred, centred))
 
     def without(self, values: Floats, where: Flags) -> _Sums:
         """Return the sums with one model's ``values`` taken out of the samples ``where``."""
@@ -155,14 +157,14 @@ class _Sums:
         return _Sums(self.count - where, self.first - gone, self.second - gone**2)
 
     def side(self) -> Side:
-        size = np.maximum(self.count, 1)[:, None]
+        size = np.where(self.count > 0, self.count, 1.0)[:, None]
         mean = np.where(self.count[:, None] > 0, self.first / size, np.nan)
         variance = np.where(self.count[:, None] > 0, np.maximum(self.second / size - mean**2, 0.0), np.nan)
         return Side(self.count, mean, variance)
 
 
-def _side(centred: Floats, mask: Flags) -> Side:
-    return _Sums.over(centred, mask).side()
+def _side(centred: Floats, mask: Flags, weights: ArrayLike | None) -> Side:
+    return _Sums.over(centred, mask, weights).side()
 
 
 def _fewest(side: Side) -> int:
@@ -189,7 +191,7 @@ def _sigma(side: Side, kind: str) -> Floats:
     # would not carry over. The ranking is the same either way.
     several = side.count > 1
     counts = side.count[several][:, None]
-    freedom = max(int((counts - 1).sum()), 1)
+    freedom = max(float((counts - 1).sum()), 1.0)
     pooled = np.sqrt((counts * side.variance[several]).sum(axis=0, keepdims=True) / freedom)
     return np.maximum(pooled, _SIGMA_FLOOR)
 

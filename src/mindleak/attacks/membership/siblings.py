@@ -11,13 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from mindleak.attacks.membership.lira import LiraScores, choose_spread, lira
+from mindleak.attacks.membership.lira import LiraScores, Spread, choose_spread, lira
+from mindleak.attacks.membership.names import LIRA_ATTACKS
 from mindleak.attacks.membership.signals import Flags, Floats, partners
 from mindleak.errors import InputError
 
 # Two references on either side of every sample, the fewest that leave residuals for σ; the network and its partner.
 FEWEST = 6
+# By how much more and less often than once a reference is counted, to see what a figure owes to it.
+TILT = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,13 @@ class SiblingScores:
         target: (samples,), higher = more member-like.
         members: (samples,), bool.
         sibling_non_members: scores of samples under siblings that were not trained on them, one-dimensional.
+        weights: how often each of these counts, of the same shape; None where each counts once.
     """
 
     target: Floats
     members: Flags
     sibling_non_members: Floats
+    weights: Floats | None = None
 
 
 def require_siblings(models: int, attacks: Sequence[str]) -> None:
@@ -42,8 +48,8 @@ def require_siblings(models: int, attacks: Sequence[str]) -> None:
                          f"even number from {FEWEST} on")
 
 
-def sibling_lira(phi: Floats, keep: Flags, target: int, attacks: Sequence[str]) -> dict[str, SiblingScores]:
-    """Score one network by LiRA, the others being its references, and each of the others without it.
+class SiblingLira:
+    """LiRA against one network, the others being its references, and each of the others attacked without it.
 
     With a network one of the other side goes, sample by sample (``signals.partners``), so that the numbers of IN and
     OUT references say nothing of whether it was trained on a sample.
@@ -52,20 +58,75 @@ def sibling_lira(phi: Floats, keep: Flags, target: int, attacks: Sequence[str]) 
         phi: φ of all networks, (models, samples, queries).
         keep: (models, samples), who was trained on what, every sample in half of an even number of models.
         target: number of the attacked network.
-        attacks: of ``names.LIRA_ATTACKS``.
 
     Raises:
         InputError: fewer than ``FEWEST`` networks.
     """
-    require_siblings(len(phi), attacks)
-    references = _without(phi, keep, target)
-    counts = references[1].sum(axis=0)
-    spread = choose_spread(int(counts.min()), len(references[1]) - int(counts.max()))
-    own = lira(phi[target], *references, spread)
-    rest = np.arange(len(phi)) != target
-    siblings, trained = phi[rest], keep[rest]
-    turns = [lira(one, *_without(siblings, trained, number), spread) for number, one in enumerate(siblings)]
-    return {name: SiblingScores(own.of(name), keep[target], _non_members(turns, trained, name)) for name in attacks}
+
+    def __init__(self, phi: Floats, keep: Flags, target: int) -> None:
+        require_siblings(len(phi), LIRA_ATTACKS)
+        numbers = np.arange(len(phi))
+        self._target = _Turn.of(phi, keep, target, numbers)
+        counts = self._target.keep.sum(axis=0)
+        self._spread = choose_spread(int(counts.min()), len(self._target.keep) - int(counts.max()))
+        rest = numbers[numbers != target]
+        self._siblings = [_Turn.of(phi[rest], keep[rest], place, rest) for place in range(len(rest))]
+
+    def scores(self, attacks: Sequence[str], weights: ArrayLike | None = None) -> dict[str, SiblingScores]:
+        """Return the scores of the target, and those that a threshold is fixed on.
+
+        Args:
+            attacks: of ``names.LIRA_ATTACKS``.
+            weights: how often each network counts as a reference and where thresholds are fixed, (models,), above 0;
+                once by default.
+        """
+        counted = None if weights is None else np.asarray(weights, dtype=np.float64)
+        own = self.target_scores(counted)
+        turns = [turn.scores(self._spread, counted) for turn in self._siblings]
+        told = None if counted is None else np.concatenate([
+            np.full(np.count_nonzero(~turn.members), counted[turn.number]) for turn in self._siblings])
+        return {name: SiblingScores(own.of(name), self._target.members, np.concatenate(
+            [scores.of(name)[~turn.members] for scores, turn in zip(turns, self._siblings)]), told)
+            for name in attacks}
+
+    def target_scores(self, weights: ArrayLike | None = None) -> LiraScores:
+        """Return the scores of the target alone; ``weights`` as in ``scores``."""
+        return self._target.scores(self._spread, None if weights is None else np.asarray(weights, dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One network as the target, with the references that are left to it sample by sample.
+
+    Attributes:
+        number: the network's, among all of the family.
+        own: its φ, (samples, queries).
+        members: (samples,).
+        phi: φ of the references, (references, samples, queries).
+        keep: (references, samples).
+        numbers: which networks they are, (references, samples).
+    """
+
+    number: int
+    own: Floats
+    members: Flags
+    phi: Floats
+    keep: Flags
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, phi: Floats, keep: Flags, place: int, numbers: NDArray[np.int64]) -> _Turn:
+        """Return the turn of the network at ``place``, without it and its partners among the references."""
+        everyone = np.arange(keep.shape[1])
+        gone = np.zeros_like(keep)
+        gone[place] = True
+        gone[partners(keep)[place], everyone] = True
+        left = np.argsort(gone, axis=0, kind="stable")[:len(keep) - 2]
+        return cls(int(numbers[place]), phi[place], keep[place], phi[left, everyone], keep[left, everyone],
+                   numbers[left])
+
+    def scores(self, spread: Spread, weights: Floats | None) -> LiraScores:
+        return lira(self.own, self.phi, self.keep, spread, None if weights is None else weights[self.numbers])
 
 
 def independent_rows(keep: Flags, target: int, seed: int) -> Flags:
@@ -88,16 +149,3 @@ def independent_rows(keep: Flags, target: int, seed: int) -> Flags:
     shown[drawn.argmax(axis=0), np.arange(keep.shape[1])] = False
     return shown
 
-
-def _without(phi: Floats, keep: Flags, number: int) -> tuple[Floats, Flags]:
-    """Return φ and keep of the models that are left, sample by sample, without one and its partner."""
-    everyone = np.arange(keep.shape[1])
-    gone = np.zeros_like(keep)
-    gone[number] = True
-    gone[partners(keep)[number], everyone] = True
-    left = np.argsort(gone, axis=0, kind="stable")[:len(keep) - 2]
-    return phi[left, everyone], keep[left, everyone]
-
-
-def _non_members(turns: Sequence[LiraScores], trained: Flags, name: str) -> Floats:
-    return np.concatenate([scores.of(name)[~members] for scores, members in zip(turns, trained)])
