@@ -54,15 +54,20 @@ def call(command: list[str], **environment: str) -> subprocess.CompletedProcess[
                           env={**calm, "OMP_NUM_THREADS": "1", **environment})
 
 
+def loaded(name: str) -> ModuleType:
+    """Return a file of the benchmarks' folder as a module."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
 def pairs() -> ModuleType:
     """The harness as a module."""
-    spec = importlib.util.spec_from_file_location("_pairs", BENCHMARKS / "_pairs.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["_pairs"] = module
-    spec.loader.exec_module(module)
-    return module
+    return loaded("_pairs")
 
 
 @pytest.mark.slow
@@ -86,6 +91,17 @@ def test_sweeps_of_networks_that_differ_in_seeds_only_are_simulated_and_trained(
         assert line["families"] == 4 and 0.3 < line["mean_auc"] < 0.7
         assert 0.0 <= line["false_alarms"] <= 1.0 and 0.0 <= line["false_alarms_student"] <= 1.0
     assert [line["networks"] for line in lines if "coverage" not in line][-1] == "digits, same halves"
+
+
+@pytest.mark.slow
+def test_families_that_differ_in_seeds_only_are_told_apart_no_oftener_than_the_interval_says() -> None:
+    coverage = loaded("sweep_coverage")
+    families = list(coverage.simulated("leak", 6, 300, 200, seed=0, dealt_anew=False))
+    ours, students, pairs = coverage.false_alarms(families)
+    # Each family is in six of the 900 pairs, which count as about 300: three standard errors are .038.
+    assert pairs == 900
+    assert ours <= 0.05 + 0.038
+    assert students > 0.09
 
 
 @pytest.mark.slow
