@@ -16,6 +16,7 @@ from mindleak.attacks.membership.names import SHADOW
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs import document
+from mindleak.jobs.answers import said
 from mindleak.jobs.attacks import (
     ImpossibleSplitError,
     MembershipPlan,
@@ -138,6 +139,7 @@ class Audit:
         """Return all trainings, checking on the way everything that can be known to fail."""
         tasks: list[TrainingTask] = []
         for plan in self._plans:
+            self._check_answers(plan)
             if plan.provided is None and self._wants_headlines:
                 tasks.append(headline_task(plan))
             if self._wants("inversion", plan):
@@ -150,12 +152,31 @@ class Audit:
             tasks += self._sweep.tasks()
         return list({task.stage_name: task for task in tasks}.values())
 
+    def _check_answers(self, plan: SubjectPlan) -> None:
+        """Say what is unusual of a subject's answers, before any work is done for it.
+
+        Raises:
+            InputError: they are no logits.
+        """
+        sentence = said(plan.answers, plan.name)
+        if sentence is not None:
+            self._session.say(sentence)
+        if plan.misfit is not None:
+            self._session.say(f"warning: {plan.name}: {plan.misfit}.")
+
     def _untrained(self, plan: SubjectPlan) -> nn.Cell:
         """Return a network of the subject's architecture, to ask for its layers."""
         return plan.provided.network if plan.provided is not None else plan.untrained
 
     def _plan_membership(self, plan: SubjectPlan) -> list[TrainingTask]:
         """Plan a membership attack; among several attacks one that cannot be had is skipped with its reason."""
+        known = plan.provided is not None and plan.provided.members is not None
+        if known and plan.misfit is not None:
+            if len(self._attacks) == 1:
+                raise InputError(f"membership inference on '{plan.name}' would say nothing: {plan.misfit}")
+            self._skipped.append({"subject": plan.name, "attack": "membership",
+                                  "reason": "its answers do not fit these images or labels, so no verdict is given"})
+            return []
         try:
             planned = plan_membership(plan)
         except InputError as error:

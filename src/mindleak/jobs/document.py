@@ -11,6 +11,7 @@ from typing import Any
 from mindleak import config as configuration
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import Split
+from mindleak.evaluation.answers import LOGITS
 from mindleak.jobs.session import Session
 from mindleak.jobs.subjects import SubjectPlan
 from mindleak.jobs.training_task import TrainingTask
@@ -84,7 +85,7 @@ def subject(identifier: str, plan: SubjectPlan, role: str, task: TrainingTask, r
             "train_accuracy": metrics["train_accuracy"], "sparsity": metrics["suppress"] or metrics["pruning"],
             "privacy": metrics["privacy"],
             "history": metrics["history"], "parameters": metrics["parameters"], "seconds": result.seconds,
-            "recipe": task.recipe.as_dict(), **task.method_settings(),
+            "recipe": task.recipe.as_dict(), **task.method_settings(), **_answers(plan),
             "data_digest": plan.dataset.digest, "image_shape": list(plan.dataset.image_shape),
             "checkpoint": str(result.external["checkpoint"])}
 
@@ -98,8 +99,14 @@ def provided_subject(plan: SubjectPlan, test_accuracy: dict[str, Any], train_acc
             "n_train": None if members is None else len(members), "test_accuracy": test_accuracy,
             "train_accuracy": train_accuracy, "sparsity": None, "privacy": None, "history": [],
             "parameters": parameters, "seconds": 0.0, "data_digest": plan.dataset.digest,
-            "image_shape": list(plan.dataset.image_shape),
+            "image_shape": list(plan.dataset.image_shape), **_answers(plan),
             "checkpoint": plan.config.model.checkpoint}
+
+
+def _answers(plan: SubjectPlan) -> dict[str, Any]:
+    """Return what is unusual of a subject's answers; nothing where nothing is."""
+    return {**({} if plan.answers == LOGITS else {"answers": plan.answers}),
+            **({} if plan.misfit is None else {"misfit": plan.misfit})}
 
 
 def inversion(identifier: str, result: StageResult, run_dir: Path, judge: dict[str, Any]) -> dict[str, Any]:

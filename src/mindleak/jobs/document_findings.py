@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mindleak.jobs.likeness import caution
 from mindleak.jobs.membership_findings import known_interval
 
 Record = Mapping[str, Any]
@@ -14,7 +15,8 @@ def document_findings(results: Sequence[Record]) -> Iterator[str]:
     """Yield the findings on ``document_attack`` of the audit document, one sentence or two each."""
     for result in results:
         found = {(each["training"], each["evaluation"]): each for each in result["evaluations"]}
-        yield _as_documented(result, found["document", "document"])
+        unlike = caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow")
+        yield f"{_as_documented(result, found['document', 'document'])}{unlike}"
         yield from _imbalance(result, found["document", "as_drawn"], found["none", "as_drawn"])
         yield from _splits(result, found["document", "split_control"])
         yield from _parts(result)

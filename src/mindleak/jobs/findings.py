@@ -21,9 +21,21 @@ def findings(body: Record, run_dir: Path) -> list[str]:
         run_dir: what the inversions' ``arrays`` are relative to.
     """
     subjects = {record["id"]: record for record in body["subjects"]}
-    return [*_privacy(body["subjects"]), *membership_findings(body["membership"], subjects, run_dir),
+    return [*_answers(body["subjects"]), *_privacy(body["subjects"]),
+            *membership_findings(body["membership"], subjects, run_dir),
             *suppression_findings(body["inversion"], subjects, run_dir), *inversion_findings(body["inversion"]),
             *(body["sweep"]["conclusions"][-2:] if "sweep" in body else []), *_skipped(body["skipped"])]
+
+
+def _answers(subjects: Sequence[Record]) -> Iterator[str]:
+    """Say where a network does not answer with plain logits, and where its answers do not fit the data."""
+    for name, subject in {subject.get("name", subject["id"]): subject for subject in subjects}.items():
+        if "answers" in subject:
+            yield (f"{name} answers with {subject['answers']}; they are taken for logits, since their softmax gives "
+                   "the same probabilities.")
+        if "misfit" in subject:
+            yield (f"{name}: {subject['misfit']}. No figure for it, inversion's included, says anything about what it "
+                   "gives away.")
 
 
 def _privacy(subjects: Sequence[Record]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from mindleak.evaluation.intervals import difference_of_independent
 from mindleak.evaluation.metric import Interval, Metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
+from mindleak.jobs.likeness import caution
 
 Record = Mapping[str, Any]
 
@@ -32,7 +33,6 @@ def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record
         yield from _area(result)
         yield from _rates(result)
         yield from _untrained(result)
-        yield from _unlike_shadows(result)
         if result.get("skipped_classes"):
             yield (f"{_named(result)}: not attacked: "
                    + "; ".join(f"class {name}, {reason}" for name, reason in result["skipped_classes"].items()) + ".")
@@ -68,12 +68,13 @@ def _area(result: Record) -> Iterator[str]:
         return
     low, high = interval
     found = f"{_named(result)}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
+    unlike = caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow")
     if low > 0.5:
-        yield f"{found}; the attack tells members from non-members better than chance."
+        yield f"{found}; the attack tells members from non-members better than chance.{unlike}"
     elif high < 0.5:
-        yield f"{found}; below chance: one null attack in forty ends there, or the shadows are unlike it."
+        yield f"{found}; below chance: one null attack in forty ends there, or the shadows are unlike it.{unlike}"
     else:
-        yield f"{found}; no leak was detected on average. {_could_have_shown(result)}"
+        yield f"{found}; no leak was detected on average. {_could_have_shown(result)}{unlike}"
 
 
 def _could_have_shown(result: Record) -> str:
@@ -149,26 +150,6 @@ def _untrained(result: Record) -> Iterator[str]:
                f"({_percent(interval[0])} to {_percent(interval[1])}) of its own members rightly, which naming the "
                f"commonest class would do too ({_percent(commonest)}): it has learnt nothing that could leak; train "
                "it longer.")
-
-
-def _unlike_shadows(result: Record) -> Iterator[str]:
-    """Warn where the subject behaves otherwise than every shadow: the attack learnt from another kind of model."""
-    subject, shadows = result.get("subject_accuracy"), result.get("shadow_accuracy") or []
-    if not subject:
-        return
-    for part, meaning in (("gap", "gap between members' and non-members' accuracy"),
-                          ("unseen", "accuracy on non-members")):
-        own = known_interval(subject[part])
-        others = [interval for shadow in shadows if (interval := known_interval(shadow.get(part) or {}))]
-        if own is None or not others or len(others) < len(shadows):
-            continue
-        above, below = own[0] > max(high for _, high in others), own[1] < min(low for low, _ in others)
-        if above or below:
-            values = [shadow[part]["value"] for shadow in shadows]
-            yield (f"{_named(result)}: its {meaning} is {_percent(subject[part]['value'])} "
-                   f"({_percent(own[0])} to {_percent(own[1])}), {'above' if above else 'below'} every shadow's "
-                   f"({_percent(min(values))} to {_percent(max(values))}), so the attack has learnt from models unlike "
-                   "it and its figures may miss what better shadows would find.")
 
 
 def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import nn
 
 from mindleak.errors import InputError, first_line
+from mindleak.jobs.answers import kind, said
 from mindleak.jobs.session import Session
 from mindleak.jobs.subjects import SubjectPlan, require_subjects, subject_plans
 from mindleak.jobs.training_task import headline_task
@@ -86,6 +87,9 @@ def _predict(session: Session, plan: SubjectPlan, subject: _Trained, count: int,
     predicted = Predictor(subject.network)(images).argmax(axis=1)
     session.say(f"{plan.name}: {data.name}, first {count} of {len(data.y_test)} test images")
     session.say(f"checkpoint: {subject.source}")
+    sentence = said(kind(subject.network, data, plan.model_label, trained=True), plan.name)
+    if sentence is not None:
+        session.say(sentence)
     _say_predictions(session, predicted, actual, data.class_names)
     figure = prediction_figure(images, actual.tolist(), predicted.tolist(), dict(enumerate(data.class_names)))
     atomic_write_bytes(path, png_bytes(figure))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mindleak.jobs.likeness import caution
 from mindleak.jobs.membership_findings import beyond_guessing, known_interval
 from mindleak.jobs.paired_attacks import compared
 
@@ -21,8 +22,10 @@ def reference_findings(results: Sequence[Record], shadow_results: Sequence[Recor
         run_dir: what the records' ``arrays`` are relative to.
     """
     for result in results:
-        for attack in result["attacks"]:
-            yield _against_chance(result, attack)
+        unlike = caution(result.get("subject_accuracy"), result.get("reference_accuracy") or [], "reference")
+        for number, attack in enumerate(result["attacks"]):
+            shown = unlike if number == 0 or not unlike else " Caution: the references are unlike it, as said above."
+            yield f"{_against_chance(result, attack)}{shown}"
         for other in (each for each in shadow_results if each["subject"] == result["subject"]):
             yield from _against(result, other, run_dir)
         yield from _fallbacks(result)

@@ -20,6 +20,7 @@ from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
+from mindleak.jobs.answers import misfit, require_logits
 from mindleak.jobs.key_names import MEMBERSHIP, KeyNames
 from mindleak.jobs.own_model import Subject, check_subject, make_twin
 from mindleak.jobs.session import Session
@@ -52,6 +53,36 @@ class SubjectPlan:
     def untrained(self) -> nn.Cell:
         """A network of this architecture, to be asked for its layers and parameters; never trained."""
         return self.make_network(0)
+
+    @cached_property
+    def answers(self) -> str:
+        """What the subject's network answers with, logits or log-probabilities; asked once, on real images.
+
+        Raises:
+            InputError: it answers with something else.
+        """
+        trained = self.provided is not None
+        network = self.untrained if self.provided is None else self.provided.network
+        return require_logits(network, self.dataset, self.model_label, trained)
+
+    @cached_property
+    def misfit(self) -> str | None:
+        """Why the answers of a network that was trained elsewhere do not fit the data; None where they do."""
+        if self.provided is None:
+            return None
+        return misfit(self.provided.network, self.dataset, self.provided.members)
+
+    @cached_property
+    def trains_by_logits(self) -> bool:
+        """True: its twins answer with logits when they are asked and while they train.
+
+        Raises:
+            InputError: they do not.
+        """
+        require_logits(self.untrained, self.dataset, self.model_label, trained=False)
+        if self.make is not None or self.config.model.name not in registry.CLASSIFIERS:
+            require_logits(self.make_network(0), self.dataset, self.model_label, trained=False, training=True)
+        return True
 
     @property
     def model_label(self) -> str:

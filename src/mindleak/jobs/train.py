@@ -6,6 +6,7 @@ from typing import Any
 
 from mindleak.errors import InputError
 from mindleak.jobs import document
+from mindleak.jobs.answers import said
 from mindleak.jobs.session import Session
 from mindleak.jobs.subjects import SubjectPlan, require_subjects, subject_plans
 from mindleak.jobs.training_task import HEADLINE, TrainingTask, headline_task
@@ -65,6 +66,9 @@ def _announce(session: Session, task: TrainingTask, resume: bool) -> None:
     session.say(f"{task.plan.name}: {task.plan.model_label} with {count_parameters(network):,} parameters on "
                 f"{data.name}, {len(data.y_train):,} training and {len(data.y_test):,} test images of {shape}, "
                 f"{session.device.target}")
+    sentence = said(task.plan.answers, task.plan.name)
+    if sentence is not None:
+        session.say(sentence)
     if resume and task.latest_checkpoint() is None:
         session.say(f"{task.plan.name}: no checkpoint to resume from; training starts at the first epoch")
 

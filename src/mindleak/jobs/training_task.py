@@ -125,6 +125,7 @@ class TrainingTask:
         if not self.plan.untrained.trainable_params():
             raise InputError(f"model.name: {self.plan.model_label} has no trainable parameters, so it cannot be "
                              "trained; give its checkpoint (--ckpt) to have it attacked as it is")
+        _ = self.plan.trains_by_logits
         self._check_division()
         self.method.check(self.plan.untrained, self.plan.dataset.image_shape, self.recipe, self.settings, samples)
 

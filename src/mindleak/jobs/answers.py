@@ -1,0 +1,154 @@
+"""What is asked of a network before any work is done for it: whether it answers with logits, and whether they fit.
+
+Both are asked once, about real images. Networks of the project's own answer with logits by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from mindspore import Tensor, nn
+from scipy.optimize import linear_sum_assignment
+
+from mindleak.data.dataset import Dataset
+from mindleak.errors import InputError, first_line
+from mindleak.evaluation.answers import (
+    BOUNDED,
+    CONSTANT,
+    LOG_PROBABILITIES,
+    LOGITS,
+    PROBABILITIES,
+    kind_of_answers,
+)
+from mindleak.evaluation.classification import accuracy
+from mindleak.models.registry import CLASSIFIERS
+from mindleak.training.loop import Predictor
+
+PER_CLASS, AT_MOST = 4, 64
+# On how many images another reading of them is tried, where the answers do not fit.
+TRIED = 1000
+
+_REFUSED = {
+    PROBABILITIES: "probabilities, as after a softmax; expected logits: training and attacks take a softmax, and a "
+                   "second one makes another network of it. Leave the softmax out of the Cell; its checkpoint still "
+                   "fits, since a softmax has no weights",
+    BOUNDED: "numbers between 0 and 1 that do not sum up to 1, as after a sigmoid; expected logits. Leave the sigmoid "
+             "out of the Cell; its checkpoint still fits, since a sigmoid has no weights",
+}
+
+
+def kind(network: nn.Cell, data: Dataset, name: str, trained: bool, training: bool = False) -> str:
+    """Return what a network answers with (``evaluation.answers``), asked about images of several classes.
+
+    Args:
+        network: left in evaluation mode.
+        data: whose images.
+        name: what messages call it.
+        trained: an untrained network may answer all images alike, and a trained one may not.
+        training: ask in training mode, which moves batch statistics: for a network that nobody uses afterwards.
+
+    Raises:
+        InputError: it fails on the images, or its answers are no real numbers.
+    """
+    if type(network) in CLASSIFIERS.values() and not trained:
+        return LOGITS
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        network.set_train(training)
+        try:
+            answers = network(Tensor(images.astype(np.float32)))
+        except Exception as error:
+            raise InputError(f"model '{name}' fails on {len(images)} images of {data.name}: "
+                             f"{first_line(error)}") from error
+        finally:
+            network.set_train(False)
+        if "Float" not in str(answers.dtype):
+            raise InputError(f"model '{name}' answers with {str(answers.dtype).lower()} numbers; expected logits")
+        return answers.astype("float32").asnumpy()
+
+    found = kind_of_answers(ask, data.x_train[_several(data.y_train)])
+    return LOGITS if found == CONSTANT and not trained else found
+
+
+def require_logits(network: nn.Cell, data: Dataset, name: str, trained: bool, training: bool = False) -> str:
+    """Return what a network answers with, logits or log-probabilities; arguments as of ``kind``.
+
+    Raises:
+        InputError: probabilities, answers of a sigmoid, or of a trained network one and the same answer to all.
+    """
+    found = kind(network, data, name, trained, training)
+    mode = "while it trains, model" if training else "model"
+    if found in _REFUSED:
+        raise InputError(f"{mode} '{name}' answers with {_REFUSED[found]}")
+    if found == CONSTANT:
+        raise InputError(f"model '{name}' answers {len(_several(data.y_train))} images of several classes alike; "
+                         "expected answers that differ. Are its weights whole, and does it take pixels from 0 to 1?")
+    return found
+
+
+def said(found: str, name: str) -> str | None:
+    """Return the sentence that tells a user of answers that are no plain logits; None for those."""
+    if found == LOG_PROBABILITIES:
+        return (f"{name} answers with log-probabilities (log-softmax); they are taken for logits, since their softmax "
+                "gives the same probabilities.")
+    if found == CONSTANT:
+        return f"{name} answers all images alike: are its weights whole, and does it take pixels from 0 to 1?"
+    return None if found == LOGITS else f"{name} answers with {found}, no logits; its classes are the same."
+
+
+def misfit(network: nn.Cell, data: Dataset, members: np.ndarray | None) -> str | None:
+    """Return why a trained network's answers do not fit the images or labels; None where they do.
+
+    They do not where it is shown to be no better than naming the commonest class, on the samples that it was trained
+    on or, where nobody knows these, on the test split. Shown is what the accuracy's interval reaches down to.
+    """
+    images, labels, which = ((data.x_test, data.y_test, "the test images") if members is None
+                             else (data.x_train[members], data.y_train[members], "its own members"))
+    commonest = float(np.bincount(labels).max()) / len(labels)
+    predict = Predictor(network)
+    answers = predict(images)
+    found = accuracy(answers.argmax(1), labels)
+    if commonest == 1 or found.ci is None or found.ci[0] > commonest or not np.isfinite(answers).all():
+        return None
+    return (f"its answers do not fit these images or labels: it classifies {_percent(found.value)} "
+            f"({_percent(found.ci[0])} to {_percent(found.ci[1])}) of {which} rightly, and naming the commonest class "
+            f"is right for {_percent(commonest)}. {_advice(predict, images[:TRIED], labels[:TRIED], answers[:TRIED])}")
+
+
+def _advice(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray,
+            answers: np.ndarray) -> str:
+    """Return what to look at; what makes the answers fit half of the labels or more is named."""
+    mean, spread = images.mean((0, 2, 3), keepdims=True), images.std((0, 2, 3), keepdims=True)
+    readings = {"pixels from 0 to 255": images * 255, "pixels from -1 to 1": 2 * images - 1,
+                "each channel less its mean, by its deviation": (images - mean) / np.maximum(spread, 1e-6),
+                "dark for bright": 1 - images}
+    shares = {reading: float((predict(changed.astype(np.float32)).argmax(1) == labels).mean())
+              for reading, changed in readings.items()}
+    best = max(shares, key=lambda reading: shares[reading])
+    reordered = _reordered(answers.argmax(1), labels)
+    if max(shares[best], reordered) < 0.5:
+        return ("Check that it takes pixels from 0 to 1, whether normalisation is part of the network, the order of "
+                "the labels, and the members file; if all are right, it has learnt nothing that could be found")
+    if reordered >= shares[best]:
+        return f"With its classes in another order it would be {_percent(reordered)}: check the order of the labels"
+    return (f"Given {best} it is {_percent(shares[best])}: images here are from 0 to 1, so make that a layer of the "
+            "network")
+
+
+def _reordered(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share that is right after the best renaming of the classes."""
+    size = int(max(predicted.max(), labels.max())) + 1
+    counts = np.zeros((size, size), np.int64)
+    np.add.at(counts, (predicted, labels), 1)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum()) / len(labels)
+
+
+def _several(labels: np.ndarray) -> np.ndarray:
+    """Return the rows of the first few images of every class, as many classes as there is room for."""
+    rows = [np.flatnonzero(labels == label)[:PER_CLASS] for label in np.unique(labels)[:AT_MOST // PER_CLASS]]
+    return np.concatenate(rows)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"

@@ -1,0 +1,226 @@
+"""Networks that answer with something else than logits, or with answers that do not fit: asked before any work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+import mindleak
+from command import Outcome, assert_refused, call
+from mindleak import device
+from mindleak.data.catalogue import load
+from mindleak.errors import InputError
+from mindleak.evaluation.answers import (
+    BOUNDED,
+    CONSTANT,
+    LOG_PROBABILITIES,
+    LOGITS,
+    PROBABILITIES,
+    kind_of_answers,
+)
+from mindleak.jobs.answers import require_logits
+
+SIZE = 12
+NET = """from mindspore import Tensor, nn, ops
+class Net(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.flat, self.fc = nn.Flatten(), nn.Dense({size}, 10)
+    def construct(self, x):
+        logits = self.fc(self.flat(x))
+        return {end}
+"""
+ENDS = {
+    "softmax": ("ops.softmax(logits)", "probabilities, as after a softmax; expected logits"),
+    "float16": ("ops.softmax(logits.astype('float16'))", "probabilities, as after a softmax; expected logits"),
+    "sigmoid": ("ops.sigmoid(logits)", "numbers between 0 and 1 that do not sum up to 1, as after a sigmoid"),
+    "softmax when asked": ("logits if self.training else ops.softmax(logits)", "probabilities, as after a softmax"),
+    "softmax when trained": ("ops.softmax(logits) if self.training else logits",
+                             "while it trains, model 'NET' answers with probabilities"),
+    "whole numbers": ("logits.astype('int32')", "answers with int32 numbers; expected logits"),
+}
+FIRST = load("digits", None, SIZE, "bilinear")
+MEMBERS = np.arange(0, 1297, 6)
+SETTINGS = {
+    "data.image_size": SIZE, "training.epochs": 1, "training.batch_size": 50, "judge.model": "lstm_rnn",
+    "judge.epochs": 1, "inversion.images": 2, "inversion.iterations": 2, "membership.target_in": 150,
+    "membership.target_out": 150, "membership.population": 10, "membership.shadow_pool": 500, "membership.shadows": 2,
+    "membership.attack.epochs": 2}
+OPTIONS = [f"--set={key}={value}" for key, value in SETTINGS.items()]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cpu() -> None:
+    device.configure("CPU")
+
+
+def net_file(folder: Path, end: str) -> str:
+    (folder / "net.py").write_text(NET.format(size=SIZE * SIZE, end=end))
+    return f"{folder / 'net.py'}:Net"
+
+
+def fitted(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Weights that classify images well, by least squares."""
+    pixels = np.hstack([images.reshape(len(images), -1), np.ones((len(images), 1))])
+    weights = np.linalg.lstsq(pixels, 8.0 * np.eye(10)[labels], rcond=1e-4)[0].astype(np.float32)
+    return {"fc.weight": np.ascontiguousarray(weights[:-1].T), "fc.bias": weights[-1]}
+
+
+def saved(path: Path, weights: dict[str, np.ndarray]) -> str:
+    ms.save_checkpoint([{"name": name, "data": Tensor(value)} for name, value in weights.items()], str(path))
+    return str(path)
+
+
+def run(capfd: pytest.CaptureFixture[str], folder: Path, *words: object) -> Outcome:
+    return call(capfd, *words, "--run_dir", folder / "run", "--ckpt_dir", folder / "ckpt", *OPTIONS)
+
+
+# --- which kind ----------------------------------------------------------------------------------------------
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+KINDS = {
+    LOGITS: [lambda x: x, lambda x: 30 * x, lambda x: x - 100, lambda x: np.maximum(x, 0), lambda x: x * np.nan,
+             lambda x: 0.01 * x + 0.5, lambda x: np.tanh(x), lambda x: 1e-3 * np.abs(x)],
+    PROBABILITIES: [softmax, lambda x: softmax(50 * x), lambda x: softmax(x).astype(np.float16),
+                    lambda x: softmax(1e-3 * x)],
+    LOG_PROBABILITIES: [lambda x: np.log(softmax(x)), lambda x: np.log(softmax(x)).astype(np.float16)],
+    BOUNDED: [lambda x: 1 / (1 + np.exp(-x)), lambda x: 1 / (1 + np.exp(-0.01 * x)), lambda x: (x > 0) * 1.0],
+    CONSTANT: [lambda x: 0 * x, lambda x: 0 * x + 0.1, lambda x: 0 * x + np.arange(x.shape[1])],
+}
+
+
+@pytest.mark.parametrize("kind, end", [(kind, end) for kind, ends in KINDS.items() for end in ends])
+@pytest.mark.parametrize("classes", [2, 10])
+def test_answers_are_told_apart_by_their_values(kind: str, end: Any, classes: int) -> None:
+    generator = np.random.default_rng(classes)
+    mix = generator.normal(size=(16, classes))
+    images = generator.random((30, 1, 4, 4))
+    with np.errstate(over="ignore"):
+        assert kind_of_answers(lambda x: end((x.reshape(len(x), -1) - 0.5) @ mix), images) == kind
+
+
+# --- every command that asks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("command", [["train"], ["audit"], ["attack", "membership"], ["attack", "inversion"]],
+                         ids=" ".join)
+def test_answers_that_are_no_logits_are_refused_before_any_training(
+        tmp_path: Path, capfd: pytest.CaptureFixture[str], command: list[str], end: str) -> None:
+    reference = net_file(tmp_path, ENDS[end][0])
+    outcome = run(capfd, tmp_path, *command, "--model", reference)
+    assert_refused(outcome, ENDS[end][1].replace("NET", reference))
+    assert len(outcome.err) < 500
+    assert not (tmp_path / "run").exists() and not (tmp_path / "ckpt").exists()
+
+
+@pytest.mark.parametrize("attack", ["membership", "inversion"])
+def test_a_checkpoint_that_ends_in_a_softmax_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str],
+                                                        attack: str) -> None:
+    weights = saved(tmp_path / "net.ckpt", fitted(FIRST.x_train, FIRST.y_train))
+    np.save(tmp_path / "members.npy", MEMBERS)
+    outcome = run(capfd, tmp_path, "attack", attack, "--model", net_file(tmp_path, "ops.softmax(logits)"), "--ckpt",
+                  weights, "--members", tmp_path / "members.npy")
+    assert_refused(outcome, "answers with probabilities")
+
+
+@pytest.mark.parametrize("end, sentence", [
+    ("ops.softmax(logits)", "net answers with probabilities, no logits; its classes are the same."),
+    ("ops.log_softmax(logits)", "net answers with log-probabilities (log-softmax); they are taken for logits"),
+    ("logits", None),
+])
+def test_predict_says_what_it_is_answered_with(tmp_path: Path, capfd: pytest.CaptureFixture[str], end: str,
+                                               sentence: str | None) -> None:
+    weights = saved(tmp_path / "net.ckpt", fitted(FIRST.x_train, FIRST.y_train))
+    outcome = run(capfd, tmp_path, "predict", "-n", 20, "--model", net_file(tmp_path, end), "--ckpt", weights)
+    assert outcome.code == 0 and " of 20 right" in outcome.out
+    assert sentence in outcome.out if sentence else "answers" not in outcome.out
+
+
+def test_log_probabilities_train_and_are_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    outcome = run(capfd, tmp_path, "train", "--model", net_file(tmp_path, "ops.log_softmax(logits)"))
+    assert outcome.code == 0
+    assert "answers with log-probabilities (log-softmax); they are taken for logits" in outcome.out
+
+
+class Own(nn.Cell):
+    """A network from Python, of which only a twin has a softmax, or all answers are one."""
+
+    def __init__(self, end: nn.Cell | None = None) -> None:
+        super().__init__()
+        self.flat, self.fc, self.end = nn.Flatten(), nn.Dense(SIZE * SIZE, 10), end or nn.Identity()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.end(self.fc(self.flat(x)))
+
+
+def own(weights: dict[str, np.ndarray], end: nn.Cell | None = None) -> Own:
+    network = Own(end)
+    ms.load_param_into_net(network, {name: ms.Parameter(Tensor(value)) for name, value in weights.items()})
+    return network
+
+
+PYTHON = {key.replace(".", "__"): value for key, value in SETTINGS.items()}
+
+
+def test_from_python_subject_and_twins_are_asked(tmp_path: Path) -> None:
+    weights = fitted(FIRST.x_train, FIRST.y_train)
+    for subject in (mindleak.Subject(own(weights, nn.Softmax()), MEMBERS, "mine"),
+                    mindleak.Subject(own(weights), MEMBERS, "mine", make=lambda: Own(nn.Softmax()))):
+        with pytest.raises(InputError, match="answers with probabilities, as after a softmax"):
+            mindleak.audit(subject, run_dir=tmp_path / "run", attacks="membership", **PYTHON)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_answer_to_all_images_is_refused_of_a_trained_network_only() -> None:
+    network = own({"fc.weight": np.zeros((10, SIZE * SIZE), np.float32), "fc.bias": np.zeros(10, np.float32)})
+    with pytest.raises(InputError, match="answers 40 images of several classes alike"):
+        require_logits(network, FIRST, "mine", trained=True)
+    assert require_logits(network, FIRST, "mine", trained=False) == LOGITS
+
+
+# --- answers that do not fit ---------------------------------------------------------------------------------
+
+
+def misreading(kind: str) -> dict[str, np.ndarray]:
+    """Weights of a network that was trained on other images or labels than it is given."""
+    images, labels = FIRST.x_train, FIRST.y_train
+    if kind == "scale":
+        weights = fitted(images, labels)
+        return {"fc.weight": weights["fc.weight"] / 255, "fc.bias": weights["fc.bias"]}
+    shuffled = np.random.default_rng(0).permutation(labels)
+    return fitted(1 - images if kind == "inverted" else images,
+                  {"order": (labels + 3) % 10, "noise": shuffled}.get(kind, labels))
+
+
+@pytest.mark.parametrize("kind, advice", [
+    ("scale", "Given pixels from 0 to 255 it is "), ("inverted", "Given dark for bright it is "),
+    ("order", "With its classes in another order it would be "), ("noise", "Check that it takes pixels from 0 to 1")])
+def test_a_network_that_misreads_its_images_gets_advice_and_no_membership_verdict(
+        tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str, advice: str) -> None:
+    weights = saved(tmp_path / "net.ckpt", misreading(kind))
+    np.save(tmp_path / "members.npy", MEMBERS)
+    words = ["--model", net_file(tmp_path, "logits"), "--ckpt", weights, "--members", tmp_path / "members.npy"]
+    refused = run(capfd, tmp_path, "attack", "membership", *words)
+    assert_refused(refused, "would say nothing: its answers do not fit these images or labels", advice)
+    assert not (tmp_path / "run").exists()
+    if kind == "order":
+        outcome = run(capfd, tmp_path, "audit", *words)
+        document = json.loads((tmp_path / "run" / "report.json").read_text())
+        assert outcome.code == 0 and document["membership"] == []
+        assert outcome.out.index("warning: net: its answers do not fit") < outcome.out.index("judge")
+        first, *others = document["findings"]
+        assert advice in first and "says anything about what it gives away" in first
+        assert any("Not done: membership on net: its answers do not fit" in sentence for sentence in others)
+        assert "its answers do not fit these images or labels" in (tmp_path / "run" / "report.html").read_text()
