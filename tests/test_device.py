@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,3 +162,39 @@ def test_a_process_that_has_computed_before_can_be_configured() -> None:
             "print(device.configure('CPU').target)\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout.split()) == (0, ["6.0", "CPU"]), done.stderr
+
+
+OPERATOR_THREADS = """
+import os, sys
+from mindleak import device
+cores = os.sched_getaffinity(0)
+device.configure("CPU", threads=int(sys.argv[1]), kernels="mindspore")
+import numpy as np
+from mindspore import Tensor, nn
+def ticks():
+    spent = {}
+    for thread in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{thread}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        spent[int(thread)] = int(fields[11]) + int(fields[12])
+    return spent
+lstm = nn.LSTM(64, 256, batch_first=True)
+images = Tensor(np.ones((64, 50, 64), np.float32))
+before = ticks()
+while sum(ticks().values()) - sum(before.values()) < 100:
+    lstm(images)[0].asnumpy()
+worked = [thread for thread, spent in ticks().items() if thread != os.getpid() and spent - before.get(thread, 0) >= 10]
+print(len(worked), len(set().union(*map(os.sched_getaffinity, worked))), os.sched_getaffinity(0) == cores)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir() or len(os.sched_getaffinity(0)) < 2,
+                    reason="one core, no /proc")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_mindspores_recurrent_operator_takes_no_more_cores_than_threads_were_given(threads):
+    # The threads that it works on, and the cores on which these may be; time would say little on a busy machine.
+    done = subprocess.run([sys.executable, "-c", OPERATOR_THREADS, str(threads)], capture_output=True, text=True,
+                          timeout=120, check=True)
+    working, cores, own_cores_kept = done.stdout.split()
+    assert min(int(working), int(cores)) <= threads
+    assert own_cores_kept == "True"
