@@ -40,7 +40,7 @@ def fresh(*words: object, cwd: Path, environment: dict[str, str] | None = None) 
     """Run one command in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "mindleak", *map(str, words)],
-        cwd=cwd, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=120, check=False,
+        cwd=cwd, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=300, check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -224,6 +224,7 @@ def test_a_second_audit_computes_nothing_and_says_so(
     assert {path: path.stat().st_mtime_ns for path in (case.run_dir / "stages").rglob("*")} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting, changed", [
     ("subjects.lstm_rnn-ordinary.membership.attack.epochs=4", {"membership-lstm_rnn-ordinary"}),
     ("subjects.lstm_rnn-suppress.inversion.iterations=3", {"inversion-lstm_rnn-suppress"}),
@@ -246,6 +247,7 @@ def test_another_configuration_in_the_same_run_is_refused(case: Case, report: Au
         case.audit("inversion.images=5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["removed", "altered"])
 def test_a_checkpoint_that_is_not_what_it_was_is_trained_again(case: Case, report: AuditReport, damage: str) -> None:
     (file,) = (case.ckpt_dir / "lstm_rnn-ordinary-headline").glob("lstm_rnn-[0-9]*.ckpt")
@@ -295,6 +297,7 @@ def epochs_done(run_dir: Path, task: str) -> int:
     return max((int(file.name.split("-")[1].split("_")[0]) for file in files), default=0)
 
 
+@pytest.mark.slow
 def test_a_killed_audit_ends_with_the_scores_of_one_that_was_not(tmp_path: Path) -> None:
     case = Case(tmp_path, KILLED)
     command = ["attack", "membership", "--config", str(case.file), "--run_dir", str(case.run_dir),
@@ -343,6 +346,7 @@ def test_what_cannot_work_is_refused_before_anything_is_done(
     assert not (tmp_path / "run").exists() and not (tmp_path / "ckpt").exists()
 
 
+@pytest.mark.slow
 def test_an_attack_in_an_audits_directory_leaves_the_audits_report_alone(
         case: Case, report: AuditReport, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path.name: path.read_bytes() for path in [*case.run_dir.glob("report.*"),

@@ -160,7 +160,7 @@ def test_a_process_that_has_computed_before_can_be_configured() -> None:
             "print(float((ms.Tensor(np.ones(3, np.float32)) * 2).asnumpy().sum()))\n"
             "from mindleak import device\n"
             "print(device.configure('CPU').target)\n")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout.split()) == (0, ["6.0", "CPU"]), done.stderr
 
 

@@ -150,6 +150,7 @@ def judged(report: AuditReport, training: str, evaluation: str) -> dict[str, Any
     return found
 
 
+@pytest.mark.slow
 def test_positive_control_what_was_learnt_by_heart_is_found_on_one_split(report: AuditReport) -> None:
     same = judged(report, "document", "same_split")
     assert (same["n_in"], same["n_out"]) == (200, 200)
@@ -157,6 +158,7 @@ def test_positive_control_what_was_learnt_by_heart_is_found_on_one_split(report:
     assert result_of(report)["overall"]["auc"] == same["auc"]
 
 
+@pytest.mark.slow
 def test_what_the_splits_do_and_what_membership_does_are_told_apart(report: AuditReport) -> None:
     # Right labels make the test split's non-members look like members, which hides what was learnt by heart.
     parts = result_of(report)["decomposition"]
@@ -167,6 +169,7 @@ def test_what_the_splits_do_and_what_membership_does_are_told_apart(report: Audi
     assert len(findings) == 5 and "null control" in findings[2] and "better than chance" in findings[4]
 
 
+@pytest.mark.slow
 def test_shadows_answer_for_their_own_rows_and_for_the_test_splits(report: AuditReport, folder: Path) -> None:
     (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(folder)}",
                                     f"model.name={__file__}:ByHeart", "membership.attacks=[document]"))
@@ -182,6 +185,7 @@ def test_shadows_answer_for_their_own_rows_and_for_the_test_splits(report: Audit
     assert np.mean([shadow["test"] for shadow in shadows]) > 0.54
 
 
+@pytest.mark.slow
 def test_what_the_document_saves_is_saved(report: AuditReport, folder: Path) -> None:
     saved = result_of(report)["saved"]
     with np.load(folder / "run" / saved["attack_train_data"]) as train:
@@ -191,6 +195,7 @@ def test_what_the_document_saves_is_saved(report: AuditReport, folder: Path) -> 
         assert test["test_x"].shape == (300, 10) and test["test_y"].sum() == 200
 
 
+@pytest.mark.slow
 def test_every_attack_is_compared_on_the_same_samples(report: AuditReport, folder: Path) -> None:
     result = result_of(report)
     assert [each["attack"] for each in result["compared"]] == ["shadow", "lira_online"]
@@ -211,6 +216,7 @@ def test_every_attack_is_compared_on_the_same_samples(report: AuditReport, folde
     assert any("lira_online less the document's attack" in sentence for sentence in report.document["findings"])
 
 
+@pytest.mark.slow
 def test_page_and_terminal_show_it(report: AuditReport, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = report.path.read_text()
     for words in ("the document&#39;s attack", "null control", "Training number", "weighted avg",
@@ -222,6 +228,7 @@ def test_page_and_terminal_show_it(report: AuditReport, folder: Path, capsys: py
     assert "training number is" in printed and "macro avg" in printed and "attack_train_data.npz" in printed
 
 
+@pytest.mark.slow
 def test_a_finished_attack_is_not_done_again_and_other_settings_only_attack_anew(
         report: AuditReport, folder: Path, tmp_path: Path) -> None:
     again = audited(folder, "document", "shadow", "lira_online")

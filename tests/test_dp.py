@@ -153,6 +153,7 @@ def test_batches_follow_from_seed_and_epoch_alone() -> None:
 # --- whole trainings -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
     first = weights(run().network)
     assert same(first, weights(run().network))
@@ -170,6 +171,7 @@ class Interrupter(EpochPrinter):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path: Path, optimizer: str) -> None:
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer, schedule="cosine")

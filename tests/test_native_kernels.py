@@ -167,6 +167,7 @@ def test_lstm_functions_hold_at_the_ends_of_their_range():
             np.testing.assert_allclose(found, reference_lstm(x, *weights), rtol=2e-6, atol=1e-37)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without", ["avx512f", "avx"])
 def test_narrower_vectors_give_the_same(monkeypatch, without):
     kernels()
@@ -262,6 +263,7 @@ def attempted(monkeypatch: pytest.MonkeyPatch, cache: Path, compiler: str | None
     return library.attempt.__wrapped__()
 
 
+@pytest.mark.slow
 def test_the_second_process_finds_the_library_compiled(monkeypatch, tmp_path):
     kernels()
     first = attempted(monkeypatch, tmp_path)
@@ -275,7 +277,7 @@ def test_processes_that_compile_at_once_do_not_disturb_each_other(monkeypatch, t
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     code = "from mindleak.models.native import attempt; print(attempt().lanes)"
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert {each.communicate(timeout=120)[0] for each in started} == {f"{kernels().lanes}\n"}
+    assert {each.communicate(timeout=300)[0] for each in started} == {f"{kernels().lanes}\n"}
     assert [path.suffix for path in (tmp_path / "mindleak").iterdir()] == [".so"]
 
 
@@ -322,6 +324,7 @@ def test_an_unknown_choice_is_refused():
         device.configure("CPU", kernels="nativ")
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_the_choice(tmp_path):
     nothing = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "CXX": "no-such-compiler"}
     train = ("train", *SMALL)

@@ -54,7 +54,7 @@ print(json.dumps(facts))
 def fresh_import(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     """MindArmour imported for the first time in a process that watches what the import does to it."""
     environment = {name: value for name, value in os.environ.items() if name != "GLOG_v"}
-    return subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, timeout=120, check=True,
+    return subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, timeout=300, check=True,
                           env=environment, cwd=tmp_path_factory.mktemp("import"))
 
 

@@ -181,7 +181,7 @@ def _train_until(folder: Path, epoch: int, number: signal.Signals) -> None:
     time.sleep(0.05)
     process.send_signal(number)
     sent = time.perf_counter()
-    rest, errors = process.communicate(timeout=60)
+    rest, errors = process.communicate(timeout=300)
     assert "finished" not in rest, "the training was faster than the signal"
     assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else -signal.SIGINT), errors[-500:]
     assert time.perf_counter() - sent < 20
