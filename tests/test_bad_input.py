@@ -88,7 +88,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (("train", "--set", "training.epochs"), ["--set takes key.path=value"]),
     (("train", "--set"), ["--set"]),
     (("train", "--config", "none.yaml"), ["'none.yaml'", "no such file"]),
-    (("train", "--config", "inputs"), ["'inputs'", "directory"]),
+    (("train", "--config", "inputs"), ["'inputs'", "is a folder"]),
     (("attack",), ["ATTACK"]),
     (("attack", "adversarail"), ["'adversarail'", "inversion"]),
     (("audti",), ["did you mean 'audit'"]),

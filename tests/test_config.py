@@ -147,7 +147,7 @@ def test_broken_yaml_is_refused_in_one_line(tmp_path, capfd, text, words):
 
 def test_files_that_cannot_be_read(tmp_path):
     assert "no such file" in refusal(str(tmp_path / "none.yaml"))
-    assert "directory" in refusal(str(tmp_path))
+    assert "is a folder; expected a file" in refusal(str(tmp_path))
     (tmp_path / "latin.yaml").write_bytes("name: \xfc".encode("latin-1"))
     assert "UTF-8" in refusal(str(tmp_path / "latin.yaml"))
 
@@ -188,9 +188,9 @@ def test_subject_names_become_folders(tmp_path, name):
     assert "cannot be a name" in refusal(write(tmp_path, f"subjects: {{{name}: {{}}}}"))
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", " ", "''"])
+@pytest.mark.parametrize("name", ["a/b", ".."])
 def test_the_runs_name_becomes_a_folder(name):
-    assert "fit for a folder" in refusal(None, f"name={name}" if name.strip() else "name='  '")
+    assert "fit for a folder" in refusal(None, f"name={name}")
 
 
 def test_the_command_line_cannot_add_a_subject_by_a_slip(tmp_path):

@@ -22,13 +22,15 @@ HOSTILE = {
     "line separator": "a\u2028b",
     "invisible": "a\ufeffb\u200b\xad",
     "null": "a\0b",
+    "private use": "a\uee92b",
+    "unassigned": "a\u0378b",
 }
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hidden_characters_become_escapes(text):
     shown = printable(text)
-    assert not {unicodedata.category(letter) for letter in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert not {unicodedata.category(letter) for letter in shown} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     assert "\\" in shown and hides_characters(text) and not hides_characters(shown)
     assert printable(shown) == shown
 

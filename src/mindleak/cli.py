@@ -25,8 +25,10 @@ from mindleak import __version__
 from mindleak.errors import InputError, nearest
 from mindleak.printable import for_stream, one_line, say
 
-# Where what the disk says is the user's to put right.
+# Where what the disk says is the user's to put right: no room, no right, or a name that no file can have.
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_NAME_REFUSED = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO,
+                 errno.ESTALE, errno.ENXIO, errno.EFBIG}
 
 _GOES_ON = {
     "train": "; the same command with --resume goes on from the last finished epoch",
@@ -47,6 +49,10 @@ class _Parser(argparse.ArgumentParser):
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             raise InputError(self._complaint(rest[0].partition("=")[0]))
+        for action in self._actions:
+            value = getattr(found, action.dest, None)
+            if action.option_strings and isinstance(value, str) and not value.strip():
+                raise InputError(f"{action.option_strings[0]} is empty; expected {action.metavar}")
         return found, rest
 
     def _complaint(self, word: str) -> str:
@@ -199,6 +205,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return 141
     except OSError as error:
+        if error.errno in _NAME_REFUSED and error.filename is not None:
+            return _refuse(f"cannot use '{os.fsdecode(error.filename)}': {(error.strerror or str(error)).lower()}")
         if error.errno not in _DISK_REFUSES:
             raise
         _drop_output()

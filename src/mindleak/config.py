@@ -7,19 +7,26 @@ uses it, except where no one room does (seed, names that become folders). A run 
 from __future__ import annotations
 
 import copy
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from easydict import EasyDict
 
 from mindleak.config_checks import check_identifiers, check_methods, check_reach, check_sweep
-from mindleak.defaults import DEFAULTS, NAMED, PARTIAL, SUBJECT_SECTIONS, TYPES, VARIANT_SECTIONS
+from mindleak.defaults import DEFAULTS, LARGEST, NAMED, PARTIAL, SUBJECT_SECTIONS, TYPES, VARIANT_SECTIONS
 from mindleak.errors import InputError, nearest
+from mindleak.files import open_plain
+from mindleak.yaml_text import parse_yaml
 
 # Of 'membership': no part of what a run is.
 _ASKED = ("attacks", "improved", "ablation")
+_LARGEST_FILE = 256 * 1024
+# As long as a path can be on Linux.
+_LONGEST_TEXT = 4096
+_LONGEST_LIST = 1000
 
 
 def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
@@ -34,11 +41,11 @@ def load(path: str | None, assignments: Sequence[str] = ()) -> EasyDict:
         InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong type.
     """
     merged = copy.deepcopy(DEFAULTS)
-    _merge(merged, _read_yaml(path) if path else {}, "", f"in '{path}'")
+    _merge(merged, {} if path is None else _read_yaml(path), "", f"in '{path}'")
     overrides = _overrides(assignments)
     check_reach(overrides, merged["subjects"], merged["sweep"]["variants"])
     _deep_update(merged, overrides)
-    if path and merged["name"] is None:
+    if path is not None and merged["name"] is None:
         merged["name"] = Path(path).stem
     for named, sections in ((merged["subjects"], SUBJECT_SECTIONS), (merged["sweep"]["variants"], VARIANT_SECTIONS)):
         for own in named.values():
@@ -96,47 +103,25 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, which also refuses a key that stands twice instead of taking the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        """Compose a mapping, its own keys all different; those merged in by ``<<`` may be overridden."""
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' stands twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return node
-
-
 def _read_yaml(path: str) -> dict[str, Any]:
     """Read a YAML mapping with the safe loader."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open_plain(path) as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"configuration '{path}' cannot be read: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:
         raise InputError(f"configuration '{path}' is no UTF-8 text: {error}") from error
-    values = _parse_yaml(text, f"configuration '{path}' is no valid YAML")
+    if len(content) > _LARGEST_FILE:
+        raise InputError(f"configuration '{path}' is larger than {_LARGEST_FILE // 1024} kB; expected a YAML file of "
+                         "settings")
+    values = parse_yaml(text, f"configuration '{path}' is no valid YAML")
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise InputError(f"configuration '{path}' must hold keys and values, not a {type(values).__name__}")
     return values
-
-
-def _parse_yaml(text: str, complaint: str) -> Any:
-    """Parse YAML without ever making an object of another class."""
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
-        raise InputError(f"{complaint}: {place}{error.problem}") from error
-    # A value unfit for its tag makes the safe loader raise whatever int(), date() or a look-up raises.
-    except Exception as error:
-        raise InputError(f"{complaint}: {' '.join(str(error).split())}") from error
 
 
 def _overrides(assignments: Sequence[str]) -> dict[str, Any]:
@@ -160,7 +145,7 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise InputError(f"--set takes key.path=value, got '{assignment}'")
     *parents, last = key.strip().split(".")
-    nested: dict[str, Any] = {last: _parse_yaml(text, f"--set {key}: '{text}' is no valid YAML value")}
+    nested: dict[str, Any] = {last: parse_yaml(text, f"--set {key}: '{text}' is no valid YAML value")}
     for part in reversed(parents):
         nested = {part: nested}
     return nested
@@ -212,10 +197,42 @@ def _checked(path: str, value: Any, default: Any, subject: str) -> Any:
         value = _as_float(subject, value, wanted)
     if not isinstance(value, wanted):
         raise InputError(_wrong_type(subject, value, wanted))
+    if isinstance(value, str):
+        _check_text(subject, value)
+    if isinstance(value, (int, float)) and value > LARGEST.get(path, math.inf):
+        raise InputError(f"{subject} is {value:g}; expected at most {LARGEST[path]:,}")
     if isinstance(default, list) and isinstance(value, list):
         # A list that is empty by default says nothing of its items; who uses it checks them.
-        return [_checked(path, item, default[0], subject) for item in value] if default else list(value)
+        value = [_checked(path, item, default[0], subject) for item in value] if default else list(value)
+    if isinstance(value, list):
+        if len(value) > _LONGEST_LIST:
+            raise InputError(f"{subject} has {len(value):,} items; expected at most {_LONGEST_LIST:,}")
+        for item in _texts(value):
+            _check_text(f"an item of {subject}", item)
     return value
+
+
+def _check_text(subject: str, text: str) -> None:
+    """Refuse text that can name nothing: no file, no data set, no choice."""
+    if not text.strip():
+        raise InputError(f"{subject} is empty; right is text, or null for the default where there is one")
+    if "\0" in text:
+        raise InputError(f"{subject} is {text!r}; expected text without a null character")
+    if len(text) > _LONGEST_TEXT:
+        raise InputError(f"{subject} has {len(text):,} characters; expected at most {_LONGEST_TEXT:,}")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise InputError(f"{subject} is {text!r}, which holds half of a character; expected text") from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all text in nested lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 def _as_float(subject: str, value: int | str, wanted: tuple[type, ...]) -> float:

@@ -16,7 +16,7 @@ from mindleak.errors import InputError, nearest
 _ONE_NETWORK = ("name", "checkpoint", "members")
 
 # Subjects name stages and folders; a dot would end the name in --set subjects.NAME.training.epochs=3.
-_SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 def check_reach(overrides: Mapping[str, Any], subjects: Mapping[str, Any], variants: Mapping[str, Any]) -> None:
@@ -96,5 +96,5 @@ def check_identifiers(merged: Mapping[str, Any]) -> None:
         for name in names:
             # EasyDict makes attributes of keys: 'items' would hide the method.
             if not _SUBJECT_NAME.fullmatch(name) or hasattr(dict, name):
-                raise InputError(f"{kind} '{name}' cannot be a name: right are letters, digits, '_' and '-', "
-                                 "a letter or digit first, and no word like 'items'")
+                raise InputError(f"{kind} '{name}' cannot be a name: right are up to 100 letters, digits, "
+                                 "'_' and '-', a letter or digit first, and no word like 'items'")

@@ -184,6 +184,34 @@ TYPES: dict[str, tuple[type, ...]] = {
     "sweep.pool": (int,),
 }
 
+# Where nothing else ends a number: beyond these nothing is meant that a computer could do, and MindSpore or NumPy would
+# end the process rather than say so.
+_UNITS, _ROUNDS, _MODELS = 100_000, 10_000_000, 10_000
+LARGEST: dict[str, int] = {
+    "device.id": 65_535,
+    "device.threads": 4_096,
+    "model.width": 100,
+    "model.hidden_size": 20_000,
+    "model.layers": 100,
+    "training.epochs": _ROUNDS,
+    "suppress.start_epoch": _ROUNDS,
+    "suppress.mask_times": _ROUNDS,
+    "prune.finetune_epochs": _ROUNDS,
+    "judge.epochs": _ROUNDS,
+    "inversion.iterations": _ROUNDS,
+    "inversion.restarts": _MODELS,
+    "membership.references": _MODELS,
+    "membership.shadows": _MODELS,
+    "membership.attack.dim_hidden": _UNITS,
+    "membership.attack.epochs": _ROUNDS,
+    "membership.improved.hidden": _UNITS,
+    "membership.improved.epochs": _ROUNDS,
+    "membership.document.shadows": _MODELS,
+    "membership.document.dim_hidden": _UNITS,
+    "membership.document.epochs": _ROUNDS,
+    "sweep.models": _MODELS,
+}
+
 # Sections that only one way to train looks at, and which one.
 METHOD_SECTIONS = {"suppress": "suppress", "dp": "dp_sgd", "prune": "prune"}
 

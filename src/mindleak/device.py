@@ -215,7 +215,12 @@ def launched_by_msrun() -> bool:
 
     The scheduler runs the same command; it never leaves ``communication.init`` with work to do.
     """
-    return os.environ.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED") and int(os.environ.get("MS_WORKER_NUM", "1")) > 1
+    if os.environ.get("MS_ROLE") not in ("MS_WORKER", "MS_SCHED"):
+        return False
+    workers = os.environ.get("MS_WORKER_NUM", "1")
+    if not (workers.isascii() and workers.isdigit()):
+        raise InputError(f"MS_WORKER_NUM is '{workers}'; expected the number of workers, as msrun sets it")
+    return int(workers) > 1
 
 
 def _join_job(target: str) -> tuple[int, int]:

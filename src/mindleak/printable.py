@@ -18,8 +18,8 @@ LINE_LIMIT = 500
 _WORD_LIMIT = 90
 _CUT = "..."
 
-# Control and format characters (bidirectional ones among them), surrogates, and separators of lines.
-_HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+# Control and format characters (bidirectional ones among them), surrogates, what nobody has assigned, line separators.
+_HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _MAYBE_HIDDEN = re.compile(r"[^\x20-\x7e\n]")
 # What mindleak's own sentences and tables hold beyond ASCII, in letters that every encoding has; one for one where it
 # stands in a column.

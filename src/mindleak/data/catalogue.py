@@ -22,6 +22,7 @@ from mindleak.data.digits import read_digits
 from mindleak.data.idx import IdxFiles, read_content, read_idx, read_idx_files
 from mindleak.data.locate import (
     data_root,
+    expanded,
     find_idx_files,
     find_named_folder,
     idx_folders,
@@ -214,7 +215,7 @@ def _named_files(name: str, source: Source, count: Callable[[Path], int], train:
 def _read_own(data_dir: str | Path | None) -> RawData:
     if data_dir is None:
         raise InputError("data set 'custom' needs --data_dir: an .npz file, or a folder with four IDX files")
-    return read_custom(Path(data_dir).expanduser())
+    return read_custom(expanded(data_dir))
 
 
 _CATALOGUE: dict[str, Entry] = {

@@ -7,7 +7,6 @@ files with other content are never overwritten.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from mindleak.data import catalogue
 from mindleak.data.archive import check_free, unpack
 from mindleak.data.catalogue import PublicFiles
 from mindleak.data.fetch import Progress, Report, Transfer, fetch
-from mindleak.data.locate import ENVIRONMENT
+from mindleak.data.locate import named_root
 from mindleak.data.partial import PartialFile
 from mindleak.data.sources import Archive, PublishedFile
 from mindleak.data.verify import check_file
@@ -129,10 +128,7 @@ def _waiting(file: PublishedFile, transfer: Transfer) -> Callable[[], None]:
 
 
 def _make_root(data_dir: str | Path | None) -> Path:
-    value = data_dir or os.environ.get(ENVIRONMENT)
-    if not value:
-        raise InputError(f"no data directory: give --data_dir or set {ENVIRONMENT}")
-    root = Path(value).expanduser()
+    root = named_root(data_dir)
     with _writing_to(root):
         root.mkdir(parents=True, exist_ok=True)
     return root

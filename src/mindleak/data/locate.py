@@ -30,14 +30,38 @@ def data_root(data_dir: str | Path | None) -> Path:
     Raises:
         InputError: neither is set, or it is not a directory.
     """
-    value = data_dir or os.environ.get(ENVIRONMENT)
-    if not value:
-        raise InputError(f"no data directory: give --data_dir or set {ENVIRONMENT}")
-    root = Path(value).expanduser()
+    root = named_root(data_dir)
     if not root.is_dir():
         origin = "--data_dir" if data_dir else ENVIRONMENT
         raise InputError(f"data directory {root} ({origin}) is not a directory")
     return root
+
+
+def named_root(data_dir: str | Path | None) -> Path:
+    """Return the data directory that is named, whether it is there or not.
+
+    Raises:
+        InputError: neither an argument nor the environment names one.
+    """
+    value = os.environ.get(ENVIRONMENT) if data_dir is None else data_dir
+    if value is None:
+        raise InputError(f"no data directory: give --data_dir or set {ENVIRONMENT}")
+    if not str(value).strip():
+        raise InputError(f"{ENVIRONMENT if data_dir is None else '--data_dir'} is empty; expected a folder")
+    return expanded(value)
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with the home folder in place of ``~`` and ``~user``.
+
+    Raises:
+        InputError: nobody has that name, or the user no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"'{path}' begins with the home folder of a user who is not here; write ./{path} if that is "
+                         "its name") from error
 
 
 def idx_folders(name: str, root: Path) -> list[tuple[Path, Path]]:

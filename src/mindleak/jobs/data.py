@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from mindleak.data import catalogue
 from mindleak.data.download import download
-from mindleak.data.locate import data_root
+from mindleak.data.locate import ENVIRONMENT, data_root, named_root
 from mindleak.data.verify import Presence, available, verify
 from mindleak.errors import InputError
 from mindleak.printable import for_stream, say
@@ -23,8 +23,10 @@ def run_list(data_dir: str | None) -> None:
     """
     if data_dir is not None:
         data_root(data_dir)
+    elif ENVIRONMENT in os.environ:
+        named_root(None)
     places = {presence.name: presence for presence in available(data_dir)}
-    anywhere = bool(data_dir or os.environ.get("MINDLEAK_DATA_DIR"))
+    anywhere = bool(data_dir or os.environ.get(ENVIRONMENT))
     for entry in catalogue.describe():
         presence = places.get(entry.name)
         say(f"{entry.name:<14} {_state(presence):<9} {_size(entry, presence):<42} {entry.origin}".rstrip())

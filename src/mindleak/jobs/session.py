@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from mindleak.training.compiled import CompiledTrainings
 
 
+# Of file systems on Linux, in bytes.
+_LONGEST_NAME = 255
+
+
 @dataclass
 class Session:
     """One call of the program.
@@ -107,6 +111,7 @@ def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, co
         InputError: the device is not there, a folder cannot be written, or the run directory belongs to
             another configuration.
     """
+    _require_here()
     folder = Path(run_dir) if run_dir else Path("runs") / f"{_default_name(config)}-{config.seed}"
     checkpoints = Path(ckpt_dir) if ckpt_dir else Path("ckpt") / _checkpoint_name(folder)
     _require_writable(folder)
@@ -118,6 +123,18 @@ def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, co
     if is_run(folder):
         _ = session.run
     return session
+
+
+def _require_here() -> None:
+    """Refuse a working directory that somebody has removed: every relative path would fail, some after hours.
+
+    Raises:
+        InputError: it is gone.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the working directory does not exist any more; change to one that does") from None
 
 
 def _default_name(config: EasyDict) -> str:
@@ -141,6 +158,11 @@ def _require_writable(folder: Path) -> None:
     Raises:
         InputError: what stands in the way.
     """
+    for part in folder.parts:
+        size = len(os.fsencode(part))
+        if size > _LONGEST_NAME:
+            raise InputError(f"cannot write {folder}: it has a name of {size:,} bytes; expected at most "
+                             f"{_LONGEST_NAME}, the most that a folder's name can have")
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
     if not there.is_dir():
         raise InputError(f"cannot write {folder}: {there} is no folder")

@@ -47,6 +47,7 @@ from mindleak.runs.result import (
     npz_names,
     write_record,
 )
+from mindleak.yaml_text import parse_yaml
 
 CONFIG_NAME = "config.yaml"
 IDENTITY_NAME = "identity.yaml"
@@ -314,11 +315,13 @@ def saved_identity(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(run_dir) / IDENTITY_NAME
     try:
-        config = yaml.safe_load(read_text(path))
+        config = parse_yaml(read_text(path), f"cannot read {path}")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{os.fspath(run_dir)} is no run directory: it has no {IDENTITY_NAME}; "
                          "give another --run_dir") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except InputError as error:
+        raise InputError(f"{error}; give another --run_dir") from error
+    except (OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"cannot read {path}: {reason}; give another --run_dir") from error
     if not isinstance(config, dict):

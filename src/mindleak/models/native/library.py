@@ -77,7 +77,10 @@ def attempt() -> Library | str:
 
 def _compiler() -> list[str] | None:
     """Return the command of the user's compiler, or of the system's."""
-    chosen = shlex.split(os.environ.get("CXX", ""))
+    try:
+        chosen = shlex.split(os.environ.get("CXX", ""))
+    except ValueError:  # an open quotation mark: no command either
+        return None
     if chosen:
         return chosen if shutil.which(chosen[0]) else None
     found = next(filter(None, map(shutil.which, _COMPILERS)), None)
