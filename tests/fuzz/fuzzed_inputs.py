@@ -27,19 +27,66 @@ from mindleak.defaults import DEFAULTS, TYPES
 # What mindleak is never asked to write to; an input is spoilt in a copy of its own.
 INPUTS = "inputs"
 TOY: dict[str, Any] = {
-    "model.name": "lenet5_bias", "model.width": 0.25, "data.name": "custom", "data.dir": f"{INPUTS}/data.npz",
-    "training.epochs": 1, "training.batch_size": 16, "judge.epochs": 1, "judge.batch_size": 16, "inversion.images": 2,
-    "inversion.iterations": 2, "membership.target_in": 100, "membership.target_out": 100, "membership.population": 30,
-    "membership.shadow_pool": 240, "membership.shadows": 2, "membership.references": 4, "membership.attack.epochs": 1,
-    "membership.document.shadows": 2, "membership.document.epochs": 1, "membership.improved.epochs": 1,
+    "model.name": "lenet5_bias",
+    "model.width": 0.25,
+    "data.name": "custom",
+    "data.dir": f"{INPUTS}/data.npz",
+    "training.epochs": 1,
+    "training.batch_size": 16,
+    "judge.epochs": 1,
+    "judge.batch_size": 16,
+    "inversion.images": 2,
+    "inversion.iterations": 2,
+    "membership.target_in": 100,
+    "membership.target_out": 100,
+    "membership.population": 30,
+    "membership.shadow_pool": 240,
+    "membership.shadows": 2,
+    "membership.references": 4,
+    "membership.attack.epochs": 1,
+    "membership.document.shadows": 2,
+    "membership.document.epochs": 1,
+    "membership.improved.epochs": 1,
 }
 COMMANDS = (("train",), ("predict",), ("attack", "inversion"), ("attack", "membership"), ("audit",))
-OPTIONS = ("--config", "--model", "--ckpt", "--members", "--dataset", "--data_dir", "--device_target", "--device_id",
-           "--run_dir", "--ckpt_dir", "--seed", "--suppress_engine", "--set", "--resume", "--restart", "-n", "--best",
-           "--attack", "--mirror", "--help", "--version")
+OPTIONS = (
+    "--config",
+    "--model",
+    "--ckpt",
+    "--members",
+    "--dataset",
+    "--data_dir",
+    "--device_target",
+    "--device_id",
+    "--run_dir",
+    "--ckpt_dir",
+    "--seed",
+    "--suppress_engine",
+    "--set",
+    "--resume",
+    "--restart",
+    "-n",
+    "--best",
+    "--attack",
+    "--mirror",
+    "--help",
+    "--version",
+)
 FLAGS = ("--resume", "--restart", "--best", "--help", "--version")
-VARIABLES = ("MINDLEAK_DATA_DIR", "CXX", "MS_WORKER_NUM", "XDG_CACHE_HOME", "COLUMNS", "DEVICE_ID", "OMP_NUM_THREADS",
-             "MPLBACKEND", "MS_ROLE", "HOME", "TMPDIR", "LANG")
+VARIABLES = (
+    "MINDLEAK_DATA_DIR",
+    "CXX",
+    "MS_WORKER_NUM",
+    "XDG_CACHE_HOME",
+    "COLUMNS",
+    "DEVICE_ID",
+    "OMP_NUM_THREADS",
+    "MPLBACKEND",
+    "MS_ROLE",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+)
 
 
 @dataclass
@@ -80,14 +127,25 @@ def make(number: int, seed: int, work: Path, assets: Assets) -> Case:
 
 def settings(changed: dict[str, Any], without: tuple[str, ...] = ()) -> list[str]:
     """Return the toy's settings, some of them changed, as words of a command."""
-    return [word for key, value in {**TOY, **changed}.items() if key not in without
-            for word in ("--set", f"{key}={value if isinstance(value, Raw) else yaml_value(value)}")]
+    return [
+        word
+        for key, value in {**TOY, **changed}.items()
+        if key not in without
+        for word in ("--set", f"{key}={value if isinstance(value, Raw) else yaml_value(value)}")
+    ]
 
 
 def _speakable(word: str) -> str:
     """Return a word as an operating system can hand it over: without NUL, bytes that are no UTF-8 as surrogates."""
-    return os.fsdecode(os.fsencode("".join(letter for letter in word if letter != "\0" and not (
-        "\ud800" <= letter <= "\udc7f" or "\udd00" <= letter <= "\udfff"))))
+    return os.fsdecode(
+        os.fsencode(
+            "".join(
+                letter
+                for letter in word
+                if letter != "\0" and not ("\ud800" <= letter <= "\udc7f" or "\udd00" <= letter <= "\udfff")
+            )
+        )
+    )
 
 
 class Raw(str):
@@ -103,8 +161,14 @@ def leaves(section: dict[str, Any] = DEFAULTS, prefix: str = "") -> Iterator[tup
             yield f"{prefix}{key}", value
 
 
-KEYS = [*leaves(), *((f"membership.{path}", value) for part in ("training", "suppress", "dp", "prune")
-                     for path, value in leaves(DEFAULTS[part], f"{part}."))]
+KEYS = [
+    *leaves(),
+    *(
+        (f"membership.{path}", value)
+        for part in ("training", "suppress", "dp", "prune")
+        for path, value in leaves(DEFAULTS[part], f"{part}.")
+    ),
+]
 
 
 def _command(rng: random.Random) -> list[str]:
@@ -113,8 +177,23 @@ def _command(rng: random.Random) -> list[str]:
 
 def _options(rng: random.Random, work: Path, assets: Assets) -> Case:
     """Options with values that mean nothing, options of other commands, words too many."""
-    words = rng.choice((["train"], ["predict"], ["attack", "inversion"], ["attack", "membership"], ["audit"], ["report"],
-                        ["doctor"], ["data", "list"], ["data", "verify"], ["data"], ["attack"], [], [text(rng)]))
+    words = rng.choice(
+        (
+            ["train"],
+            ["predict"],
+            ["attack", "inversion"],
+            ["attack", "membership"],
+            ["audit"],
+            ["report"],
+            ["doctor"],
+            ["data", "list"],
+            ["data", "verify"],
+            ["data"],
+            ["attack"],
+            [],
+            [text(rng)],
+        )
+    )
     words = [*words, *(settings({}) if words[:1] and words[0] in ("train", "predict", "attack", "audit") else [])]
     for _ in range(rng.choice((0, 1, 1, 2, 4))):
         option = rng.choice(OPTIONS) if rng.random() < 0.95 else text(rng)
@@ -136,13 +215,24 @@ def _key(rng: random.Random, work: Path, assets: Assets) -> Case:
         value = value_like(default, rng, TYPES.get(key, ()))
         where = rng.choice(("", "", "", "", "", "subjects.one.", "sweep.variants.one."))
         changed[where + key] = Raw(text(rng)) if rng.random() < 0.05 else value
-    method = next((name for part, name in (("suppress", "suppress"), ("dp", "dp_sgd"), ("prune", "prune"))
-                   if any(f"{part}." in key for key in changed)), None)
+    method = next(
+        (
+            name
+            for part, name in (("suppress", "suppress"), ("dp", "dp_sgd"), ("prune", "prune"))
+            if any(f"{part}." in key for key in changed)
+        ),
+        None,
+    )
     if method and rng.random() < 0.8:
         changed = {"training.method": method, **changed}
-        changed.update({"suppress.mask_times": 2, "suppress.start_epoch": 1} if method == "suppress" and
-                       "suppress.mask_times" not in changed else {})
-        changed.update({"dp.noise_multiplier": 1.0} if method == "dp_sgd" and "dp.target_epsilon" not in changed else {})
+        changed.update(
+            {"suppress.mask_times": 2, "suppress.start_epoch": 1}
+            if method == "suppress" and "suppress.mask_times" not in changed
+            else {}
+        )
+        changed.update(
+            {"dp.noise_multiplier": 1.0} if method == "dp_sgd" and "dp.target_epsilon" not in changed else {}
+        )
     if any("model.cell" in key or "hidden_size" in key or "model.layers" in key or "periods" in key for key in changed):
         changed = {"model.name": "recurrent", "model.width": 1.0, "model.hidden_size": 8, **changed}
     if any("membership.document" in key for key in changed):
@@ -170,8 +260,11 @@ def _toy_yaml(rng: random.Random) -> bytes:
             target = target.setdefault(name, {})
         target[part[-1]] = value
     if rng.random() < 0.5:
-        nested["subjects"] = {rng.choice(("one", text(rng))): rng.choice((
-            {}, None, anything(rng), {"training": {"epochs": rng.choice((1, 10**30, "x"))}}))}
+        nested["subjects"] = {
+            rng.choice(("one", text(rng))): rng.choice(
+                ({}, None, anything(rng), {"training": {"epochs": rng.choice((1, 10**30, "x"))}})
+            )
+        }
     return yaml.safe_dump(nested, sort_keys=False).encode()
 
 
@@ -181,13 +274,23 @@ def _spoilt_yaml(rng: random.Random) -> bytes:
 
 def _any_yaml(rng: random.Random) -> bytes:
     keys = [rng.choice((*DEFAULTS, text(rng))) for _ in range(rng.randrange(4))]
-    return "\n".join(f"{yaml_value(key)}: {yaml_value(anything(rng, 3))}" for key in keys).encode("utf-8", "surrogatepass")
+    return "\n".join(f"{yaml_value(key)}: {yaml_value(anything(rng, 3))}" for key in keys).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def _deep_yaml(rng: random.Random) -> bytes:
     depth = rng.choice((10, 100, 1000, 20_000))
-    return rng.choice((b"a: " + b"[" * depth, b"a: " + b"{a: " * depth, b"- " * depth, b"[" * depth + b"]" * depth,
-                       b"\n".join(b" " * place + b"a:" for place in range(min(depth, 1000))), b"? " * depth))
+    return rng.choice(
+        (
+            b"a: " + b"[" * depth,
+            b"a: " + b"{a: " * depth,
+            b"- " * depth,
+            b"[" * depth + b"]" * depth,
+            b"\n".join(b" " * place + b"a:" for place in range(min(depth, 1000))),
+            b"? " * depth,
+        )
+    )
 
 
 def _bomb(rng: random.Random) -> bytes:
@@ -198,24 +301,79 @@ def _bomb(rng: random.Random) -> bytes:
     if rng.random() < 0.5:
         lines = ["a0: &a0 {k: 1}"]
         merged = [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * width)}]}}" for n in range(1, height)]
-        nested = [f"a{n}: &a{n} {{" + ", ".join(f"k{m}: *a{n - 1}" for m in range(width)) + "}" for n in range(1, height)]
+        nested = [
+            f"a{n}: &a{n} {{" + ", ".join(f"k{m}: *a{n - 1}" for m in range(width)) + "}" for n in range(1, height)
+        ]
         lines += rng.choice((merged, nested))
     inside = "\n".join(f"  {line}" for line in lines)
-    return f"{key}:\n{inside}\n".encode() if rng.random() < 0.5 else "\n".join([*lines, f"{key}: *a{height - 1}"]).encode()
+    return (
+        f"{key}:\n{inside}\n".encode() if rng.random() < 0.5 else "\n".join([*lines, f"{key}: *a{height - 1}"]).encode()
+    )
 
 
 def _odd_yaml(rng: random.Random) -> bytes:
-    return rng.choice((
-        b"", b"\0", b"\xef\xbb\xbfseed: 1\n", b"\xff\xfes\0e\0e\0d\0:\0 \0001\0", b"seed: 1\r\nname: a\r\n", b"seed: 0x" + b"f" * 9000,
-        b"seed: 1" + b"0" * 5000, b"seed: 1:2:3:4", b"seed: 0o17", b"seed: 1_000", b"seed: .nan", b"training: {epochs: 1e400}",
-        b"seed: 2001-01-01", b"seed: !!binary aGVsbG8=", b"seed: !!set {a, b}", b"name: !!str 3", b"seed: !!int x",
-        b"seed: !!python/name:os.system ''", b"seed: !!python/object/apply:os.system ['touch pwned']", b"? [a, b]\n: 1",
-        b"? {a: b}\n: 1", b"1: 2", b"null: 3", b"true: 4", b".nan: 5", b"--- 1\n--- 2", b"seed: 1\n...\nseed: 2", b"%YAML 9.9\n---\nseed: 1",
-        b"&a a: *a", b"a: &a [*a]", b"subjects: &s {one: *s}", b"model: &m {name: *m}", b"<<: 3", b"<<: [1]", b"<<: {seed: 1}",
-        b"seed: 1\nseed: 1", b"name: '\xed\xa0\x80'", b"name: \"\\ud800\"", b"name: \"\\0\"", b"x" * 200_000, b"a: '" + b"y" * 100_000 + b"'",
-        b"training:\n\tepochs: 1", b"training: {epochs: 1", b"'", b"%", b"@", b"`", b"!", b"*x", b"&", b"|\n a", b">\n", b"- a", b"[1, 2]",
-        b"name: 1" + b"9" * 400, b"device: {threads: 1e12}", b"? " + b"z" * 2000 + b"\n: 1", rng.randbytes(rng.choice((10, 1000))),
-    ))
+    return rng.choice(
+        (
+            b"",
+            b"\0",
+            b"\xef\xbb\xbfseed: 1\n",
+            b"\xff\xfes\0e\0e\0d\0:\0 \0001\0",
+            b"seed: 1\r\nname: a\r\n",
+            b"seed: 0x" + b"f" * 9000,
+            b"seed: 1" + b"0" * 5000,
+            b"seed: 1:2:3:4",
+            b"seed: 0o17",
+            b"seed: 1_000",
+            b"seed: .nan",
+            b"training: {epochs: 1e400}",
+            b"seed: 2001-01-01",
+            b"seed: !!binary aGVsbG8=",
+            b"seed: !!set {a, b}",
+            b"name: !!str 3",
+            b"seed: !!int x",
+            b"seed: !!python/name:os.system ''",
+            b"seed: !!python/object/apply:os.system ['touch pwned']",
+            b"? [a, b]\n: 1",
+            b"? {a: b}\n: 1",
+            b"1: 2",
+            b"null: 3",
+            b"true: 4",
+            b".nan: 5",
+            b"--- 1\n--- 2",
+            b"seed: 1\n...\nseed: 2",
+            b"%YAML 9.9\n---\nseed: 1",
+            b"&a a: *a",
+            b"a: &a [*a]",
+            b"subjects: &s {one: *s}",
+            b"model: &m {name: *m}",
+            b"<<: 3",
+            b"<<: [1]",
+            b"<<: {seed: 1}",
+            b"seed: 1\nseed: 1",
+            b"name: '\xed\xa0\x80'",
+            b'name: "\\ud800"',
+            b'name: "\\0"',
+            b"x" * 200_000,
+            b"a: '" + b"y" * 100_000 + b"'",
+            b"training:\n\tepochs: 1",
+            b"training: {epochs: 1",
+            b"'",
+            b"%",
+            b"@",
+            b"`",
+            b"!",
+            b"*x",
+            b"&",
+            b"|\n a",
+            b">\n",
+            b"- a",
+            b"[1, 2]",
+            b"name: 1" + b"9" * 400,
+            b"device: {threads: 1e12}",
+            b"? " + b"z" * 2000 + b"\n: 1",
+            rng.randbytes(rng.choice((10, 1000))),
+        )
+    )
 
 
 _YAML_MAKERS = (_toy_yaml, _spoilt_yaml, _spoilt_yaml, _any_yaml, _deep_yaml, _bomb, _odd_yaml, _odd_yaml)
@@ -225,7 +383,9 @@ def _data(rng: random.Random, work: Path, assets: Assets) -> Case:
     """A data set whose files are damaged, or hold other arrays."""
     how = rng.choice((_npz, _npz, _raw_npz, _idx, _idx, _named))
     name, place = how(rng, work)
-    command = rng.choice((("train",), ("train",), ("audit",), ("attack", "inversion"), ("data", "verify"), ("data", "list")))
+    command = rng.choice(
+        (("train",), ("train",), ("audit",), ("attack", "inversion"), ("data", "verify"), ("data", "list"))
+    )
     if command == ("data", "list"):
         return Case("data files", [*command, "--data_dir", place])
     if command == ("data", "verify"):
@@ -242,8 +402,15 @@ def _npz(rng: random.Random, work: Path) -> tuple[str, str]:
         if rng.random() < 0.1:
             del arrays[name]
         if rng.random() < 0.2:
-            arrays["class_names"] = rng.choice((np.array(["a", "a"]), np.array([text(rng).rstrip("\0") for _ in range(6)]),
-                                                np.array("a"), np.array([b"a", b"b"]), np.array([""] * 6)))
+            arrays["class_names"] = rng.choice(
+                (
+                    np.array(["a", "a"]),
+                    np.array([text(rng).rstrip("\0") for _ in range(6)]),
+                    np.array("a"),
+                    np.array([b"a", b"b"]),
+                    np.array([""] * 6),
+                )
+            )
     np.savez(work / INPUTS / "data.npz", **arrays)
     return "custom", f"{INPUTS}/data.npz"
 
@@ -253,7 +420,9 @@ def _other_array(rng: random.Random, array: np.ndarray) -> np.ndarray:
     how = rng.randrange(7)
     with np.errstate(all="ignore"):
         if how == 0:
-            return array.astype(rng.choice(("f8", "f2", "i1", "u1", "i8", "u8", "c16", "?", "U5", "S3", "M8[s]", ">f4")))
+            return array.astype(
+                rng.choice(("f8", "f2", "i1", "u1", "i8", "u8", "c16", "?", "U5", "S3", "M8[s]", ">f4"))
+            )
         if how == 1:
             return array[: rng.choice((0, 1, 2, 7, 17))]
         if how == 2:
@@ -267,7 +436,9 @@ def _other_array(rng: random.Random, array: np.ndarray) -> np.ndarray:
             return np.zeros_like(array)
         if how == 5:
             return np.array([{}, "x"], dtype=object) if rng.random() < 0.5 else np.zeros((0, 12, 12), "f4")
-        return array[rng.choice((slice(None, None, -1), slice(None, None, 2), np.zeros(len(array), int)))] * rng.choice((1, 255, 0.06))
+        return array[rng.choice((slice(None, None, -1), slice(None, None, 2), np.zeros(len(array), int)))] * rng.choice(
+            (1, 255, 0.06)
+        )
 
 
 def _raw_npz(rng: random.Random, work: Path) -> tuple[str, str]:
@@ -320,11 +491,15 @@ def _checkpoint(rng: random.Random, work: Path, assets: Assets) -> Case:
     """A checkpoint with damaged bytes, or something other than one."""
     path = assets.take("toy.ckpt", work)
     if rng.random() < 0.2:
-        path.write_bytes(rng.choice((b"", b"\0" * 100, b"PK\x03\x04", rng.randbytes(300), b"\x0a\xff\xff\xff\xff\x0f", b"<html>")))
+        path.write_bytes(
+            rng.choice((b"", b"\0" * 100, b"PK\x03\x04", rng.randbytes(300), b"\x0a\xff\xff\xff\xff\x0f", b"<html>"))
+        )
     else:
         path.write_bytes(damaged(path.read_bytes(), rng))
     if rng.random() < 0.3:
-        path = path.rename(path.with_name(rng.choice(("a.pth", "a.safetensors", "a.npz", "a", "\x1b.ckpt", "a b.ckpt", "é.ckpt"))))
+        path = path.rename(
+            path.with_name(rng.choice(("a.pth", "a.safetensors", "a.npz", "a", "\x1b.ckpt", "a b.ckpt", "é.ckpt")))
+        )
     _strange(rng, path)
     command = rng.choice((("predict",), ("predict",), ("attack", "inversion"), ("attack", "membership"), ("audit",)))
     return Case("checkpoints", [*command, *settings({}), "--ckpt", str(path.relative_to(work)), *_rows(rng, work)])
@@ -335,10 +510,27 @@ def _rows(rng: random.Random, work: Path) -> list[str]:
     if rng.random() < 0.5:
         return []
     path = work / INPUTS / "members.npy"
-    rows: Any = rng.choice((np.arange(100), np.arange(480), np.arange(3), np.array([0, 1, 1]), np.array([-1, 5]), np.array([10**9]),
-                            np.array([1.5]), np.arange(100.0), np.zeros(0, int), np.array(5), np.array([True] * 480), np.array(["a"]),
-                            np.zeros((2, 2), int), np.array([2**63], "u8"), np.array([np.nan]), np.array(["2020"], "M8[s]"),
-                            np.arange(100, dtype="c16")))
+    rows: Any = rng.choice(
+        (
+            np.arange(100),
+            np.arange(480),
+            np.arange(3),
+            np.array([0, 1, 1]),
+            np.array([-1, 5]),
+            np.array([10**9]),
+            np.array([1.5]),
+            np.arange(100.0),
+            np.zeros(0, int),
+            np.array(5),
+            np.array([True] * 480),
+            np.array(["a"]),
+            np.zeros((2, 2), int),
+            np.array([2**63], "u8"),
+            np.array([np.nan]),
+            np.array(["2020"], "M8[s]"),
+            np.arange(100, dtype="c16"),
+        )
+    )
     stream = io.BytesIO()
     np.save(stream, rows)
     path.write_bytes(damaged(stream.getvalue(), rng) if rng.random() < 0.4 else stream.getvalue())
@@ -365,12 +557,16 @@ def _run(rng: random.Random, work: Path, assets: Assets) -> Case:
         elif how < 0.8 and path.suffix == ".json":
             path.write_text(json.dumps(_spoilt(json.loads(content), rng)))
         elif how < 0.9:
-            path.write_bytes(rng.choice((b"", b"[" * 100_000, b"{}", b"[]", b"null", b"NaN", b"\xff", b"{" + b'"a":{' * 50_000)))
+            path.write_bytes(
+                rng.choice((b"", b"[" * 100_000, b"{}", b"[]", b"null", b"NaN", b"\xff", b"{" + b'"a":{' * 50_000))
+            )
         else:
             path.unlink()
             continue
         _strange(rng, path)
-    command = rng.choice((("train",), ("train", "--resume"), ("predict",), ("predict", "--best"), ("report",), ("audit",)))
+    command = rng.choice(
+        (("train",), ("train", "--resume"), ("predict",), ("predict", "--best"), ("report",), ("audit",))
+    )
     own = [] if command == ("report",) else ["--ckpt_dir", "ckpt", *settings({})]
     return Case("run directories", [*command, *own, "--run_dir", "run"])
 
@@ -386,7 +582,9 @@ def _spoilt(value: Any, rng: random.Random) -> Any:
         place = rng.randrange(len(value))
         return [*value[:place], _spoilt(value[place], rng), *value[place + 1 :]]
     spoilt = anything(rng)
-    return json.loads(json.dumps(spoilt, default=str)) if not isinstance(spoilt, int) or abs(spoilt) < 10**300 else 10**30
+    return (
+        json.loads(json.dumps(spoilt, default=str)) if not isinstance(spoilt, int) or abs(spoilt) < 10**300 else 10**30
+    )
 
 
 def _report(rng: random.Random, work: Path, assets: Assets) -> Case:
@@ -420,13 +618,33 @@ class Net(nn.Cell):
     def construct(self, x):
         {construct}
 """
-_INITS = ("", "raise ValueError('x' * 100000)", "raise SystemExit(3)", "raise KeyboardInterrupt", "1 / 0", "self.fc = None",
-          "self.fc = nn.Dense(144, 7)", "raise MemoryError", "raise RecursionError('deep')",
-          "raise UnicodeDecodeError('utf-8', b'', 0, 1, 'r')", "raise OSError(36, 'File name too long', 'x')")
-_CONSTRUCTS = ("return self.fc(ops.reshape(x, (x.shape[0], -1)))", "return x", "return None", "return (x, x)", "raise ValueError('no')",
-               "return self.fc(x)", "return self.fc(ops.reshape(x, (x.shape[0], -1))) * float('nan')", "return 'logits'",
-               "return ops.reshape(x, (x.shape[0], -1))[:, :6]", "return self.fc(ops.reshape(x, (x.shape[0], -1))).astype('float16')",
-               "return 3", "return ops.zeros((x.shape[0], 6), 'int32')")
+_INITS = (
+    "",
+    "raise ValueError('x' * 100000)",
+    "raise SystemExit(3)",
+    "raise KeyboardInterrupt",
+    "1 / 0",
+    "self.fc = None",
+    "self.fc = nn.Dense(144, 7)",
+    "raise MemoryError",
+    "raise RecursionError('deep')",
+    "raise UnicodeDecodeError('utf-8', b'', 0, 1, 'r')",
+    "raise OSError(36, 'File name too long', 'x')",
+)
+_CONSTRUCTS = (
+    "return self.fc(ops.reshape(x, (x.shape[0], -1)))",
+    "return x",
+    "return None",
+    "return (x, x)",
+    "raise ValueError('no')",
+    "return self.fc(x)",
+    "return self.fc(ops.reshape(x, (x.shape[0], -1))) * float('nan')",
+    "return 'logits'",
+    "return ops.reshape(x, (x.shape[0], -1))[:, :6]",
+    "return self.fc(ops.reshape(x, (x.shape[0], -1))).astype('float16')",
+    "return 3",
+    "return ops.zeros((x.shape[0], 6), 'int32')",
+)
 
 
 def _model(rng: random.Random, work: Path, assets: Assets) -> Case:
@@ -448,15 +666,28 @@ def _environment(rng: random.Random, work: Path, assets: Assets) -> Case:
     if "MS_ROLE" in values:  # what msrun would set; a worker proper would wait for its fellows
         values["MS_ROLE"] = rng.choice(("MS_WORKER", "x"))
         values["MS_WORKER_NUM"] = rng.choice(("x", "", "1", "-1", "1.5"))
-    command = rng.choice((("train",), ("predict",), ("data", "list"), ("doctor",), ("data", "verify", "mnist"), ("audit",)))
+    command = rng.choice(
+        (("train",), ("predict",), ("data", "list"), ("doctor",), ("data", "verify", "mnist"), ("audit",))
+    )
     own = settings({}) if command[0] in ("train", "predict", "audit") else []
-    return Case("environment", [*command, *own], {name: value.encode("utf-8", "replace").decode() for name, value in values.items()})
+    return Case(
+        "environment",
+        [*command, *own],
+        {name: value.encode("utf-8", "replace").decode() for name, value in values.items()},
+    )
 
 
 Maker = Callable[[random.Random, Path, Assets], Case]
 # How often, and what makes one.
 MAKERS: dict[str, tuple[int, Maker]] = {
-    "command lines": (15, _options), "configuration keys": (30, _key), "YAML": (15, _yaml), "data files": (12, _data),
-    "checkpoints": (8, _checkpoint), "members": (4, _members), "run directories": (6, _run), "reports": (6, _report),
-    "networks": (5, _model), "environment": (4, _environment),
+    "command lines": (15, _options),
+    "configuration keys": (30, _key),
+    "YAML": (15, _yaml),
+    "data files": (12, _data),
+    "checkpoints": (8, _checkpoint),
+    "members": (4, _members),
+    "run directories": (6, _run),
+    "reports": (6, _report),
+    "networks": (5, _model),
+    "environment": (4, _environment),
 }

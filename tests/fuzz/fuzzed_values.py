@@ -5,16 +5,124 @@ from __future__ import annotations
 import random
 from typing import Any
 
-WORDS = ("digits", "custom", "lenet5", "lenet5_bias", "lstm_rnn", "recurrent", "CPU", "GPU", "auto", "fc1", "all", "none",
-         "sgd", "adam", "suppress", "dp_sgd", "prune", "ordinary", "shadow", "document", "loss", "bilinear", "a b", "..", "/")
-TEXTS = ("", " ", "\t", "a\0b", "\0", "x" * 300, "x" * 100_000, "\udcff\udc80", "\ud800", "\x1b[31m", "\x1b]0;t\x07",
-         "a\u202eb", "é" * 200, "中文", "😀", "~nosuchuser", "~nosuchuser/x", "../../../../x", "/dev/null", "/dev/zero",
-         "/dev/urandom", "/proc/self/mem", "/", ".", "..", "-", "--", "-1", "a:b", "a.py:B", ":", "{}", "[]", "null", "{{7*7}}",
-         "%s%n", "$(touch pwned)", "`touch pwned`", "'", '"', "\\", "\n", "a\nb", "<script>", "*", "?", "con", "a/b", "a" * 255)
-WHOLE = (0, 1, -1, 2, 3, 7, 255, 256, 1000, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 10**12, 10**30, -(10**30),
-         10**400)
-REAL = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-300, 1e300, 1e-45, 5e-324, 1.7976931348623157e308, 1e38, 3.5e38, float("nan"),
-        float("inf"), float("-inf"), 0.999999999, 1.0000001)
+WORDS = (
+    "digits",
+    "custom",
+    "lenet5",
+    "lenet5_bias",
+    "lstm_rnn",
+    "recurrent",
+    "CPU",
+    "GPU",
+    "auto",
+    "fc1",
+    "all",
+    "none",
+    "sgd",
+    "adam",
+    "suppress",
+    "dp_sgd",
+    "prune",
+    "ordinary",
+    "shadow",
+    "document",
+    "loss",
+    "bilinear",
+    "a b",
+    "..",
+    "/",
+)
+TEXTS = (
+    "",
+    " ",
+    "\t",
+    "a\0b",
+    "\0",
+    "x" * 300,
+    "x" * 100_000,
+    "\udcff\udc80",
+    "\ud800",
+    "\x1b[31m",
+    "\x1b]0;t\x07",
+    "a\u202eb",
+    "é" * 200,
+    "中文",
+    "😀",
+    "~nosuchuser",
+    "~nosuchuser/x",
+    "../../../../x",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/urandom",
+    "/proc/self/mem",
+    "/",
+    ".",
+    "..",
+    "-",
+    "--",
+    "-1",
+    "a:b",
+    "a.py:B",
+    ":",
+    "{}",
+    "[]",
+    "null",
+    "{{7*7}}",
+    "%s%n",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "'",
+    '"',
+    "\\",
+    "\n",
+    "a\nb",
+    "<script>",
+    "*",
+    "?",
+    "con",
+    "a/b",
+    "a" * 255,
+)
+WHOLE = (
+    0,
+    1,
+    -1,
+    2,
+    3,
+    7,
+    255,
+    256,
+    1000,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**63 - 1,
+    2**63,
+    2**64,
+    10**12,
+    10**30,
+    -(10**30),
+    10**400,
+)
+REAL = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    1e-300,
+    1e300,
+    1e-45,
+    5e-324,
+    1.7976931348623157e308,
+    1e38,
+    3.5e38,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    0.999999999,
+    1.0000001,
+)
 
 
 def text(rng: random.Random) -> str:
@@ -24,8 +132,10 @@ def text(rng: random.Random) -> str:
         return rng.choice(WORDS)
     if choice < 0.85:
         return rng.choice(TEXTS)
-    return "".join(chr(rng.choice((rng.randrange(128), rng.randrange(0x2100), rng.randrange(0xFFFF))))
-                   for _ in range(rng.randrange(1, 30)))
+    return "".join(
+        chr(rng.choice((rng.randrange(128), rng.randrange(0x2100), rng.randrange(0xFFFF))))
+        for _ in range(rng.randrange(1, 30))
+    )
 
 
 def value_like(default: Any, rng: random.Random, kinds: tuple[type, ...] = ()) -> Any:
@@ -49,10 +159,18 @@ def value_like(default: Any, rng: random.Random, kinds: tuple[type, ...] = ()) -
 
 def anything(rng: random.Random, depth: int = 2) -> Any:
     """Return a value of any type that YAML has."""
-    make = [lambda: text(rng), lambda: rng.choice(WHOLE), lambda: rng.choice(REAL), lambda: rng.random() < 0.5, lambda: None]
+    make = [
+        lambda: text(rng),
+        lambda: rng.choice(WHOLE),
+        lambda: rng.choice(REAL),
+        lambda: rng.random() < 0.5,
+        lambda: None,
+    ]
     if depth:
-        make += [lambda: [anything(rng, depth - 1) for _ in range(rng.randrange(4))],
-                 lambda: {text(rng): anything(rng, depth - 1) for _ in range(rng.randrange(4))}]
+        make += [
+            lambda: [anything(rng, depth - 1) for _ in range(rng.randrange(4))],
+            lambda: {text(rng): anything(rng, depth - 1) for _ in range(rng.randrange(4))},
+        ]
     return rng.choice(make)()
 
 
@@ -92,5 +210,7 @@ def yaml_value(value: Any) -> str:
         return "[" + ", ".join(map(yaml_value, value)) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{yaml_value(key)}: {yaml_value(item)}" for key, item in value.items()) + "}"
-    escaped = "".join(letter if letter.isprintable() and letter not in '"\\' else f"\\U{ord(letter):08x}" for letter in value)
+    escaped = "".join(
+        letter if letter.isprintable() and letter not in '"\\' else f"\\U{ord(letter):08x}" for letter in value
+    )
     return f'"{escaped}"'

@@ -82,8 +82,22 @@ class Server:
         self._answers, answers = os.pipe()
         log = open(self._work / "worker.log", "ab")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, HERE / "worker.py", str(self._seed), self._work, self._assets, str(requests), str(answers)],
-            pass_fds=(requests, answers), env=_environment(), cwd=self._work, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            [
+                sys.executable,
+                HERE / "worker.py",
+                str(self._seed),
+                self._work,
+                self._assets,
+                str(requests),
+                str(answers),
+            ],
+            pass_fds=(requests, answers),
+            env=_environment(),
+            cwd=self._work,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
         for descriptor in (requests, answers):
             os.close(descriptor)
         log.close()
@@ -95,7 +109,11 @@ class Server:
 
     def _judged(self, answer: dict[str, Any], seconds: float) -> Outcome:
         folder = self._work / str(answer["number"])
-        case = json.loads((folder / "command.json").read_text()) if (folder / "command.json").exists() else {"kind": "?", "encoding": "utf-8"}
+        case = (
+            json.loads((folder / "command.json").read_text())
+            if (folder / "command.json").exists()
+            else {"kind": "?", "encoding": "utf-8"}
+        )
         wrong = tuple(violations(answer, folder, case))
         if not wrong:
             shutil.rmtree(folder, ignore_errors=True)
@@ -120,7 +138,9 @@ def violations(answer: dict[str, Any], folder: Path, case: dict[str, Any]) -> It
         if not out and any(name.split(os.sep)[0] not in OWN_PLACES for name in _made(answer)):
             yield f"refused, and left {_made(answer)[:5]}"
     # A no-break space is to be seen, though not printable in Python's sense.
-    hidden = {letter for letter in (out + err).replace("\n", "") if not letter.isprintable() and letter not in "\xa0\u202f"}
+    hidden = {
+        letter for letter in (out + err).replace("\n", "") if not letter.isprintable() and letter not in "\xa0\u202f"
+    }
     if hidden:
         yield f"prints what is not to be seen: {sorted(hidden)[:5]}"
     spoilt = [name for name in answer["changed"] if name.split(os.sep)[0] == "inputs"]
@@ -132,7 +152,9 @@ def violations(answer: dict[str, Any], folder: Path, case: dict[str, Any]) -> It
 
 
 def _made(answer: dict[str, Any]) -> list[str]:
-    return [name for name in answer["changed"] if name not in ("stdout.txt", "stderr.txt") and "__pycache__" not in name]
+    return [
+        name for name in answer["changed"] if name not in ("stdout.txt", "stderr.txt") and "__pycache__" not in name
+    ]
 
 
 def _read(path: Path, encoding: str) -> str:
@@ -141,11 +163,16 @@ def _read(path: Path, encoding: str) -> str:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MINDLEAK", "MS_", "PYTEST"))}
-    return {**kept, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1] / "src"), str(HERE), str(HERE.parent)]),
-            "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1] / "src"), str(HERE), str(HERE.parent)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
-def outcomes(numbers: Iterable[int], seed: int, work: Path, limit: float = 60, earnest_limit: float = 180) -> Iterator[Outcome]:
+def outcomes(
+    numbers: Iterable[int], seed: int, work: Path, limit: float = 60, earnest_limit: float = 180
+) -> Iterator[Outcome]:
     """Run inputs one after the other; the folders of those with violations stay in ``work``."""
     server = Server(seed, work, work / "assets", limit, earnest_limit)
     try:
@@ -161,12 +188,16 @@ def table(results: Iterable[Outcome]) -> str:
     for outcome in results:
         for row in (outcome.kind, "all"):
             rows[row]["inputs"] += 1
-            rows[row][{2: "refused", "planned": "planned"}.get(outcome.code, "worked" if outcome.code in ALLOWED else "other")] += 1
+            rows[row][
+                {2: "refused", "planned": "planned"}.get(outcome.code, "worked" if outcome.code in ALLOWED else "other")
+            ] += 1
             rows[row]["violations"] += bool(outcome.violations)
     total = rows.pop("all", Counter())
     columns = ("inputs", "refused", "planned", "worked", "other", "violations")
-    lines = ["| kind of input | inputs | refused (exit 2) | ready to train | worked (exit 0 or 3) | other ends | violations |",
-             "| --- |" + " ---: |" * len(columns)]
+    lines = [
+        "| kind of input | inputs | refused (2) | ready to train | worked (0, 3) | other ends | violations |",
+        "| --- |" + " ---: |" * len(columns),
+    ]
     for name, counted in [*sorted(rows.items()), ("all", total)]:
         lines.append(f"| {name} | " + " | ".join(f"{counted[column]:,}" for column in columns) + " |")
     return "\n".join(lines)

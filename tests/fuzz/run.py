@@ -1,7 +1,7 @@
 """Runs fuzzed inputs and says what they came to: ``python tests/fuzz/run.py --inputs 10000 --seed 0``.
 
-It goes on after a violation. What belongs to such an input stays in a folder of its number (``command.json``, ``inputs``,
-``stdout.txt``, ``stderr.txt``); ``--only NUMBER`` runs it again.
+It goes on after a violation. What belongs to such an input stays in a folder of its number (``command.json``,
+``inputs``, ``stdout.txt``, ``stderr.txt``); ``--only NUMBER`` runs it again.
 """
 
 from __future__ import annotations

@@ -33,11 +33,26 @@ IN_EARNEST = 12
 PLANNED = "planned"
 # What toy-sized means: configuration keys and their largest values.
 AFFORDABLE = {
-    "training.epochs": 3, "judge.epochs": 3, "inversion.images": 10, "inversion.iterations": 20, "inversion.restarts": 2,
-    "membership.shadows": 4, "membership.references": 8, "membership.attack.epochs": 20, "membership.attack.dim_hidden": 200,
-    "membership.document.shadows": 4, "membership.document.epochs": 5, "membership.document.dim_hidden": 200,
-    "membership.improved.epochs": 20, "sweep.models": 4, "model.hidden_size": 200, "model.layers": 3, "model.width": 2,
-    "prune.finetune_epochs": 3, "data.image_size": 40, "membership.training.epochs": 3,
+    "training.epochs": 3,
+    "judge.epochs": 3,
+    "inversion.images": 10,
+    "inversion.iterations": 20,
+    "inversion.restarts": 2,
+    "membership.shadows": 4,
+    "membership.references": 8,
+    "membership.attack.epochs": 20,
+    "membership.attack.dim_hidden": 200,
+    "membership.document.shadows": 4,
+    "membership.document.epochs": 5,
+    "membership.document.dim_hidden": 200,
+    "membership.improved.epochs": 20,
+    "sweep.models": 4,
+    "model.hidden_size": 200,
+    "model.layers": 3,
+    "model.width": 2,
+    "prune.finetune_epochs": 3,
+    "data.image_size": 40,
+    "membership.training.epochs": 3,
 }
 
 
@@ -86,13 +101,18 @@ def listing(folder: Path) -> dict[str, str]:
             path = os.path.join(root, name)
             status = os.lstat(path)
             found[os.path.relpath(path, folder)] = f"{status.st_mode} {status.st_size if name in files else 0} " + (
-                f"{status.st_mtime_ns}" if name in files else "")
+                f"{status.st_mtime_ns}" if name in files else ""
+            )
     return found
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
     """Return what was made, changed or removed."""
-    return sorted(name.encode("utf-8", "backslashreplace").decode() for name in {*before, *after} if before.get(name) != after.get(name))
+    return sorted(
+        name.encode("utf-8", "backslashreplace").decode()
+        for name in {*before, *after}
+        if before.get(name) != after.get(name)
+    )
 
 
 def run(case: Case, folder: Path, in_earnest: bool) -> int | str:
@@ -119,8 +139,15 @@ def _surroundings(case: Case, folder: Path) -> Iterator[None]:
     for target, file in zip((1, 2), files):
         os.dup2(file, target)
         os.close(file)
-    sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(target, "w", closefd=False), encoding=case.encoding, write_through=True,
-                                               errors="strict" if target == 1 else "backslashreplace") for target in (1, 2))
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(
+            io.FileIO(target, "w", closefd=False),
+            encoding=case.encoding,
+            write_through=True,
+            errors="strict" if target == 1 else "backslashreplace",
+        )
+        for target in (1, 2)
+    )
     os.environ.update(case.environment)
     os.chdir(folder)
     try:
@@ -176,11 +203,16 @@ def build_assets(folder: Path) -> None:
     arrays = {}
     for half, rows in (("train", 480), ("test", 60)):
         labels = np.arange(rows) % 6
-        arrays |= {f"x_{half}": np.clip(shapes[labels] + rng.normal(0, 0.2, (rows, 12, 12)), 0, 1).astype("f4"), f"y_{half}": labels}
+        arrays |= {
+            f"x_{half}": np.clip(shapes[labels] + rng.normal(0, 0.2, (rows, 12, 12)), 0, 1).astype("f4"),
+            f"y_{half}": labels,
+        }
     (folder / "inputs").mkdir(parents=True)
     np.savez(folder / "inputs" / "data.npz", **arrays)
     shutil.copyfile(folder / "inputs" / "data.npz", folder / "data.npz")
-    code = run(Case("assets", ["train", "--run_dir", "run", "--ckpt_dir", "ckpt", *settings({})]), folder, in_earnest=True)
+    code = run(
+        Case("assets", ["train", "--run_dir", "run", "--ckpt_dir", "ckpt", *settings({})]), folder, in_earnest=True
+    )
     if code != 0:
         raise RuntimeError((folder / "stderr.txt").read_text())
     shutil.copyfile(next((folder / "ckpt").rglob("*-1_*.ckpt")), folder / "toy.ckpt")
