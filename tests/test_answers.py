@@ -214,6 +214,7 @@ def test_a_network_that_misreads_its_images_gets_advice_and_no_membership_verdic
     words = ["--model", net_file(tmp_path, "logits"), "--ckpt", weights, "--members", tmp_path / "members.npy"]
     refused = run(capfd, tmp_path, "attack", "membership", *words)
     assert_refused(refused, "would say nothing: its answers do not fit these images or labels", advice)
+    assert "answers" not in refused.out, "said once"
     assert not (tmp_path / "run").exists()
     if kind == "order":
         outcome = run(capfd, tmp_path, "audit", *words)

@@ -161,7 +161,8 @@ class Audit:
         sentence = said(plan.answers, plan.name)
         if sentence is not None:
             self._session.say(sentence)
-        if plan.misfit is not None:
+        # An attack on membership alone is refused for it.
+        if plan.misfit is not None and set(self._attacks) != {"membership"}:
             self._session.say(f"warning: {plan.name}: {plan.misfit}.")
 
     def _untrained(self, plan: SubjectPlan) -> nn.Cell:
