@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindleak.evaluation.comparisons import Comparison, Family, holm, p_by_inversion
-from mindleak.evaluation.intervals import clopper_pearson, mean_metric
+from mindleak.evaluation.comparisons import Comparison, Family, equal_rates_p, holm, p_by_inversion
+from mindleak.evaluation.intervals import clopper_pearson, difference_of_independent, mean_metric, proportion
+from mindleak.evaluation.means import mean_over_images
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc
@@ -68,6 +69,9 @@ def test_a_p_value_and_its_interval_say_the_same(seed: int) -> None:
     found: list[tuple[Metric, float]] = [(auc(scores, members), 0.5), (auc(members * 1.0, members), 0.5),
                                          (auc_difference(scores, other, members), 0.0),
                                          (mean_metric(other, null=0.0), 0.0)]
+    shares = np.clip(np.random.default_rng(seed).normal(0.3, 0.5, scores.size), -1, 1)
+    found += [(mean_over_images(shares, bounds=bounds, null=0.0), 0.0)
+              for bounds in ((-1.0, 1.0), (-1.0, np.inf), (-np.inf, 1.0), (-np.inf, np.inf))]
     for metric, null in found:
         if metric.ci is not None:
             assert metric.p is not None
@@ -85,6 +89,21 @@ def test_the_p_value_is_the_level_at_which_the_interval_reaches_the_null(separat
 def test_p_values_that_no_level_reaches() -> None:
     assert p_by_inversion(lambda level: clopper_pearson(5, 10, level), 0.5) == 1.0
     assert p_by_inversion(lambda level: (1.0, 2.0)) == 1e-12
+
+
+@pytest.mark.parametrize("counts", [(60, 1000, 12, 1000), (12, 1000, 60, 900), (0, 50, 9, 40), (50, 50, 40, 50),
+                                    (3, 100, 3, 100), (40, 40, 0, 40)])
+def test_two_rates_are_equal_by_the_interval_of_their_difference(counts: tuple[int, int, int, int]) -> None:
+    first, n_first, second, n_second = counts
+
+    def interval(level: float) -> tuple[float, float]:
+        found = difference_of_independent(proportion(first, n_first, level), proportion(second, n_second, level)).ci
+        assert found is not None
+        return found
+
+    assert equal_rates_p(*counts) == pytest.approx(p_by_inversion(interval), rel=1e-4)
+    low, high = interval(0.95)
+    assert (equal_rates_p(*counts) < 0.05) == (not low <= 0 <= high)
 
 
 def test_a_family_of_null_comparisons_names_any_in_at_most_one_of_twenty() -> None:

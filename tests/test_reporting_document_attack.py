@@ -14,6 +14,7 @@ from mindleak.attacks.membership.document_protocols import JUDGED, Asked, judged
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc
 from mindleak.jobs.document_findings import document_findings
+from mindleak.jobs.questions import Questions, leak_families
 from mindleak.reporting.document_tables import (
     classes_table,
     comparison_table,
@@ -48,7 +49,8 @@ def document(*records: dict[str, Any]) -> dict[str, Any]:
 
 
 def sentences(found: dict[str, Any]) -> str:
-    return " ".join(document_findings([found]))
+    questions = Questions()
+    return " ".join(document_findings([found], leak_families([], [], [found], questions), questions))
 
 
 def with_other(found: dict[str, Any], lift: float) -> dict[str, Any]:

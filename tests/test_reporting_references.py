@@ -14,6 +14,7 @@ from mindleak.attacks.membership.reference_attack import AttackScores
 from mindleak.attacks.membership.reference_report import Truth, figures, several_targets
 from mindleak.data.splits import halves
 from mindleak.evaluation.empirical_epsilon import EpsilonBound
+from mindleak.jobs.questions import Questions, leak_families
 from mindleak.jobs.reference_findings import reference_findings
 from mindleak.reporting.charts import attacks_roc_figure
 from mindleak.reporting.membership_text import membership_lines
@@ -46,6 +47,13 @@ def document(*attacks: dict[str, Any]) -> dict[str, Any]:
     record = {"subject": "net-membership", "n_references": 6, "reference_size": 200, "population": 50, "n_in": 200,
               "n_out": 200, "attacks": list(attacks), "detectable": report.detectable(200, 200), "notes": []}
     return {"subjects": [subject], "inversion": [], "membership": [], "reference_attacks": [record]}
+
+
+def said(results: list[dict[str, Any]], shadows: list[dict[str, Any]] | None = None,
+         run_dir: Path = Path()) -> list[str]:
+    questions = Questions()
+    leaks = leak_families([], results, [], questions)
+    return list(reference_findings(results, shadows or [], run_dir, leaks, questions))
 
 
 NOTE = "2 IN and 2 OUT references per sample: σ is pooled"
@@ -81,7 +89,7 @@ def test_what_could_not_be_measured_is_a_dash_with_its_reason() -> None:
     assert table.notes == [("a", "no members")]
     assert membership_lines(made)[-1].split() == ["rmia_online", *5 * ["–"]]
     assert any("no AUC (no members)" in sentence
-               for sentence in reference_findings(made["reference_attacks"], [], Path()))
+               for sentence in said(made["reference_attacks"]))
 
 
 def test_documents_without_reference_attacks_have_nothing_to_show() -> None:
@@ -132,7 +140,7 @@ def test_pictures_with_captions() -> None:
 
 
 def found(*attacks: dict[str, Any]) -> list[str]:
-    return list(reference_findings(document(*attacks)["reference_attacks"], [], Path()))
+    return said(document(*attacks)["reference_attacks"])
 
 
 def test_findings_follow_from_intervals() -> None:
@@ -169,15 +177,16 @@ def test_attacks_are_held_against_the_shadow_attack_in_pairs(tmp_path: Path, gai
     np.savez(tmp_path / "references.npz", rows=np.arange(SAMPLES)[::-1], scores_phi=other[::-1])
     result = {**document(attack("phi", 0.5))["reference_attacks"][0], "arrays": "references.npz"}
     shadow = {"subject": "net-membership", "attack": "shadow", "arrays": "shadow.npz"}
-    *_, said = reference_findings([result], [shadow], tmp_path)
-    assert said.startswith("Against the shadow attack on net-membership, AUC on the same samples, paired")
-    assert way in said
+    *_, sentence = said([result], [shadow], tmp_path)
+    assert sentence.startswith("Against the shadow attack on net-membership, AUC on the same samples, paired")
+    assert way in sentence
 
 
 def test_fallbacks_are_said() -> None:
     shared = {**attack("phi", 1.0), "shared_threshold": {"cat": "3 answers"}}
     lira = attack("lira_online", 1.0, {"sigma": "pooled", "sigma_note": NOTE})
     rmia = attack("rmia_online", 1.0, {"population_note": "shares of 50 samples are coarse"})
-    said = " ".join(found(shared, lira, rmia))
-    assert NOTE in said and "class cat (3 answers)" in said and "shares of 50 samples are coarse" in said
+    sentences = " ".join(found(shared, lira, rmia))
+    assert NOTE in sentences and "class cat (3 answers)" in sentences
+    assert "shares of 50 samples are coarse" in sentences
     assert NOTE not in " ".join(found(attack("lira_online", 1.0, {"sigma": "per sample", "sigma_note": NOTE})))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
+from scipy import optimize, special
 
 from mindleak.evaluation.metric import Interval
 
@@ -114,9 +114,36 @@ def p_by_inversion(interval: Callable[[float], Interval], null: float = 0.0) -> 
         low, high = interval(1.0 - math.exp(log_p))
         return max(low - null, null - high)
 
+    return _solved(outside)
+
+
+def equal_rates_p(first: int, n_first: int, second: int, n_second: int) -> float:
+    """Return the p value of two independent rates being equal, as their difference's interval implies it.
+
+    That of ``intervals.difference_of_independent`` of two ``intervals.proportion``: it reaches zero where
+    d² = (r₁ - l₁)² + (u₂ - r₂)², for the larger rate r₁ and Clopper-Pearson's ends.
+
+    Args:
+        first, n_first, second, n_second: successes and trials of each, at least one trial.
+    """
+    pairs = sorted(((first, n_first), (second, n_second)), key=lambda pair: pair[0] / pair[1])
+    (less, n_less), (more, n_more) = pairs
+    low_rate, high_rate = less / n_less, more / n_more
+
+    def excess(log_p: float) -> float:
+        tail = math.exp(log_p) / 2
+        lower = special.betaincinv(more, n_more - more + 1, tail) if more else 0.0
+        upper = special.betaincinv(less + 1, n_less - less, 1.0 - tail) if less < n_less else 1.0
+        return float(high_rate - low_rate - math.hypot(high_rate - lower, upper - low_rate))
+
+    return _solved(excess)
+
+
+def _solved(outside: Callable[[float], float]) -> float:
+    """Return the p at whose logarithm ``outside``, how far the null lies outside the interval, is zero."""
     smallest, largest = math.log(_SMALLEST_P), math.log(_LARGEST_P)
     if outside(largest) <= 0.0:
         return 1.0
     if outside(smallest) > 0.0:
         return _SMALLEST_P
-    return math.exp(optimize.brentq(outside, smallest, largest, xtol=1e-9))
+    return math.exp(optimize.brentq(outside, smallest, largest, xtol=1e-7))

@@ -13,7 +13,9 @@ worst case over data sets.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +41,11 @@ class EpsilonBound:
     delta: float
     alpha: float
 
+    def at(self, alpha: float) -> EpsilonBound:
+        """Return the bound of the same decisions at another probability of being wrong."""
+        counts = self.true_positives, self.n_in, self.false_positives, self.n_out
+        return replace(self, epsilon=float(epsilon_lower_bound(*counts, self.delta, alpha)), alpha=alpha)
+
     @property
     def by_accusation(self) -> bool:
         """True if the members called so bound ε, False if it is the non-members that are not."""
@@ -50,6 +57,12 @@ class EpsilonBound:
         """Return plain JSON values; the threshold is null where nobody is called a member."""
         return {**vars(self), "threshold": self.threshold if math.isfinite(self.threshold) else None,
                 "by_accusation": self.by_accusation}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> EpsilonBound:
+        """Return the bound that ``to_json`` wrote."""
+        known = {field.name: record[field.name] for field in fields(cls)}
+        return cls(**{**known, "threshold": math.inf if known["threshold"] is None else known["threshold"]})
 
 
 def epsilon_lower_bound(true_positives: ArrayLike, n_in: int, false_positives: ArrayLike, n_out: int,

@@ -35,8 +35,10 @@ def clopper_pearson(k: float, n: float, level: float = 0.95) -> Interval:
     return lower, upper
 
 
-def proportion(k: int, n: int, level: float = 0.95, *, of: str = "samples") -> Metric:
+def proportion(k: int, n: int, level: float = 0.95, *, of: str = "samples", null: float | None = None) -> Metric:
     """Return k/n with its Clopper-Pearson interval; without trials the value is NaN and says "no ``of``".
+
+    With a ``null`` the metric carries the p value of that rate: twice the smaller tail, as the interval has it.
 
     Raises:
         ValueError: as ``clopper_pearson``.
@@ -44,7 +46,10 @@ def proportion(k: int, n: int, level: float = 0.95, *, of: str = "samples") -> M
     interval = clopper_pearson(k, n, level)
     if n == 0:
         return undefined(f"no {of}", level=level)
-    return Metric(k / n, n, ci=interval, ci_level=level, ci_method=CLOPPER_PEARSON)
+    p = None
+    if null is not None:
+        p = min(1.0, 2.0 * float(min(stats.binom.cdf(k, n, null), stats.binom.sf(k - 1, n, null))))
+    return Metric(k / n, n, ci=interval, ci_level=level, ci_method=CLOPPER_PEARSON, p=p)
 
 
 def weighted_proportion(right: ArrayLike, counts: ArrayLike, level: float = 0.95, *, of: str = "samples") -> Metric:

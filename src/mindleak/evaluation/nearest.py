@@ -71,7 +71,7 @@ def nearest_figures(result: NearestResult, labels: np.ndarray, candidate_labels:
     share = (result.ranks - 1) / max(candidates - 1, 1)
     by_chance = float(np.mean([(candidate_labels == label).mean() for label in labels]))
     return {"candidates": candidates, "median_rank": float(np.median(result.ranks)),
-            "top1": proportion(first, count, of="images").to_json(),
+            "top1": proportion(first, count, of="images", null=1 / candidates).to_json(),
             "rank_share": mean_over_images(share, bounds=(0.0, 1.0)).to_json(),
             "class_match": proportion(same_class, count, of="images").to_json(),
             "chance": {"top1": 1 / candidates, "rank_share": 0.5, "class_match": by_chance}}

@@ -59,6 +59,17 @@ def chance_tpr_limit(n_in: int, n_out: int, fpr: float, level: float = 0.95) -> 
     return _chance_count(n_in, n_out, fpr, level) / n_in
 
 
+def chance_tpr_p(n_in: int, n_out: int, fpr: float, members_above: int) -> float:
+    """Return the two-sided p value of ``members_above`` members at the realised rate, as ``chance_tpr_limit`` has it.
+
+    Raises:
+        ValueError: as ``chance_tpr_limit``.
+    """
+    _check(n_in, n_out, 0.5, 0.5, fpr)
+    k = _allowed(n_out, fpr)
+    return min(1.0, 2.0 * float(stats.betabinom.sf(members_above - 1, n_in, k + 1, n_out - k)))
+
+
 def smallest_detectable_own_roc_tpr(n_in: int, n_out: int, fpr: float, level: float = 0.95,
                                     power: float = 0.8) -> float:
     """Return the smallest true TPR at ``fpr`` that exceeds ``chance_tpr_limit`` with probability ``power``.

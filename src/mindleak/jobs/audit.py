@@ -26,14 +26,11 @@ from mindleak.jobs.attacks import (
     subject_network,
 )
 from mindleak.jobs.document_attack import document_stage
-from mindleak.jobs.document_findings import document_findings
 from mindleak.jobs.findings import findings
 from mindleak.jobs.improved_attack import ablation_stage, improved_stage
-from mindleak.jobs.improved_findings import improved_findings
 from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
 from mindleak.jobs.paired_attacks import compared
 from mindleak.jobs.reference_attacks import reference_stage
-from mindleak.jobs.reference_findings import reference_findings
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import Subject, SubjectPlan, require_subjects, subject_plans
 from mindleak.jobs.sweep import Sweep
@@ -103,11 +100,7 @@ class Audit:
             body["sweep"] = self._sweep.record()
             datasets["sweep"] = self._sweep.dataset
         body["findings"] = [*(f"Warning: {text}." for text in self._session.warnings),
-                            *findings(body, self._session.run.run_dir),
-                            *improved_findings(self._membership_results, self._ablations, self._session.run.run_dir),
-                            *reference_findings(self._reference_results, self._membership_results,
-                                                self._session.run_dir),
-                            *document_findings(self._document_results)]
+                            *findings(body, self._session.run.run_dir)]
         head = document.head(self._session, datasets,
                              {name: planned.split for name, planned in self._memberships.items()},
                              time.perf_counter() - started)

@@ -5,27 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.jobs.likeness import caution
-from mindleak.jobs.membership_findings import known_interval
+from mindleak.jobs.questions import LeakFamilies, Questions, alone, among, detectable_auc, known_interval
 
 Record = Mapping[str, Any]
 
 
-def document_findings(results: Sequence[Record]) -> Iterator[str]:
-    """Yield the findings on ``document_attack`` of the audit document, one sentence or two each."""
+# Attack models as the document balances their data, and by data as they were drawn.
+DOCUMENT, UNBALANCED = "document", "none"
+CONTROL = "control"
+_AGAINST_CONSTANT = {1: "more than", 0: "not distinguishable from", -1: "less than"}
+
+
+def document_findings(results: Sequence[Record], leaks: LeakFamilies, questions: Questions) -> Iterator[str]:
+    """Yield the findings on ``document_attack`` of the audit document, one sentence or two each.
+
+    Args:
+        results: of the audit document.
+        leaks: which of all attacks of the audit tell members from non-members.
+        questions: where further questions are asked.
+    """
+    judged = {result["subject"]: {(each["training"], each["evaluation"]): each for each in result["evaluations"]}
+              for result in results}
+    imbalance = questions.ask("accuracies of the document's attack against always saying \"member\"", {
+        (subject, training): Comparison.of(drawn["accuracy"], drawn["majority"])
+        for subject, found in judged.items() for training in (UNBALANCED, DOCUMENT)
+        if (drawn := found[training, "as_drawn"])["majority"] is not None})
+    parts = questions.ask("parts of what the document's attack finds", _what_it_is_made_of(results, judged))
+    stronger = questions.ask("AUCs against the document's attack's", {
+        (result["subject"], each["attack"]): Comparison.of(each["difference"])
+        for result in results for each in result["compared"]})
     for result in results:
-        found = {(each["training"], each["evaluation"]): each for each in result["evaluations"]}
+        found = judged[result["subject"]]
         unlike = caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow")
         yield f"{_as_documented(result, found['document', 'document'])}{unlike}"
-        yield from _imbalance(result, found["document", "as_drawn"], found["none", "as_drawn"])
-        yield from _splits(result, found["document", "split_control"])
-        yield from _parts(result)
-        yield from _left(result, found["document", "same_split"], found["once", "same_split"])
-        yield from (_against(result, each) for each in result["compared"])
+        yield from _imbalance(result, found["document", "as_drawn"], found["none", "as_drawn"], imbalance)
+        yield from _splits(result, found["document", "split_control"], parts)
+        yield from _parts(result, parts)
+        yield from _left(result, found["document", "same_split"], found["once", "same_split"], leaks.areas)
+        yield from (_against(result, each, stronger) for each in result["compared"])
         if result["skipped_classes"]:
             yield (f"{_name(result)}: no attack model for "
                    + "; ".join(f"class {name} ({reason})" for name, reason in result["skipped_classes"].items()) + ".")
         yield from (f"{_name(result)}: {note}." for note in result["notes"])
+
+
+def _what_it_is_made_of(results: Sequence[Record], judged: Mapping[str, Mapping[tuple[str, str], Record]],
+                        ) -> dict[tuple[str, str], Comparison | None]:
+    """Return the null control between the splits and the parts of the balanced accuracy, of every subject."""
+    found = {(subject, CONTROL): Comparison.of(each[DOCUMENT, "split_control"]["auc"], 0.5)
+             for subject, each in judged.items()}
+    return found | {(result["subject"], name): Comparison.of(part) for result in results
+                    for name, part in result["decomposition"].items()}
 
 
 def _name(result: Record) -> str:
@@ -44,31 +76,24 @@ def _as_documented(result: Record, own: Record) -> str:
             f"{_percent(own['always_member'])} of the rows.")
 
 
-def _imbalance(result: Record, own: Record, unbalanced: Record) -> Iterator[str]:
+def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) -> Iterator[str]:
     """Say what of an accuracy is nothing but the larger number of members."""
     accuracy, balanced = unbalanced["accuracy"], unbalanced["balanced_accuracy"]
     interval, own_interval = known_interval(accuracy), known_interval(own["accuracy"])
     if interval is None or own_interval is None:
         return
     constant = unbalanced["majority"]
-    verdict = _against_constant(interval, constant)
-    part = ("so class imbalance alone gives as much" if interval[0] <= constant else
+    way, own_way = (family.direction((result["subject"], training)) for training in (UNBALANCED, DOCUMENT))
+    part = ("so class imbalance alone gives as much" if way <= 0 else
             f"so {_points(constant - 0.5)} points of what it has above 50 % are class imbalance and the rest is not")
-    own_verdict = _against_constant(own_interval, constant)
     yield (f"{_name(result)}, class imbalance: on the samples as drawn, {unbalanced['n_in']} members and "
            f"{unbalanced['n_out']} non-members, always saying \"member\" is right for {_percent(constant)}. Attack "
-           f"models trained without balancing are right for {_rate(accuracy)}, {verdict} that, {part}; their balanced "
-           f"accuracy is {_rate(balanced)}. The document's own models are right for {_rate(own['accuracy'])}, "
-           f"{own_verdict} always saying \"member\".")
+           f"models trained without balancing are right for {_rate(accuracy)}, {_AGAINST_CONSTANT[way]} that, {part}; "
+           f"their balanced accuracy is {_rate(balanced)}. The document's own models are right for "
+           f"{_rate(own['accuracy'])}, {_AGAINST_CONSTANT[own_way]} always saying \"member\".")
 
 
-def _against_constant(interval: tuple[float, float], constant: float) -> str:
-    if interval[0] > constant:
-        return "more than"
-    return "less than" if interval[1] < constant else "not distinguishable from"
-
-
-def _splits(result: Record, control: Record) -> Iterator[str]:
+def _splits(result: Record, control: Record, family: Family) -> Iterator[str]:
     """Say whether the attack tells two groups apart of which nobody was trained on either."""
     interval = known_interval(control["auc"])
     if interval is None:
@@ -76,32 +101,35 @@ def _splits(result: Record, control: Record) -> Iterator[str]:
     found = (f"{_name(result)}, null control: {control['n_in']} samples of the training split and {control['n_out']} "
              "of the test split, none of which any of its networks was trained on, are told apart with an AUC of "
              f"{control['auc']['value']:.3f}{_bounds(interval)}")
-    if interval[0] > 0.5 or interval[1] < 0.5:
+    key = (result["subject"], CONTROL)
+    if family.direction(key):
         yield f"{found}: the splits differ by themselves, and an attack judged across them takes that for membership."
     else:
-        yield f"{found}: no difference between the splits was detected.{_reach(control)}"
+        yield (f"{found}: no difference between the splits was detected{alone(family, key, interval, 0.5)}."
+               f"{_reach(control, family)}")
 
 
-def _parts(result: Record) -> Iterator[str]:
+def _parts(result: Record, family: Family) -> Iterator[str]:
     """Divide what balanced accuracy has above chance across the splits into splits' difference and membership."""
     parts = result["decomposition"]
     if any(known_interval(metric) is None for metric in parts.values()):
         return
-    above, split, membership = (_part(parts[name]) for name in ("above_chance", "split", "membership"))
+    above, split, membership = (_part(parts[name], family.direction((result["subject"], name)))
+                                       for name in ("above_chance", "split", "membership"))
     yield (f"{_name(result)}: across the splits its balanced accuracy is {above} points from chance. That is the sum "
            f"of {split} by a difference between the splits and {membership} by membership.")
 
 
-def _part(metric: Record) -> str:
-    """Write a part of the balanced accuracy in points, and what its interval says of it."""
+def _part(metric: Record, way: int) -> str:
+    """Write a part of the balanced accuracy in points, and whether it was shown."""
     interval = known_interval(metric)
     assert interval is not None
     low, high = interval
-    verdict = "shown" if low > 0 else "below zero" if high < 0 else "not distinguishable from none"
+    verdict = {1: "shown", -1: "below zero", 0: "not distinguishable from none"}[way]
     return f"{_points(metric['value'])} ({_points(low)} to {_points(high)}, {verdict})"
 
 
-def _left(result: Record, own: Record, once: Record) -> Iterator[str]:
+def _left(result: Record, own: Record, once: Record, family: Family) -> Iterator[str]:
     """Say what is left between members and non-members of one split, and what balanced training data change."""
     interval = known_interval(own["auc"])
     if interval is None:
@@ -111,21 +139,24 @@ def _left(result: Record, own: Record, once: Record) -> Iterator[str]:
     again = known_interval(once["auc"])
     trained = ("" if again is None else f" Trained on balanced classes, every row once: AUC "
                f"{once['auc']['value']:.3f}{_bounds(again)}.")
-    if interval[0] > 0.5:
+    key = (result["subject"], DOCUMENT)
+    way = family.direction(key)
+    if way > 0:
         yield f"{found}; it tells members from non-members better than chance.{trained}"
-    elif interval[1] < 0.5:
-        yield f"{found}; below chance: one null attack in forty ends there.{trained}"
+    elif way < 0:
+        yield f"{found}; below chance: one null audit in forty ends there.{trained}"
     else:
-        yield f"{found}; no membership was detected.{_reach(own)}{trained}"
+        yield (f"{found}; no membership was detected{alone(family, key, interval, 0.5)}.{_reach(own, family)}"
+               f"{trained}")
 
 
-def _reach(judged: Record) -> str:
-    smallest = judged["detectable"]
+def _reach(judged: Record, family: Family) -> str:
+    smallest = detectable_auc(judged["n_in"], judged["n_out"], family)
     return " The sample is too small to have shown any." if smallest is None else (
-        f" Eight of ten samples of this size would show an AUC of {smallest:.3f}.")
+        f" Eight of ten samples of this size would show an AUC of {smallest:.3f}{among(family)}.")
 
 
-def _against(result: Record, other: Record) -> str:
+def _against(result: Record, other: Record, family: Family) -> str:
     """Compare with another attack on the same samples."""
     pair = (f"{result['subject']}, {other['attack']} less the document's attack on the same {other['n_in']} members "
             f"and {other['n_out']} non-members: AUC")
@@ -133,11 +164,13 @@ def _against(result: Record, other: Record) -> str:
     if interval is None:
         return f"{pair} cannot be compared ({other['difference'].get('reason') or 'no interval'})."
     amount = f"{other['difference']['value']:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f})"
-    if interval[0] > 0:
+    key = (result["subject"], other["attack"])
+    way = family.direction(key)
+    if way > 0:
         return f"{pair} {amount}: {other['attack']} is stronger on this network."
-    if interval[1] < 0:
+    if way < 0:
         return f"{pair} {amount}: {other['attack']} is weaker on this network."
-    return f"{pair} {amount}: this run does not show which is stronger."
+    return f"{pair} {amount}: this run does not show which is stronger{alone(family, key, interval)}."
 
 
 def _rate(metric: Record) -> str:

@@ -1,4 +1,8 @@
-"""What an audit found, in words that follow from intervals and never from the sign of a difference."""
+"""What an audit found, in words that follow from tests and never from the sign of a difference.
+
+Every question (which attack tells members from non-members, what suppression changes, ...) is answered from all of its
+comparisons together, corrected for their number; see ``jobs.questions``.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mindleak.jobs.document_findings import document_findings
+from mindleak.jobs.improved_findings import improved_findings
 from mindleak.jobs.inversion_findings import inversion_findings, suppression_findings
 from mindleak.jobs.membership_findings import membership_findings
+from mindleak.jobs.questions import Questions, leak_families
+from mindleak.jobs.reference_findings import reference_findings
 
 Record = Mapping[str, Any]
 
@@ -17,14 +25,24 @@ def findings(body: Record, run_dir: Path) -> list[str]:
     """Return the findings of an audit, one sentence or two each.
 
     Args:
-        body: ``subjects``, ``inversion``, ``membership`` and ``skipped`` of the audit document.
-        run_dir: what the inversions' ``arrays`` are relative to.
+        body: ``subjects``, ``inversion``, ``membership`` and ``skipped`` of the audit document, and what there is of
+            ``reference_attacks``, ``ablations``, ``document_attack`` and ``sweep``.
+        run_dir: what the records' ``arrays`` are relative to.
     """
     subjects = {record["id"]: record for record in body["subjects"]}
+    memberships, inversions = body["membership"], body["inversion"]
+    references, documents = body.get("reference_attacks", []), body.get("document_attack", [])
+    questions = Questions()
+    leaks = leak_families(memberships, references, documents, questions)
     return [*_answers(body["subjects"]), *_privacy(body["subjects"]),
-            *membership_findings(body["membership"], subjects, run_dir),
-            *suppression_findings(body["inversion"], subjects, run_dir), *inversion_findings(body["inversion"]),
-            *(body["sweep"]["conclusions"][-2:] if "sweep" in body else []), *_skipped(body["skipped"])]
+            *membership_findings(memberships, subjects, run_dir, leaks, questions),
+            *suppression_findings(inversions, subjects, run_dir, questions),
+            *inversion_findings(inversions, questions),
+            *(body["sweep"]["conclusions"][-2:] if "sweep" in body else []), *_skipped(body["skipped"]),
+            *improved_findings(memberships, body.get("ablations", []), run_dir, questions),
+            *reference_findings(references, memberships, run_dir, leaks, questions),
+            *document_findings(documents, leaks, questions),
+            *questions.correction()]
 
 
 def _answers(subjects: Sequence[Record]) -> Iterator[str]:

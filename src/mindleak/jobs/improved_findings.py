@@ -4,61 +4,78 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from mindleak.attacks.membership.names import IMPROVED, SHADOW
-from mindleak.jobs.membership_findings import known_interval, paired_change
+from mindleak.evaluation.comparisons import Comparison, Family
+from mindleak.jobs.membership_findings import paired_change
+from mindleak.jobs.questions import Questions, alone, known_interval
 
 Record = Mapping[str, Any]
+# How the names of an ablation's variants begin: a group beside the posterior, all but one, all by another model.
+ADDED, REMOVED, OTHER_MODEL = "posterior +", "all but", "all, "
 
 
-def improved_findings(results: Sequence[Record], ablations: Sequence[Record], run_dir: Path) -> Iterator[str]:
+def improved_findings(results: Sequence[Record], ablations: Sequence[Record], run_dir: Path,
+                      questions: Questions) -> Iterator[str]:
     """Yield the findings, one or two sentences each.
 
     Args:
         results: ``membership`` of the audit document.
         ablations: its ``ablations``.
         run_dir: what the results' ``arrays`` are relative to.
+        questions: where it is asked what adds to the attack.
     """
-    for result in (each for each in results if each["attack"] == IMPROVED):
-        others = [each for each in results if (each["subject"], each["attack"]) == (result["subject"], SHADOW)]
-        for other in others:
-            yield from _gain(other, result, run_dir)
+    improved = [each for each in results if each.get("attack") == IMPROVED]
+    gains = {result["subject"]: change.to_json() for result in improved for other in results
+             if (other["subject"], other.get("attack", SHADOW)) == (result["subject"], SHADOW)
+             and (change := paired_change(other, result, run_dir)) is not None}
+    family = questions.ask("AUCs of the improved attack against the shadow attack's",
+                           {subject: Comparison.of(change) for subject, change in gains.items()})
+    for result in improved:
+        if result["subject"] in gains:
+            yield from _gain(result["subject"], gains[result["subject"]], family)
         yield from (f"Improved attack on {result['subject']}: {note}." for note in result["notes"])
+    family = questions.ask("AUCs of the ablation's variants", {
+        (ablation["subject"], each["name"]): Comparison.of(each[key]) for ablation in ablations
+        for each in ablation["variants"] if (key := _compared_by(each["name"])) is not None})
     for ablation in ablations:
-        yield from _worth(ablation)
-        yield from _models(ablation)
+        yield from _worth(ablation, family)
+        yield from _models(ablation, family)
 
 
-def _gain(shadow: Record, improved: Record, run_dir: Path) -> Iterator[str]:
+def _compared_by(name: str) -> Optional[str]:
+    """Return which difference of a variant is put in words, by the variant's name; None for what is compared with."""
+    if name.startswith(ADDED):
+        return "change"
+    return "change_from_all" if name.startswith((REMOVED, OTHER_MODEL)) else None
+
+
+def _gain(subject: str, change: Record, family: Family) -> Iterator[str]:
     """Say whether the improved attack beats the posterior attack on the same samples."""
-    change = paired_change(shadow, improved, run_dir)
-    interval = None if change is None else known_interval(change.to_json())
-    if change is None or interval is None:
+    interval = known_interval(change)
+    if interval is None:
         return
-    low, high = interval
-    said = (f"Improved against shadow attack on {improved['subject']}: AUC {change.value:+.3f} ({low:+.3f} to "
-            f"{high:+.3f}, {change.n} samples, the same shadows)")
-    if low > 0:
+    said = (f"Improved against shadow attack on {subject}: AUC {change['value']:+.3f} ({interval[0]:+.3f} to "
+            f"{interval[1]:+.3f}, {change['n']} samples, the same shadows)")
+    way = family.direction(subject)
+    if way > 0:
         yield f"{said}: the further features and the other attack model find more."
-    elif high < 0:
+    elif way < 0:
         yield f"{said}: they find less."
     else:
-        yield f"{said}: no difference was detected."
+        yield f"{said}: no difference was detected{alone(family, subject, interval)}."
 
 
-def _worth(ablation: Record) -> Iterator[str]:
+def _worth(ablation: Record, family: Family) -> Iterator[str]:
     """Say which groups add to the posterior, and which ones all the others cannot replace."""
-    variants = ablation["variants"]
-    added = _sorted_by_sign([each for each in variants if each["name"].startswith("posterior +")], "change")
-    removed = _sorted_by_sign([each for each in variants if each["name"].startswith("all but")], "change_from_all")
-    compared = sum(map(len, (*added, *removed)))
-    if not compared:
+    added, removed = (_sorted_by_way(ablation, start, family) for start in (ADDED, REMOVED))
+    if not any((*added, *removed)):
         return
-    where = f"Ablation on {ablation['subject']} ({compared} paired comparisons, each at its own 95 % level)"
+    where = f"Ablation on {ablation['subject']} (verdicts {family}, intervals each at their own 95 % level)"
     parts = []
     if any(added):
-        parts.append(_listed("beside the posterior, AUC is raised by", added[0], "change", "by no group alone"))
+        parts.append(_listed("beside the posterior, AUC is raised by", added[0], "change", "no group alone"))
         if added[2]:
             parts.append(_listed("lowered by", added[2], "change", ""))
     if any(removed):
@@ -68,12 +85,11 @@ def _worth(ablation: Record) -> Iterator[str]:
     yield f"{where}: {'; '.join(parts)}. Of the other groups no effect was detected."
 
 
-def _models(ablation: Record) -> Iterator[str]:
+def _models(ablation: Record, family: Family) -> Iterator[str]:
     """Say which attack models, with all features, differ from the configured one."""
-    others = [each for each in ablation["variants"] if each["name"].startswith("all, ")]
-    if not others:
+    better, same, worse = _sorted_by_way(ablation, OTHER_MODEL, family)
+    if not (better or same or worse):
         return
-    better, _, worse = _sorted_by_sign(others, "change_from_all")
     shared = "one per class" if ablation["one_per_class"] else "one for all classes"
     kind = f"{ablation['attack_model'].replace('_', ' ')}, {shared}"
     parts = [_listed(word, found, "change_from_all", "none") for word, found in (("better", better), ("worse", worse))]
@@ -81,15 +97,13 @@ def _models(ablation: Record) -> Iterator[str]:
            f"{'; '.join(parts)}; of the others no difference was detected.")
 
 
-def _sorted_by_sign(variants: Sequence[Record], key: str) -> tuple[list[Record], list[Record], list[Record]]:
-    """Return the variants whose interval lies above zero, includes it, lies below it; largest change first."""
-    above: list[Record] = []
-    around: list[Record] = []
-    below: list[Record] = []
-    for each in sorted(variants, key=lambda each: -abs(each[key]["value"] or 0.0)):
-        interval = known_interval(each[key])
-        part = around if interval is None else above if interval[0] > 0 else below if interval[1] < 0 else around
-        part.append(each)
+def _sorted_by_way(ablation: Record, start: str, family: Family) -> tuple[list[Record], list[Record], list[Record]]:
+    """Return the variants whose name starts so: shown to be above zero, not shown, below; largest change first."""
+    key = "change" if start == ADDED else "change_from_all"
+    variants = sorted((each for each in ablation["variants"] if each["name"].startswith(start)),
+                      key=lambda each: -abs(each[key]["value"] or 0.0))
+    above, around, below = ([each for each in variants if family.direction((ablation["subject"], each["name"])) == way]
+                            for way in (1, 0, -1))
     return above, around, below
 
 
@@ -103,6 +117,6 @@ def _listed(words: str, variants: Sequence[Record], key: str, nothing: str) -> s
 
 
 def _short(name: str) -> str:
-    for start in ("posterior + ", "all but ", "all, "):
-        name = name.removeprefix(start)
+    for start in (ADDED, REMOVED, OTHER_MODEL):
+        name = name.removeprefix(f"{start.rstrip()} ")
     return name

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
 from mindleak.attacks.inversion.quality import DIFFERENCE_RANGES
+from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.means import UNBOUNDED, mean_over_images
-from mindleak.jobs.membership_findings import known_interval, recipes_differ
+from mindleak.jobs.membership_findings import recipes_differ
+from mindleak.jobs.questions import Questions, alone, known_interval
 from mindleak.reporting.wording import has_value, percent
 
 Record = Mapping[str, Any]
@@ -20,8 +23,21 @@ TEST_SPLIT = "test split"
 _MEANINGS = {"confidence": "the judge's confidence in the true label", "ssim": "SSIM"}
 
 
-def suppression_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path) -> Iterator[str]:
+def suppression_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,
+                         questions: Questions) -> Iterator[str]:
     """Compare inversions of ordinary and suppressed subjects, alike in architecture and data, image by image."""
+    pairs = [(pair, _differing(*(subjects[result["subject"]] for result in pair)))
+             for pair in _pairs(results, subjects)]
+    changes = {_key(*pair, measure): change for pair, _ in pairs if not _unlike(*pair) for measure in _MEANINGS
+               if (change := _paired_change(*pair, measure, run_dir)) is not None}
+    family = questions.ask("changes of inverted images with suppression",
+                           {key: Comparison.of(change) for key, change in changes.items()})
+    for pair, differing in pairs:
+        yield from (f"{sentence}{differing}" for sentence in _change(*pair, changes, family))
+
+
+def _pairs(results: Sequence[Record], subjects: Mapping[str, Record]) -> Iterator[tuple[Record, Record]]:
+    """Yield inversions of an ordinary and of a suppressed subject that are alike."""
     kinds = {name: (record["model"], record.get("data_digest")) for name, record in subjects.items()}
     by_training = {training: [result for result in results
                               if subjects.get(result["subject"], {}).get("training") == training]
@@ -31,8 +47,11 @@ def suppression_findings(results: Sequence[Record], subjects: Mapping[str, Recor
                     if kinds[result["subject"]] == kinds[suppressed["subject"]]]
         # Where layers are shared, those are compared; a subject inverted from others only is named once.
         for ordinary in [one for one in partners if one["layer"] == suppressed["layer"]] or partners[:1]:
-            differing = _differing(subjects[ordinary["subject"]], subjects[suppressed["subject"]])
-            yield from (f"{sentence}{differing}" for sentence in _change(ordinary, suppressed, run_dir))
+            yield ordinary, suppressed
+
+
+def _key(ordinary: Record, suppressed: Record, measure: str) -> tuple[str, str, str, str]:
+    return ordinary["subject"], suppressed["subject"], suppressed["layer"], measure
 
 
 def _differing(ordinary: Record, suppressed: Record) -> str:
@@ -40,24 +59,30 @@ def _differing(ordinary: Record, suppressed: Record) -> str:
     return recipes_differ(*(record.get("recipe") or {} for record in (ordinary, suppressed)))
 
 
-def _change(ordinary: Record, suppressed: Record, run_dir: Path) -> Iterator[str]:
-    """Say what suppression changed, where the two attacks can be compared at all."""
-    pair = f"Suppress training, {suppressed['subject']} against {ordinary['subject']}"
+def _unlike(ordinary: Record, suppressed: Record) -> str:
+    """Say why two inversions cannot be compared; empty where they can."""
     if ordinary["layer"] != suppressed["layer"]:
-        yield f"{pair}: not comparable, layer {suppressed['layer']} against {ordinary['layer']} was inverted."
-        return
+        return f"layer {suppressed['layer']} against {ordinary['layer']} was inverted"
     unlike = [key for key in ("engine", "tv", "optimizer", "loss_weights", "iterations", "restarts", "patience")
               if ordinary.get(key) != suppressed.get(key)]
+    return f"the attacks differ in {', '.join(unlike)}" if unlike else ""
+
+
+def _change(ordinary: Record, suppressed: Record, changes: Mapping[tuple[str, str, str, str], Record],
+            family: Family) -> Iterator[str]:
+    """Say what suppression changed, where the two attacks can be compared at all."""
+    pair = f"Suppress training, {suppressed['subject']} against {ordinary['subject']}"
+    unlike = _unlike(ordinary, suppressed)
     if unlike:
-        yield f"{pair}: not comparable, the attacks differ in {', '.join(unlike)}."
+        yield f"{pair}: not comparable, {unlike}."
         return
     stuck = [f"{result['dead']} of {result['n']} for {result['subject']}" for result in (ordinary, suppressed)
              if result.get("dead")]
     caveat = f" The attack had no gradient to follow on {' and '.join(stuck)}, which is no protection." if stuck else ""
     for measure, meaning in _MEANINGS.items():
-        change = _paired_change(ordinary, suppressed, measure, run_dir)
-        if change is not None:
-            yield f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, change)}{caveat}"
+        key = _key(ordinary, suppressed, measure)
+        if key in changes:
+            yield f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, changes[key], family, key)}{caveat}"
 
 
 def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: Path) -> Optional[Record]:
@@ -70,22 +95,49 @@ def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: 
                                 bounds=DIFFERENCE_RANGES.get(measure, UNBOUNDED), null=0.0).to_json()
 
 
-def _in_words(meaning: str, change: Record) -> str:
-    """Say a change only where its interval excludes zero; the interval is over images, not over trainings."""
+def _in_words(meaning: str, change: Record, family: Family, key: tuple[str, str, str, str]) -> str:
+    """Say a change only where it holds after correction; its interval is over images, not over trainings."""
     interval = known_interval(change)
     if interval is None:
         return f"{meaning} of inverted images cannot be compared ({change.get('reason') or 'no interval'})."
     low, high = interval
     amount = f"{change['value']:+.3f} ({low:+.3f} to {high:+.3f}, {change['n']} images, one network of each kind)"
-    if low > 0:
+    way = family.direction(key)
+    if way > 0:
         return f"{meaning} of inverted images rises by {amount}: they are easier to recognise by this measure."
-    if high < 0:
+    if way < 0:
         return f"{meaning} of inverted images falls by {amount}: they are harder to recognise by this measure."
-    return f"no change of {meaning} of inverted images was detected, {amount}."
+    return f"no change of {meaning} of inverted images was detected, {amount}{alone(family, key, (low, high))}."
 
 
-def inversion_findings(results: Sequence[Record]) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Families:
+    """The questions about single inversions, keyed by subject and layer, that of non-members by measure too."""
+
+    mean_image: Family
+    non_members: Family
+    nearest: Family
+
+
+def _families(results: Sequence[Record], questions: Questions) -> _Families:
+    """Ask the questions about single inversions, all of them together."""
+    by_key = {(result["subject"], result["layer"]): result for result in results}
+    nearest = {key: result["nearest"] for key, result in by_key.items() if result.get("nearest")}
+    differences = {key: result.get("differences") or {} for key, result in by_key.items()}
+    return _Families(
+        questions.ask("confidences against the mean image's", {
+            key: Comparison.of(each.get("mean_image", {}).get("confidence") or {})
+            for key, each in differences.items()}),
+        questions.ask("differences between inverted members and non-members", {
+            (*key, measure): Comparison.of(each.get("non_members", {}).get(measure) or {})
+            for key, each in differences.items() for measure in _MEANINGS}),
+        questions.ask("shares of originals found against chance", {
+            key: Comparison.of(each["top1"], each["chance"]["top1"]) for key, each in nearest.items()}))
+
+
+def inversion_findings(results: Sequence[Record], questions: Questions) -> Iterator[str]:
     """Say how each inversion does against the mean image, on non-members, and in finding its very original."""
+    families = _families(results, questions)
     yield from _identity(results)
     for result in results:
         name = f"Inversion of {result['subject']} from layer {result['layer']}"
@@ -94,9 +146,9 @@ def inversion_findings(results: Sequence[Record]) -> Iterator[str]:
                    "features are all zero, or no unit fires at its starting images (inversion.restarts tries others). "
                    "That is no protection.")
         differences = result.get("differences") or {}
-        parts = [*_against_mean_image(result, differences.get("mean_image") or {}),
-                 *_against_non_members(result, differences.get("non_members") or {}),
-                 *_nearest(result.get("nearest"))]
+        parts = [*_against_mean_image(result, differences.get("mean_image") or {}, families.mean_image),
+                 *_against_non_members(result, differences.get("non_members") or {}, families.non_members),
+                 *_nearest(result, families.nearest)]
         if parts:
             yield f"{name}: {' '.join(parts)}"
 
@@ -112,7 +164,7 @@ def _identity(results: Sequence[Record]) -> Iterator[str]:
                    f"{IDENTITY_PSNR:.0f} dB are due, so its figures say little.")
 
 
-def _against_mean_image(result: Record, differences: Record) -> Iterator[str]:
+def _against_mean_image(result: Record, differences: Record, family: Family) -> Iterator[str]:
     """Hold the inversions against the mean image, which knows nothing of the features, image by image."""
     interval = known_interval(differences.get("confidence") or {})
     reached = result["metrics"]["confidence"]
@@ -120,11 +172,13 @@ def _against_mean_image(result: Record, differences: Record) -> Iterator[str]:
         return
     change = differences["confidence"]
     amount = f"{change['value']:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f}, {change['n']} images, paired)"
-    yield (f"{_MEANINGS['confidence']} is {reached['value']:.3f}, {_side(interval)} the mean image's, "
-           f"{amount}.")
+    key = (result["subject"], result["layer"])
+    side = {1: "above", -1: "below", 0: "not distinguishable from"}[family.direction(key)]
+    yield (f"{_MEANINGS['confidence']} is {reached['value']:.3f}, {side} the mean image's, {amount}"
+           f"{alone(family, key, interval)}.")
 
 
-def _against_non_members(result: Record, differences: Record) -> Iterator[str]:
+def _against_non_members(result: Record, differences: Record, family: Family) -> Iterator[str]:
     """Say whether members are inverted better than others: a leak about these samples, not about their class."""
     found = {measure: interval for measure in _MEANINGS
              if (interval := known_interval(differences.get(measure) or {})) is not None}
@@ -133,29 +187,26 @@ def _against_non_members(result: Record, differences: Record) -> Iterator[str]:
     others = result["non_members"]
     parts = [f"{_MEANINGS[measure]} {differences[measure]['value']:+.3f} ({low:+.3f} to {high:+.3f})"
              for measure, (low, high) in found.items()]
-    differing = [_MEANINGS[measure] for measure, (low, high) in found.items() if not low <= 0 <= high]
-    verdict = f"they differ in {' and '.join(differing)}" if differing else "no difference was detected"
+    keys = {measure: (result["subject"], result["layer"], measure) for measure in found}
+    differing = [_MEANINGS[measure] for measure, key in keys.items() if family.direction(key)]
+    doubtful = next(filter(None, (alone(family, keys[measure], interval) for measure, interval in found.items())), "")
+    verdict = f"they differ in {' and '.join(differing)}" if differing else f"no difference was detected{doubtful}"
     if differing and others["source"] == TEST_SPLIT:
         verdict += ", though training and test split may differ by more than membership"
     yield (f"Members less class-matched non-members ({others['n']} pairs, {others['source']}): "
            f"{', '.join(parts)}; {verdict}.")
 
 
-def _nearest(nearest: Optional[Record]) -> Iterator[str]:
+def _nearest(result: Record, family: Family) -> Iterator[str]:
     """Say how often the inversion is nearest to its very original, of all images that the subject has seen."""
+    nearest = result.get("nearest")
     if not nearest:
         return
     interval, chance = known_interval(nearest["top1"]), nearest["chance"]["top1"]
     if interval is None:
         return
-    verdict = "above chance" if interval[0] > chance else "not distinguishable from chance"
+    shown = family.direction((result["subject"], result["layer"])) > 0
+    verdict = "above chance" if shown else "not distinguishable from chance"
     yield (f"Of {nearest['candidates']:,} training images the original is nearest to its inversion in "
            f"{percent(nearest['top1']['value'], 1)} of cases ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}), "
            f"{verdict} ({percent(chance, 2)}); its median rank is {nearest['median_rank']:,.0f}.")
-
-
-def _side(interval: tuple[float, float]) -> str:
-    """Put the interval of a difference in words."""
-    if interval[0] > 0:
-        return "above"
-    return "below" if interval[1] < 0 else "not distinguishable from"

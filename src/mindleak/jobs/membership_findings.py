@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
 from mindleak.attacks.membership.names import SHADOW
-from mindleak.evaluation.intervals import difference_of_independent
-from mindleak.evaluation.metric import Interval, Metric
+from mindleak.evaluation.comparisons import Comparison, Family
+from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
 from mindleak.jobs.likeness import caution
+from mindleak.jobs.questions import (
+    OTHERS,
+    OWN_ROC,
+    RATES,
+    LeakFamilies,
+    Questions,
+    alone,
+    among,
+    detectable_auc,
+    excess,
+    known_interval,
+)
 
 Record = Mapping[str, Any]
 
-_RATES = ("0.01", "0.001")
 
-
-def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path) -> Iterator[str]:
+def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,
+                        leaks: LeakFamilies, questions: Questions) -> Iterator[str]:
     """Yield the findings on membership, one sentence or two each.
 
     Args:
         results: ``membership`` of the audit document.
         subjects: the document's subjects by id.
         run_dir: what the results' ``arrays`` are relative to.
+        leaks: which of all attacks of the audit tell members from non-members.
+        questions: where further questions are asked.
     """
     for result in results:
-        yield from _area(result)
-        yield from _rates(result)
+        yield from _area(result, leaks.areas)
+        yield from _rates(result, leaks.rates)
         yield from _untrained(result)
         if result.get("skipped_classes"):
             yield (f"{_named(result)}: not attacked: "
                    + "; ".join(f"class {name}, {reason}" for name, reason in result["skipped_classes"].items()) + ".")
-    yield from _suppression(results, subjects, run_dir)
+    yield from _suppression(results, subjects, run_dir, questions)
 
 
-def known_interval(metric: Record) -> Optional[Interval]:
-    """Return a metric's interval, or None where the metric has no value or an end has no bound."""
-    ends = metric.get("ci") or ()
-    known = [float(number) for number in (metric.get("value"), *ends) if number is not None]
-    return (known[1], known[2]) if len(known) == 3 and all(map(math.isfinite, known)) else None
+def _key(result: Record) -> tuple[str, str]:
+    return result["subject"], result.get("attack", SHADOW)
 
 
 def _named(result: Record) -> str:
@@ -59,7 +68,7 @@ def recipes_differ(ordinary: Record, suppressed: Record) -> str:
     return f" Their recipes also differ in {', '.join(keys)}, so the change is not suppression's alone." if keys else ""
 
 
-def _area(result: Record) -> Iterator[str]:
+def _area(result: Record, family: Family) -> Iterator[str]:
     """Say whether the attack beats chance on average, and what its sample could have shown."""
     area = result["overall"]["auc"]
     interval = known_interval(area)
@@ -69,72 +78,76 @@ def _area(result: Record) -> Iterator[str]:
     low, high = interval
     found = f"{_named(result)}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
     unlike = caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow")
-    if low > 0.5:
+    way = family.direction(_key(result))
+    if way > 0:
         yield f"{found}; the attack tells members from non-members better than chance.{unlike}"
-    elif high < 0.5:
-        yield f"{found}; below chance: one null attack in forty ends there, or the shadows are unlike it.{unlike}"
+    elif way < 0:
+        yield f"{found}; below chance: one null audit in forty ends there, or the shadows are unlike it.{unlike}"
     else:
-        yield f"{found}; no leak was detected on average. {_could_have_shown(result)}{unlike}"
+        yield (f"{found}; no leak was detected on average{alone(family, _key(result), interval, 0.5)}. "
+               f"{_could_have_shown(result, family)}{unlike}")
 
 
-def _could_have_shown(result: Record) -> str:
+def _could_have_shown(result: Record, family: Family) -> str:
     """Say what was out of the sample's reach."""
     sizes = f"{result['n_in']} members and {result['n_out']} non-members"
-    smallest = (result.get("detectable") or {}).get("auc")
+    smallest = detectable_auc(result["n_in"], result["n_out"], family)
     if smallest is None:
         return f"{sizes} are too few to have shown any."
-    return (f"Eight of ten samples of {sizes} would show an AUC of {smallest:.3f}; a smaller leak, or one to a "
-            "stronger attack, is not excluded.")
+    return (f"Eight of ten samples of {sizes} would show an AUC of {smallest:.3f}{among(family)}; a smaller leak, or "
+            "one to a stronger attack, is not excluded.")
 
 
-def _rates(result: Record) -> Iterator[str]:
+def _rates(result: Record, family: Family) -> Iterator[str]:
     """Say whether members are found at low false-positive rates, by shadows' thresholds and by the subject's own."""
-    for rate in _RATES:
+    for rate in reversed(RATES):
         aimed, own = (result["overall"].get(f"{name}@{rate}") for name in ("tpr", "tpr_own_roc"))
-        said = [*beyond_guessing(aimed, "a shadow's threshold"),
-                *_on_own_roc(own, float(rate), result["n_in"], result["n_out"])]
+        said = [*beyond_guessing(aimed, "a shadow's threshold", family, (*_key(result), rate, OTHERS)),
+                *_on_own_roc(own, float(rate), result, family)]
         if said:
             yield f"{_named(result)} at {100 * float(rate):g} % FPR: {'; '.join(said)}."
 
 
-def beyond_guessing(rate: Optional[Record], threshold: str) -> Iterator[str]:
+def beyond_guessing(rate: Optional[Record], threshold: str, family: Family, key: Hashable) -> Iterator[str]:
     """Compare the members found with the non-members accused, both at a threshold that other models have set.
 
     Args:
         rate: the TPR with its realised FPR.
         threshold: what it is called, and whose it is.
+        family: of all rates compared with guessing, in which it has the ``key``.
     """
     if rate is None:
         return
-    if known_interval(rate) is None or rate.get("fpr") is None:
+    difference = excess(rate)
+    if difference is None or difference.ci is None:
         yield f"no threshold from other models ({rate.get('reason') or 'not measured'})"
         return
-    found = Metric.from_json(rate)
-    assert found.fpr is not None
-    excess = difference_of_independent(found, Metric(found.fpr, 0, ci=found.fpr_ci, ci_level=found.ci_level))
-    assert excess.ci is not None
-    amount = (f"{threshold} finds {_percent(found.value)} of the members and accuses {_percent(found.fpr)} of "
-              f"the non-members, difference {_points(excess.value)} ({_points(excess.ci[0])} to "
-              f"{_points(excess.ci[1])}) points")
-    if excess.ci[0] > 0:
+    amount = (f"{threshold} finds {_percent(rate['value'])} of the members and accuses {_percent(rate['fpr'])} of "
+              f"the non-members, difference {_points(difference.value)} ({_points(difference.ci[0])} to "
+              f"{_points(difference.ci[1])}) points")
+    way = family.direction(key)
+    if way > 0:
         yield f"{amount}, so members are found more often than non-members are accused"
-    elif excess.ci[1] < 0:
+    elif way < 0:
         yield f"{amount}, so members are found less often than non-members are accused"
     else:
-        yield f"{amount}, so nothing beyond guessing was detected"
+        yield f"{amount}, so nothing beyond guessing was detected{alone(family, key, difference.ci)}"
 
 
-def _on_own_roc(rate: Optional[Record], target: float, n_in: int, n_out: int) -> Iterator[str]:
+def _on_own_roc(rate: Optional[Record], target: float, result: Record, family: Family) -> Iterator[str]:
     """Hold the optimistic rate against what chance alone may show of it."""
+    n_in, n_out = result["n_in"], result["n_out"]
     if rate is None or rate.get("value") is None or min(n_in, n_out) < 1:
         return
     if target < 1 / n_out:
         yield f"{n_out} non-members cannot resolve this rate on the subject's own ROC"
         return
     limit = chance_tpr_limit(n_in, n_out, target, rate["ci_level"])
-    verdict = "more than" if rate["value"] > limit else "within"
+    shown = family.direction((*_key(result), f"{target:g}", OWN_ROC)) > 0
+    verdict = "more than" if shown else "within" if rate["value"] <= limit else "above"
+    caveat = f" on its own, which does not hold as one {family}" if verdict == "above" else ""
     yield (f"the subject's own ROC, which no attacker has, gives {_percent(rate['value'])}, {verdict} the "
-           f"{_percent(limit)} that guessing may show")
+           f"{_percent(limit)} that guessing may show{caveat}")
 
 
 def _untrained(result: Record) -> Iterator[str]:
@@ -152,40 +165,48 @@ def _untrained(result: Record) -> Iterator[str]:
                "it longer.")
 
 
-def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path) -> Iterator[str]:
+def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,
+                 questions: Questions) -> Iterator[str]:
     """Compare attacks on ordinary and suppressed subjects, alike in architecture and data, sample by sample."""
     by_training = {training: [result for result in results
                               if subjects.get(result["subject"], {}).get("training") == training]
                    for training in ("ordinary", "suppress")}
+    changes: dict[str, tuple[Metric, str]] = {}
     for ordinary in by_training["ordinary"]:
         for suppressed in by_training["suppress"]:
             pair = [subjects[result["subject"]] for result in (ordinary, suppressed)]
             if (len({(record["model"], record.get("data_digest")) for record in pair}) == 1
                     and ordinary.get("attack") == suppressed.get("attack")):
-                yield from _change(ordinary, suppressed, run_dir, recipes_differ(*(one.get("recipe") or {}
-                                                                                  for one in pair)))
+                change = paired_change(ordinary, suppressed, run_dir)
+                if change is not None:
+                    changes[_pair(ordinary, suppressed)] = (
+                        change, recipes_differ(*(one.get("recipe") or {} for one in pair)))
+    family = questions.ask("changes of AUC with suppression",
+                           {start: Comparison.of(change.to_json()) for start, (change, _) in changes.items()})
+    for start, (change, differing) in changes.items():
+        yield f"{_change(start, change, family)}{differing}"
 
 
-def _change(ordinary: Record, suppressed: Record, run_dir: Path, differing: str) -> Iterator[str]:
-    """Say what suppression changed in the area under the curve; nothing where the samples are not the same."""
-    change = paired_change(ordinary, suppressed, run_dir)
-    if change is None:
-        return
+def _pair(ordinary: Record, suppressed: Record) -> str:
+    """Begin a finding on two attacked subjects; the attack is named where it is not the one by shadows."""
     attack = ordinary.get("attack", SHADOW)
-    pair = (f"Suppress training, {suppressed['subject']} against {ordinary['subject']}: membership AUC"
+    return (f"Suppress training, {suppressed['subject']} against {ordinary['subject']}: membership AUC"
             + ("" if attack == SHADOW else f" ({attack} attack)"))
+
+
+def _change(pair: str, change: Metric, family: Family) -> str:
+    """Say what suppression changed in the area under the curve."""
     interval = known_interval(change.to_json())
     if interval is None:
-        yield f"{pair} cannot be compared ({change.reason or 'no interval'})."
-        return
-    low, high = interval
-    amount = f"{change.value:+.3f} ({low:+.3f} to {high:+.3f}, {change.n} samples, one network of each kind)"
-    if low > 0:
-        yield f"{pair} rises by {amount}: its members are easier to tell by this attack.{differing}"
-    elif high < 0:
-        yield f"{pair} falls by {amount}: its members are harder to tell by this attack.{differing}"
-    else:
-        yield f"{pair}: no change was detected, {amount}.{differing}"
+        return f"{pair} cannot be compared ({change.reason or 'no interval'})."
+    amount = (f"{change.value:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f}, {change.n} samples, one network of each "
+              "kind)")
+    way = family.direction(pair)
+    if way > 0:
+        return f"{pair} rises by {amount}: its members are easier to tell by this attack."
+    if way < 0:
+        return f"{pair} falls by {amount}: its members are harder to tell by this attack."
+    return f"{pair}: no change was detected, {amount}{alone(family, pair, interval)}."
 
 
 def paired_change(ordinary: Record, suppressed: Record, run_dir: Path) -> Optional[Metric]:

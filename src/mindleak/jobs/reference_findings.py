@@ -6,33 +6,56 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mindleak.attacks.membership.names import SHADOW
+from mindleak.evaluation.comparisons import Comparison, Family
+from mindleak.evaluation.empirical_epsilon import EpsilonBound
 from mindleak.jobs.likeness import caution
-from mindleak.jobs.membership_findings import beyond_guessing, known_interval
+from mindleak.jobs.membership_findings import beyond_guessing
 from mindleak.jobs.paired_attacks import compared
+from mindleak.jobs.questions import (
+    OTHERS,
+    LeakFamilies,
+    Questions,
+    alone,
+    among,
+    detectable_auc,
+    known_interval,
+    rare_rate,
+)
 
 Record = Mapping[str, Any]
 
 
-def reference_findings(results: Sequence[Record], shadow_results: Sequence[Record], run_dir: Path) -> Iterator[str]:
+def reference_findings(results: Sequence[Record], shadow_results: Sequence[Record], run_dir: Path,
+                       leaks: LeakFamilies, questions: Questions) -> Iterator[str]:
     """Yield the findings, one or two sentences each.
 
     Args:
         results: ``reference_attacks`` of the audit document.
         shadow_results: its ``membership``, to compare with the attacks by shadows on the same subject.
         run_dir: what the records' ``arrays`` are relative to.
+        leaks: which of all attacks of the audit tell members from non-members.
+        questions: where further questions are asked.
     """
+    bounds = sum(bool(attack.get("epsilon")) for result in results for attack in result["attacks"])
+    pairs = [(result, other) for result in results for other in shadow_results
+             if other["subject"] == result["subject"] and result.get("arrays") and other.get("arrays")]
+    differences = {(result["subject"], _by(other), each["attack"]): each["difference"]
+                   for result, other in pairs for each in compared(other, [result], run_dir)}
+    family = questions.ask("AUCs of reference attacks against those of attacks by shadows",
+                           {key: Comparison.of(difference) for key, difference in differences.items()})
     for result in results:
         unlike = caution(result.get("subject_accuracy"), result.get("reference_accuracy") or [], "reference")
         for number, attack in enumerate(result["attacks"]):
             shown = unlike if number == 0 or not unlike else " Caution: the references are unlike it, as said above."
-            yield f"{_against_chance(result, attack)}{shown}"
-        for other in (each for each in shadow_results if each["subject"] == result["subject"]):
-            yield from _against(result, other, run_dir)
+            yield f"{_against_chance(result, attack, leaks, bounds)}{shown}"
+        for other in (other for first, other in pairs if first is result):
+            yield from _against(result, other, differences, family)
         yield from _fallbacks(result)
         yield from (f"References of {result['subject']}: {note}." for note in result["notes"])
 
 
-def _against_chance(result: Record, attack: Record) -> str:
+def _against_chance(result: Record, attack: Record, leaks: LeakFamilies, bounds: int) -> str:
     """Say whether an attack beats chance, what it reaches where accusations are rare, and what ε it refutes."""
     area = attack["overall"]["auc"]
     name = f"{attack['attack']} on {result['subject']}"
@@ -40,54 +63,68 @@ def _against_chance(result: Record, attack: Record) -> str:
         return f"{name}: no AUC ({area.get('reason') or 'it has no interval'})."
     low, high = area["ci"]
     found = f"{name}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
-    beside = f"{_rare(attack)}{_epsilon(attack)}"
-    if low > 0.5:
+    key = (result["subject"], attack["attack"])
+    beside = f"{_rare(key, attack, leaks.rates)}{_epsilon(attack, bounds)}"
+    way = leaks.areas.direction(key)
+    if way > 0:
         return f"{found}, better than chance.{beside}"
-    if high < 0.5:
-        return (f"{found}, below chance: one null attack in forty ends there, or the references are unlike the subject."
+    if way < 0:
+        return (f"{found}, below chance: one null audit in forty ends there, or the references are unlike the subject."
                 f"{beside}")
-    smallest = result["detectable"].get("auc")
+    smallest = detectable_auc(attack["n_in"], attack["n_out"], leaks.areas)
     reach = ("the sample is too small to have shown any" if smallest is None
-             else f"eight of ten samples of this size would show an AUC of {smallest:.3f}")
-    return f"{found}; no leak was detected on average over all samples, and {reach}.{beside}"
+             else f"eight of ten samples of this size would show an AUC of {smallest:.3f}{among(leaks.areas)}")
+    return (f"{found}; no leak was detected on average over all samples{alone(leaks.areas, key, (low, high), 0.5)}, "
+            f"and {reach}.{beside}")
 
 
-def _rare(attack: Record) -> str:
+def _rare(key: tuple[str, str], attack: Record, family: Family) -> str:
     """Say what the attack finds where accusations are rare, at the finest rate that the non-members can show."""
-    rates = [rate for rate in ("0.001", "0.01") if float(rate) * attack["n_out"] >= 1]
-    for rate in rates:
-        said = list(beyond_guessing(attack["overall"].get(f"tpr@{rate}"), "the references' threshold"))
-        if said:
-            return f" At {100 * float(rate):g} % FPR {said[0]}."
-    return ""
-
-
-def _epsilon(attack: Record) -> str:
-    """Say which ε is refuted, and by which of the two answers: few accusations that hit, or acquittals that do."""
-    bound = attack.get("epsilon")
-    if not bound or not bound["epsilon"]:
+    rate = rare_rate(attack)
+    if rate is None:
         return ""
-    by = ("the members that it accuses" if bound["by_accusation"]
+    said = beyond_guessing(attack["overall"][f"tpr@{rate}"], "the references' threshold", family, (*key, rate, OTHERS))
+    return f" At {100 * float(rate):g} % FPR {next(said)}."
+
+
+def _epsilon(attack: Record, bounds: int) -> str:
+    """Say which ε is refuted, and by which of the two answers: few accusations that hit, or acquittals that do.
+
+    Of so many ``bounds`` all hold together: each has its share of what may be wrong (Bonferroni).
+    """
+    record = attack.get("epsilon")
+    if not record or not record["epsilon"]:
+        return ""
+    bound = EpsilonBound.from_json(record).at(record["alpha"] / bounds)
+    if not bound.epsilon:
+        return (f" At another threshold of the references, ε is at least {record['epsilon']:.2f} by itself, which does "
+                f"not hold as one of {bounds} bounds (Bonferroni-corrected at {100 * record['alpha']:g} %).")
+    by = ("the members that it accuses" if bound.by_accusation
           else "the samples that it clears, hardly any of which is a member")
-    return (f" At another threshold of the references, ε is at least {bound['epsilon']:.2f} at δ {bound['delta']:g} "
-            f"(level {1 - bound['alpha']:g}, samples taken for independent trials), shown by {by}.")
+    together = f" for {bounds} bounds together" if bounds > 1 else ""
+    return (f" At another threshold of the references, ε is at least {bound.epsilon:.2f} at δ {bound.delta:g} "
+            f"(level {1 - record['alpha']:g}{together}, samples taken for independent trials), shown by {by}.")
 
 
-def _against(result: Record, other: Record, run_dir: Path) -> Iterator[str]:
+def _against(result: Record, other: Record, differences: Mapping[tuple[str, str, str], Record],
+             family: Family) -> Iterator[str]:
     """Hold every reference attack against an attack by shadows, paired, on the samples that both scored."""
-    if not (result.get("arrays") and other.get("arrays")):
-        return
-    ways: dict[str, list[str]] = {"stronger": [], "weaker": [], "not shown to differ": []}
-    for each in compared(other, [result], run_dir):
-        interval = known_interval(each["difference"])
-        if interval is not None:
-            low, high = interval
-            way = "stronger" if low > 0 else "weaker" if high < 0 else "not shown to differ"
-            ways[way].append(f"{each['attack']} {each['difference']['value']:+.3f} ({low:+.3f} to {high:+.3f})")
+    words = {1: "stronger", -1: "weaker", 0: "not shown to differ"}
+    ways: dict[str, list[str]] = {word: [] for word in words.values()}
+    for key, difference in differences.items():
+        interval = known_interval(difference)
+        if key[:2] == (result["subject"], _by(other)) and interval is not None:
+            ways[words[family.direction(key)]].append(
+                f"{key[2]} {difference['value']:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f})")
     if any(ways.values()):
-        yield (f"Against the {other.get('attack', 'shadow')} attack on {result['subject']}, AUC on the same samples, "
-               "paired, each at its own 95 % level: "
+        corrected = f"; verdicts {family}" if family.size > 1 else ""
+        yield (f"Against the {_by(other)} attack on {result['subject']}, AUC on the same samples, "
+               f"paired, intervals each at their own 95 % level{corrected}: "
                + "; ".join(f"{way}: {', '.join(found)}" for way, found in ways.items() if found) + ".")
+
+
+def _by(other: Record) -> str:
+    return str(other.get("attack", SHADOW))
 
 
 def _fallbacks(result: Record) -> Iterator[str]:

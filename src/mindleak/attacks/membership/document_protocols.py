@@ -18,6 +18,7 @@ so what balanced accuracy has above chance falls into a difference of splits and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,7 @@ import numpy as np
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.balancing import AttackData, doubled, matched_classes, once
 from mindleak.attacks.membership.document import ClassScores
+from mindleak.evaluation.comparisons import p_by_inversion
 from mindleak.evaluation.intervals import (
     difference_of_independent,
     mean_of_independent,
@@ -130,26 +132,30 @@ def figures(scores: np.ndarray, evaluation: Evaluation) -> dict[str, Any]:
     n_in = int(truth.sum())
     n_out = len(truth) - n_in
     share = float(inside.mean()) if len(inside) else None
+    majority = None if share is None else max(share, 1 - share)
     sides = [proportion(int(right[side].sum()), int(side.sum()), of=name)
              for side, name in ((truth, "members"), (~truth, "non-members"))]
     enough = n_in and n_out
     return {
         "n_in": n_in, "n_out": n_out, "counted_in": int(inside.sum()), "counted_out": int((~inside).sum()),
         "unscored": int((~known).sum()),
-        "accuracy": _accuracy(truth, right, counts).to_json(),
-        "always_member": share, "majority": None if share is None else max(share, 1 - share),
+        "accuracy": _accuracy(truth, right, counts, majority).to_json(),
+        "always_member": share, "majority": majority,
         "balanced_accuracy": mean_of_independent(*sides).to_json(),
         "auc": auc(scores[distinct], truth).to_json(),
         "detectable": report.detectable(n_in, n_out)["auc"] if enough else None,
     }
 
 
-def _accuracy(truth: np.ndarray, right: np.ndarray, counts: np.ndarray) -> Metric:
-    """Return the share of counted rows that are right; its interval rests on samples, not on rows."""
+def _accuracy(truth: np.ndarray, right: np.ndarray, counts: np.ndarray, majority: float | None) -> Metric:
+    """Return the share of counted rows that are right; its interval rests on samples, not on rows.
+
+    Where every row counts once, it carries the p value of being right as often as by always saying the same.
+    """
     if len(right) == 0:
         return undefined("nothing was judged")
     if (counts == 1).all():
-        return proportion(int(right.sum()), len(right))
+        return proportion(int(right.sum()), len(right), null=majority)
     sides = [weighted_proportion(right[side], counts[side]) for side in (truth, ~truth) if side.any()]
     if len(sides) == 1:
         return sides[0]
@@ -165,11 +171,19 @@ def decomposition(scores: np.ndarray, asked: Asked) -> dict[str, Metric]:
     called = scores > 0
     groups = {"hit": (asked.members, called, "members"), "test": (asked.tested, ~called, "test-split non-members"),
               "train": (~asked.members & ~asked.tested, ~called, "training-split non-members")}
-    rates = {name: proportion(int((side & known & right).sum()), int((side & known).sum()), of=what)
-             for name, (side, right, what) in groups.items()}
-    return {"above_chance": _moved(mean_of_independent(rates["hit"], rates["test"]), 1.0, -0.5),
-            "split": _moved(difference_of_independent(rates["test"], rates["train"]), 0.5, 0.0),
-            "membership": _moved(mean_of_independent(rates["hit"], rates["train"]), 1.0, -0.5)}
+
+    def parts(level: float) -> dict[str, Metric]:
+        rates = {name: proportion(int((side & known & right).sum()), int((side & known).sum()), level, of=what)
+                 for name, (side, right, what) in groups.items()}
+        return {"above_chance": _moved(mean_of_independent(rates["hit"], rates["test"]), 1.0, -0.5),
+                "split": _moved(difference_of_independent(rates["test"], rates["train"]), 0.5, 0.0),
+                "membership": _moved(mean_of_independent(rates["hit"], rates["train"]), 1.0, -0.5)}
+
+    def p_value(name: str) -> float:
+        return p_by_inversion(lambda level: parts(level)[name].ci or (-math.inf, math.inf))
+
+    return {name: metric if metric.ci is None else replace(metric, p=p_value(name))
+            for name, metric in parts(report.LEVEL).items()}
 
 
 def _moved(metric: Metric, factor: float, offset: float) -> Metric:
