@@ -18,7 +18,6 @@ from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
 from mindleak.jobs.findings import findings
 from mindleak.jobs.likeness import caution
-from mindleak.jobs.reference_findings import reference_findings
 
 NOWHERE = Path("/nonexistent")
 
@@ -40,7 +39,8 @@ def body(**parts: Any) -> dict[str, Any]:
 
 
 def membership(area: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"subject": "net-membership", "overall": {"auc": judged(area, 0.5)}, "n_in": 300, "n_out": 300,
+    overall = {"auc": area if "p" in area else judged(area, 0.5)}
+    return {"subject": "net-membership", "overall": overall, "n_in": 300, "n_out": 300,
             "detectable": {"auc": 0.566}, "skipped_classes": {}, **more}
 
 
@@ -94,6 +94,19 @@ def test_classes_left_out_are_named() -> None:
     result = membership(metric(0.6, 0.55, 0.65), skipped_classes={"cat": "3 samples"})
     found = findings(body(membership=[result]), NOWHERE)
     assert any("class cat, 3 samples" in sentence for sentence in found)
+
+
+def test_what_one_of_many_intervals_excludes_by_chance_is_no_verdict() -> None:
+    results = [membership({**metric(0.54, 0.51, 0.58), "p": 0.02}, subject="lucky"),
+               *(membership({**metric(0.5, 0.46, 0.54), "p": 0.9}, subject=f"net{n}") for n in range(5)),
+               membership({**metric(0.7, 0.65, 0.75), "p": 1e-6}, subject="leaky")]
+    lucky, *_, leaky, correction = findings(body(membership=results), NOWHERE)
+    assert "no leak was detected on average (its own interval says otherwise" in lucky
+    assert "does not hold as one of 7 AUCs of attacks against chance, Holm-corrected at 5 %)" in lucky
+    # The effect that would show is that of the corrected test, larger than a single test's .566.
+    assert "would show an AUC of 0.583 as one of 7 compared" in lucky
+    assert "better than chance" in leaky
+    assert "within each question: 7 AUCs of attacks against chance, of which 1 holds." in correction
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
@@ -191,13 +204,14 @@ def test_a_verdict_on_a_subject_like_its_shadows_has_no_caution(shadows: list[tu
 def test_verdicts_by_references_and_by_the_document_say_so_too() -> None:
     subject = {"train": proportion(910, 1000).to_json(), "test": proportion(900, 1000).to_json()}
     others = [{"train": 0.985, "test": 0.9}, {"train": 0.98, "test": 0.91}]
-    attack = {"attack": "lira_online", "overall": {"auc": metric(0.5, 0.45, 0.55)}, "notes": {}, "n_out": 1000}
+    attack = {"attack": "lira_online", "overall": {"auc": judged(metric(0.5, 0.45, 0.55), 0.5)}, "notes": {},
+              "n_in": 1000, "n_out": 1000}
     result = {"subject": "net", "attacks": [attack, {**attack, "attack": "rmia_online"}], "notes": [],
               "detectable": {"auc": 0.55}, "subject_accuracy": subject, "reference_accuracy": others}
-    first, second = reference_findings([result], [], NOWHERE)
+    first, second, _ = findings(body(reference_attacks=[result]), NOWHERE)
     assert "more than 2 points below every reference's (98.00 % to 98.50 %)" in first and "better references" in first
     assert second.endswith("Caution: the references are unlike it, as said above.")
-    assert "Caution" not in "".join(reference_findings([{**result, "reference_accuracy": []}], [], NOWHERE))
+    assert "Caution" not in "".join(findings(body(reference_attacks=[{**result, "reference_accuracy": []}]), NOWHERE))
     assert "Caution" in caution(generalisation(proportion(910, 1000), proportion(900, 1000)), others, "shadow")
 
 

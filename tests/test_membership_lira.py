@@ -17,6 +17,7 @@ from mindleak.attacks.membership.lira import (
     LiraScores,
     Spread,
     choose_spread,
+    in_place_of_last,
     leave_one_out,
     lira,
 )
@@ -280,3 +281,17 @@ def test_a_reference_that_counts_twice_is_one_that_is_there_twice() -> None:
     once = lira(target, phi, keep, choose_spread(3, 3), weights)
     for name in ("lira_online", "lira_offline", "lira_offline_two_sided"):
         np.testing.assert_allclose(once.of(name), twice.of(name))
+
+
+@pytest.mark.parametrize("models", [4, 8])
+def test_in_the_place_of_the_last_reference_neither_it_nor_its_partners_count(models: int) -> None:
+    target, _, phi, keep = gaussian(models, 300, 1.0, seed=models, queries=2)
+    gone = np.zeros_like(keep)
+    gone[-1] = True
+    gone[partners(keep)[-1], np.arange(300)] = True
+    left = np.argsort(gone, axis=0, kind="stable")[:models - 2]
+    spread = choose_spread(models // 2, models // 2, spared=1)
+    expected = lira(target, phi[left, np.arange(300)], keep[left, np.arange(300)], spread)
+    found = in_place_of_last(target, phi, keep, spread)
+    for name in NAMES:
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-9)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mindleak.attacks.membership import reference_report
 from mindleak.attacks.membership.names import LIRA_ATTACKS, METRIC_ATTACKS, RMIA_ATTACKS
 from mindleak.attacks.membership.reference_attack import AttackScores, RmiaSettings, reference_scores
 from mindleak.attacks.membership.reference_report import (
@@ -69,6 +71,46 @@ def test_null_control_no_attack_finds_anything_where_there_is_nothing() -> None:
         assert abs(several_targets(each, truth)["auc"]["mean"] - 0.5) < 0.03
 
 
+@pytest.mark.parametrize("models", [4, 6, *(pytest.param(models, marks=pytest.mark.slow) for models in (8, 16, 32))])
+def test_a_threshold_for_one_in_a_hundred_accuses_one_in_a_hundred(models: int,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    # By all references the target's scores are less noisy than those that set the thresholds: .3 % with four of them.
+    monkeypatch.setattr(reference_report, "RESAMPLES", 1)
+    realised: dict[str, list[float]] = {}
+    for seed in range(12):
+        scores, truth = world(1.5, models, 10 * seed + models)
+        for name, each in scores.items():
+            overall = figures(each, truth, 0)["overall"]
+            realised.setdefault(name, []).append(overall["tpr@0.01"]["fpr"])
+    means = {name: float(np.mean(rates)) for name, rates in realised.items()}
+    assert all(abs(mean - 0.01) < 0.0025 for mean in means.values()), means
+
+
+@pytest.mark.parametrize("models", [4, 8])
+def test_thresholds_are_applied_to_scores_that_a_reference_in_the_targets_place_would_have(models: int) -> None:
+    generator = np.random.default_rng(models)
+    keep = halves(LABELS, np.arange(SAMPLES), models, 0)[1]
+    answers = [model_signals(generator.normal(size=(SAMPLES, CLASSES)), LABELS, generator.normal(size=(50, CLASSES)),
+                             np.arange(50) % CLASSES) for _ in keep]
+    for each in reference_scores(answers[-1], stacked(answers, keep), ALL, RmiaSettings()).values():
+        np.testing.assert_allclose(each.decided, each.references[-1])
+        assert np.abs(each.decided - each.target).max() > 0.01
+
+
+def test_rmias_score_is_named_where_its_share_tells_nobody_apart() -> None:
+    members = np.arange(SAMPLES) % 2 == 0
+    keep = halves(LABELS, np.arange(SAMPLES), 4, 0)[1]
+    ratio = np.random.default_rng(0).uniform(0, 0.1, SAMPLES) + 0.1 * members
+    truth = Truth(members, keep, LABELS)
+    tied = AttackScores(ratio, ratio * np.ones((4, 1)), share=np.where(np.arange(SAMPLES) < 100, 0.5, 1.0))
+    said = figures(tied, truth, 0)["overall"]["auc"]["reason"]
+    assert "1900 of 2000 samples dominate the same share of the population, 1.000" in said
+    assert "ties broken by R(x), and by the share alone the AUC is 0.500" in said
+    apart = AttackScores(ratio, ratio * np.ones((4, 1)), share=ratio)
+    assert "reason" not in figures(apart, truth, 0)["overall"]["auc"]
+    assert "reason" not in figures(AttackScores(ratio, ratio * np.ones((4, 1))), truth, 0)["overall"]["auc"]
+
+
 def test_every_metric_keeps_the_contract(leaking: tuple[dict[str, AttackScores], Truth]) -> None:
     scores, truth = leaking
     found = figures(scores["lira_online"], truth, 0)
@@ -109,7 +151,7 @@ def test_the_reference_that_a_parameter_was_tuned_on_sets_no_threshold(
     assert scores["rmia_online"].tuned_on is None
     spoilt = scores["rmia_offline"].references.copy()
     spoilt[0] = 1e6
-    changed = AttackScores(scores["rmia_offline"].target, spoilt, {}, 0)
+    changed = replace(scores["rmia_offline"], references=spoilt)
     assert figures(changed, truth, 0) == figures(scores["rmia_offline"], truth, 0)
     assert several_targets(changed, truth)["targets"] == 7
 

@@ -84,7 +84,8 @@ def _attack(context: StageContext, planned: MembershipPlan, references: Referenc
         exposed_rows=rows[exposed], exposed_images=data.x_train[rows[exposed]], exposed_labels=truth.labels[exposed],
         exposed_scores=lead[exposed], keep=truth.keep, phi=subject.phi, reference_phi=others.phi, log_p=subject.log_p,
         reference_log_p=others.log_p, population_rows=references.population, population_log_p=subject.log_p_z,
-        reference_population_log_p=others.log_p_z, **{f"scores_{name}": each.target for name, each in scores.items()})
+        reference_population_log_p=others.log_p_z, **{f"scores_{name}": each.target for name, each in scores.items()},
+        **{f"decided_{name}": each.in_turn for name, each in scores.items() if each.in_turn is not None})
     return {**_sizes(planned, references, truth), "attacks": _records(planned, scores, truth, seed),
             "exposed": {"attack": references.attacks[0], "n": len(exposed)}, "notes": _notes(planned, references),
             **_likeness(answers, truth, results)}

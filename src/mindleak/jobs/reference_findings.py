@@ -64,7 +64,8 @@ def _against_chance(result: Record, attack: Record, leaks: LeakFamilies, bounds:
     low, high = area["ci"]
     found = f"{name}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
     key = (result["subject"], attack["attack"])
-    beside = f"{_rare(key, attack, leaks.rates)}{_epsilon(attack, bounds)}"
+    ties = f" Its AUC: {area['reason']}." if area.get("reason") else ""
+    beside = f"{ties}{_rare(key, attack, leaks.rates)}{_epsilon(attack, bounds)}"
     way = leaks.areas.direction(key)
     if way > 0:
         return f"{found}, better than chance.{beside}"

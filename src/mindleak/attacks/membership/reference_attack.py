@@ -45,12 +45,22 @@ class AttackScores:
         references: (models, samples), each reference scored as the target and left out of its own references.
         notes: what a reader must know: the σ used, the ``a`` tuned, ties broken.
         tuned_on: number of the reference that a parameter was tuned on; it sets no threshold.
+        in_turn: (samples,), the target scored by as few references as each of these had, which is what their
+            thresholds are for; None where scores need no references.
+        share: (samples,), RMIA's score as the paper has it, before ties are broken; None for other attacks.
     """
 
     target: Floats
     references: Floats
     notes: dict[str, str | float | int] = field(default_factory=dict)
     tuned_on: int | None = None
+    in_turn: Floats | None = None
+    share: Floats | None = None
+
+    @property
+    def decided(self) -> Floats:
+        """The target's scores that the references' thresholds are applied to, (samples,)."""
+        return self.target if self.in_turn is None else self.in_turn
 
     @property
     def judged(self) -> np.ndarray:
@@ -64,13 +74,14 @@ def lira_scores(target: ModelSignals, references: ReferenceSignals, names: Seque
     if not wanted:
         return {}
     spread = lira_attack.choose_spread(*_fewest(references.keep), spared=1)
-    own = lira_attack.lira(target.phi, references.phi, references.keep, spread)
+    known = (references.phi, references.keep, spread)
+    own, in_turn = lira_attack.lira(target.phi, *known), lira_attack.in_place_of_last(target.phi, *known)
     turns = {name: np.empty(references.keep.shape) for name in wanted}
     for number, scores in enumerate(lira_attack.leave_one_out(references.phi, references.keep, spread)):
         for name in wanted:
             turns[name][number] = scores.of(name)
-    return {name: AttackScores(own.of(name), turns[name], _lira_notes(name, spread, references.keep))
-            for name in wanted}
+    return {name: AttackScores(own.of(name), turns[name], _lira_notes(name, spread, references.keep),
+                               in_turn=in_turn.of(name)) for name in wanted}
 
 
 def rmia_scores(target: ModelSignals, references: ReferenceSignals, names: Sequence[str],
@@ -88,10 +99,10 @@ def rmia_scores(target: ModelSignals, references: ReferenceSignals, names: Seque
         model, found = references.model(number), means.without(number)
         for name in wanted:
             turns[name][number] = _rmia(name, model, found, gamma, a).scores
-    found = means.priors()
+    found, found_in_turn = means.priors(), means.without(len(references.keep) - 1)
     results = {}
     for name in wanted:
-        own = _rmia(name, target, found, gamma, a)
+        own, in_turn = (_rmia(name, target, priors, gamma, a) for priors in (found, found_in_turn))
         notes: dict[str, str | float | int] = {
             "gamma": gamma, "temperature": settings.temperature, "population": references.log_p_z.shape[1],
             "ties_broken_by_ratio": own.tied}
@@ -100,7 +111,8 @@ def rmia_scores(target: ModelSignals, references: ReferenceSignals, names: Seque
         if references.log_p_z.shape[1] < FEW_POPULATION:
             notes["population_note"] = (f"shares of {references.log_p_z.shape[1]} samples are coarse, and thresholds "
                                         "carry over badly from model to model; raise membership.population")
-        results[name] = AttackScores(own.scores, turns[name], notes, 0 if name == "rmia_offline" else None)
+        results[name] = AttackScores(own.scores, turns[name], notes, 0 if name == "rmia_offline" else None,
+                                     in_turn.scores, own.share)
     return results
 
 

@@ -1,5 +1,8 @@
 """Figures of a reference attack: every threshold fixed on references, every rate with what it realised and intervals.
 
+What a threshold decides it decides on the target's scores by as few references as those had that set it
+(``AttackScores.decided``); AUC and the rates of the target's own ROC are of its scores by all of them.
+
 A score equal to a threshold's border is a non-member's for the rates at a given false-positive rate (split-conformal,
 ``evaluation.thresholds``) and a member's for balanced accuracy and ε, whose thresholds lie between two scores.
 """
@@ -51,8 +54,8 @@ def figures(scores: AttackScores, truth: Truth, seed: int) -> dict[str, Any]:
         truth: what they are held against.
         seed: of the bootstrap.
     """
-    known = np.isfinite(scores.target)
-    own, members = scores.target[known], truth.members[known]
+    known = np.isfinite(scores.target) & np.isfinite(scores.decided)
+    own, decided, members = scores.target[known], scores.decided[known], truth.members[known]
     n_in = int(members.sum())
     n_out = len(members) - n_in
     base = {"n_in": n_in, "n_out": n_out, "unscored": int((~known).sum())}
@@ -62,16 +65,17 @@ def figures(scores: AttackScores, truth: Truth, seed: int) -> dict[str, Any]:
                 "ppv": {}, "epsilon": None}
     inside, outside = _pooled(scores, truth)
     fprs = target_fprs(n_out)
-    overall = {"auc": auc(own, members, LEVEL), "balanced_accuracy": _balanced(own, members, inside, outside)}
+    area = replace(auc(own, members, LEVEL), reason=_tie_break(scores.share, known, members))
+    overall = {"auc": area, "balanced_accuracy": _balanced(decided, members, inside, outside)}
     fixed = {target: threshold_at_fpr(outside, target) for target in fprs}
-    overall |= {f"tpr@{target:g}": tpr_at_threshold(own, members, fixed[target], LEVEL) for target in fprs}
+    overall |= {f"tpr@{target:g}": tpr_at_threshold(decided, members, fixed[target], LEVEL) for target in fprs}
     overall |= {f"tpr_own_roc@{target:g}": _own_roc(own, members, target) for target in fprs}
-    ppv = {f"{target:g}": {f"ppv@{prior:g}": _predictive(own, members, fixed[target].border, prior).to_json()
+    ppv = {f"{target:g}": {f"ppv@{prior:g}": _predictive(decided, members, fixed[target].border, prior).to_json()
                            for prior in PRIORS} for target in fprs}
     drawn = bootstrap_roc(own, members, fprs, level=LEVEL, resamples=RESAMPLES, seed=seed)
     return {**base, "overall": {name: metric.to_json() for name, metric in overall.items()},
             "bootstrap": {name: metric.to_json() for name, metric in drawn.items()}, "ppv": ppv,
-            "epsilon": _epsilon(own, members, inside, outside)}
+            "epsilon": _epsilon(decided, members, inside, outside)}
 
 
 def per_class_decisions(scores: AttackScores, truth: Truth, classes: int,
@@ -83,7 +87,7 @@ def per_class_decisions(scores: AttackScores, truth: Truth, classes: int,
     """
     chosen = scores.judged
     fixed = class_thresholds(scores.references[chosen], truth.keep[chosen], truth.labels, classes)
-    shifted = scores.target - fixed.values[truth.labels]
+    shifted = scores.decided - fixed.values[truth.labels]
     # An infinite threshold calls nobody a member; inf - inf must not.
     shifted = np.where(np.isnan(shifted), -np.inf, shifted)
     metric = replace(balanced_accuracy_at(shifted, truth.members, 0.0, LEVEL), threshold=None)
@@ -122,6 +126,19 @@ def _pooled(scores: AttackScores, truth: Truth) -> tuple[Floats, Floats]:
     values, kept = scores.references[scores.judged], truth.keep[scores.judged]
     known = np.isfinite(values)
     return np.sort(values[kept & known]), np.sort(values[~kept & known])
+
+
+def _tie_break(share: Floats | None, known: Flags, members: Flags) -> str | None:
+    """Say that RMIA's score is not the share of its paper where most samples have the same; None where they differ."""
+    if share is None:
+        return None
+    shares, counts = np.unique(share[known], return_counts=True)
+    largest = int(counts.max())
+    if 2 * largest <= len(members):
+        return None
+    return (f"{largest} of {len(members)} samples dominate the same share of the population, "
+            f"{shares[counts.argmax()]:.3f}; the score is that share with ties broken by R(x), and by the share alone "
+            f"the AUC is {auc(share[known], members, LEVEL).value:.3f}")
 
 
 def _balanced(own: Floats, members: Flags, inside: Floats, outside: Floats) -> Metric:
