@@ -231,13 +231,15 @@ def test_predicting_tells_predicted_and_actual_and_draws_them(trained, capfd, mo
     outcome = call(capfd, "predict", *SMALL, "-n", "7")
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
-    assert lines[0] == "lenet5_bias-ordinary: digits, first 7 of 500 test images"
+    assert lines[0] == "lenet5_bias-ordinary: digits, 7 of 500 test images, drawn class by class (seed 0)"
     assert lines[1].endswith("lenet5_bias-2_81.ckpt")
     from mindleak.data.catalogue import load
 
-    truth = load("digits").y_test[:7].tolist()
+    truth = load("digits").y_test
     rows = [re.fullmatch(r" +(\d+)  predicted (\d)  actual (\d)(  wrong)?", line) for line in lines[2:9]]
-    assert [(int(row[1]), int(row[3])) for row in rows if row] == list(enumerate(truth))
+    shown = [(int(row[1]), int(row[3])) for row in rows if row]
+    assert len(shown) == 7 and shown == sorted(shown) and all(truth[row] == label for row, label in shown)
+    assert len({label for _, label in shown}) == 7
     assert all((row[2] == row[3]) == (row[4] is None) for row in rows if row)
     right = sum(row[4] is None for row in rows if row)
     assert lines[9] == f"{right} of 7 right"

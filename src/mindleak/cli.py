@@ -109,7 +109,7 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    predict = commands.add_parser("predict", help="predicted and actual class of the first test images")
+    predict = commands.add_parser("predict", help="predicted and actual class of a few test images")
     _common(predict)
     predict.add_argument("-n", type=int, default=20, metavar="N", help="how many images (20)")
     predict.add_argument("--best", action="store_true",

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from mindleak.data.copies import Copies
+
 
 @dataclass(frozen=True, eq=False)
 class RawData:
@@ -50,7 +52,8 @@ class Dataset:
 
     ``preparation`` says what was done to the files' pixels (JSON-able); ``digest`` is a SHA-256 over names,
     preparation and pixels: two data sets with equal digests are equal. ``doubts`` are what users must hear of the data
-    before they believe a figure (:func:`mindleak.data.doubts.doubts`), a sentence or two each.
+    before they believe a figure (:func:`mindleak.data.doubts.doubts`), a sentence or two each. ``copies`` numbers the
+    images, equal ones alike; without it, all are taken for different.
     """
 
     name: str
@@ -62,8 +65,12 @@ class Dataset:
     preparation: dict[str, Any]
     digest: str
     doubts: tuple[str, ...] = ()
+    copies: Copies = None  # type: ignore[assignment]  # never None once made
 
     def __post_init__(self) -> None:
+        if self.copies is None:
+            train, test = len(self.y_train), len(self.y_test)
+            object.__setattr__(self, "copies", Copies(np.arange(train), np.arange(train, train + test)))
         # A digest over arrays that someone changes afterwards would vouch for the wrong pixels.
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
             array.setflags(write=False)

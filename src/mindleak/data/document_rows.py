@@ -26,13 +26,14 @@ class DocumentRows:
     shadows: list[tuple[np.ndarray, np.ndarray]]
 
 
-def document_rows(pool: np.ndarray, n_test: int, shadows: int, train_size: int, test_size: int, shadow_test_size: int,
-                  seed: int) -> DocumentRows:
+def document_rows(pool: np.ndarray, test: np.ndarray | int, shadows: int, train_size: int, test_size: int,
+                  shadow_test_size: int, seed: int) -> DocumentRows:
     """Draw the target's non-members and every shadow's samples; shadow k depends on (seed, k) only.
 
     Args:
         pool: rows of the training split that shadows may have.
-        n_test: number of samples of the test split.
+        test: rows of the test split that may stand for non-members, distinct images that are not in the training split;
+            a number means that all of so many are.
         shadows: how many.
         train_size: rows of the pool per shadow.
         test_size: rows of the test split for the target.
@@ -42,8 +43,9 @@ def document_rows(pool: np.ndarray, n_test: int, shadows: int, train_size: int, 
     Raises:
         ValueError: a draw is larger than what it is drawn from.
     """
-    target_test = _drawn(np.arange(n_test), test_size, seed, _TARGET)
-    others = np.setdiff1d(np.arange(n_test), target_test, assume_unique=True)
+    unseen = np.arange(test) if isinstance(test, int) else np.sort(test)
+    target_test = _drawn(unseen, test_size, seed, _TARGET)
+    others = np.setdiff1d(unseen, target_test, assume_unique=True)
     return DocumentRows(target_test, [(_drawn(pool, train_size, seed, _SHADOWS, number, 0),
                                        _drawn(others, shadow_test_size, seed, _SHADOWS, number, 1))
                                       for number in range(shadows)])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mindleak.data.copies import number_images, number_prepared
 from mindleak.data.dataset import Dataset, RawData
 from mindleak.data.doubts import doubts
 from mindleak.data.resize import pad_centre, resize_bilinear, scale_pixels
@@ -35,16 +36,23 @@ def prepare(name: str, raw: RawData, image_size: int | None, resize: str) -> Dat
         "image_size": [int(side) for side in target],
         "resize": method,
     }
+    found = doubts(raw)
+    train, test = (_fit(images, target, method, raw.scale) for images in (raw.x_train, raw.x_test))
+    copies = number_images(raw.x_train, raw.x_test)
+    # Enlarged images differ where their sources do; shrinking reads some of the pixels only.
+    if method == "bilinear" and (target[0] < height or target[1] < width):
+        copies = number_prepared(copies, train, test)
     return Dataset(
         name=name,
-        x_train=_fit(raw.x_train, target, method, raw.scale),
+        x_train=train,
         y_train=raw.y_train,
-        x_test=_fit(raw.x_test, target, method, raw.scale),
+        x_test=test,
         y_test=raw.y_test,
         class_names=raw.class_names,
         preparation=preparation,
         digest=raw.digest(name, preparation),
-        doubts=doubts(raw),
+        doubts=(*found, *copies.doubts(raw.y_train)),
+        copies=copies,
     )
 
 

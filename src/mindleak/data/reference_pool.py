@@ -22,7 +22,7 @@ def reference_pool(labels: np.ndarray, members: np.ndarray, non_members: np.ndar
         labels: of the whole training split.
         members: rows that the target was trained on.
         non_members: rows that the target is attacked on and was not trained on; all of them are in the pool.
-        more: rows to fill up with, drawn at random: disjoint from the other two and from the population.
+        more: rows to fill up with, drawn at random: neither in the other two and the population nor copies of these.
         seed: of the draw.
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_POOL_STREAM,)))

@@ -7,6 +7,9 @@ dealt before it. Roles of equal size (target_in and target_out) get *equal* clas
 prior alone scores exactly chance; where the last samples of odd classes make that impossible, counts differ
 by at most one.
 
+Copies of an image (``data.copies``) share one role. Where they do not fit into what is left of a role, the surplus gets
+no role, and the role dealt last may come out smaller for it. Rows with a copy under another label get none either.
+
 Generators are seeded from ``SeedSequence`` with keys of their own; NumPy's global state is never touched.
 """
 
@@ -19,8 +22,13 @@ from types import MappingProxyType
 
 import numpy as np
 
+from mindleak.data.copies import first_of_each
 from mindleak.data.dataset import Dataset
+from mindleak.data.piles import of_one_label, take, units_of
 from mindleak.errors import InputError
+
+# Of the size asked for, where copies stand in the way of more.
+LEAST_SHARE = 0.9
 
 # Spawn keys: one seed, independent streams.
 _ROLES_STREAM = 0
@@ -33,13 +41,15 @@ class Split:
     """Which training rows play which role.
 
     ``indices`` maps a role to sorted int64 row numbers of the training split; ``labels`` are the training
-    labels that they point into; ``digest`` is a SHA-256 over the data's digest, role names and indices.
+    labels that they point into; ``digest`` is a SHA-256 over the data's digest, role names and indices. ``images`` are
+    the numbers of the training images, equal for copies; None where there are no copies.
     """
 
     indices: Mapping[str, np.ndarray]
     labels: np.ndarray
     seed: int
     data_digest: str
+    images: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         rows = np.concatenate(list(self.indices.values()))
@@ -53,6 +63,15 @@ class Split:
     def sizes(self) -> dict[str, int]:
         """Number of samples per role."""
         return {role: len(rows) for role, rows in self.indices.items()}
+
+    def distinct(self, role: str) -> np.ndarray:
+        """Return a role's rows, one of each image: copies answer alike, so figures must count them once."""
+        rows = self.indices[role]
+        return rows if self.images is None else rows[first_of_each(self.images[rows])]
+
+    def apart(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Return those of ``rows`` that are neither among ``others`` nor copies of one of them, sorted."""
+        return apart(self.images, rows, others)
 
     @property
     def digest(self) -> str:
@@ -78,15 +97,45 @@ def split_roles(dataset: Dataset, sizes: Mapping[str, int], seed: int) -> Split:
     if sum(sizes.values()) > available:
         raise InputError(_asks_too_much(sizes, available, f"the training split of {dataset.name}"))
     rows = np.arange(available)
-    indices = deal(dataset.y_train, rows, sizes, _seeds(seed, _ROLES_STREAM))
-    return Split(indices, dataset.y_train, seed, dataset.digest)
+    images = copied_images(dataset)
+    indices = deal(dataset.y_train, rows, sizes, _seeds(seed, _ROLES_STREAM), images)
+    return Split(indices, dataset.y_train, seed, dataset.digest, images)
+
+
+def copied_images(dataset: Dataset) -> np.ndarray | None:
+    """Return the numbers of the training images, equal for copies, or None where there are no copies."""
+    return dataset.copies.train if dataset.copies.repeated else None
+
+
+def apart(images: np.ndarray | None, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return those of ``rows`` that are neither among ``others`` nor copies of one of them, sorted.
+
+    ``images`` are the numbers of all training images, None where there are no copies.
+    """
+    left = np.setdiff1d(rows, others)
+    return left if images is None else left[~np.isin(images[left], images[others])]
+
+
+def free_rows(dataset: Dataset, members: np.ndarray | None = None) -> np.ndarray:
+    """Return the training rows that can have a role, sorted: none of a model's members, no copies of these.
+
+    Nor has a row a role that has a copy under another label.
+    """
+    rows, images = np.arange(len(dataset.y_train)), copied_images(dataset)
+    return of_one_label(dataset.y_train, rows if members is None else apart(images, rows, members), images)
+
+
+def copies_outside(dataset: Dataset, members: np.ndarray) -> int:
+    """Return how many training rows are no members of a model and equal to one that is."""
+    seen = np.isin(dataset.copies.train, dataset.copies.train[members])
+    return int(np.count_nonzero(seen)) - len(members)
 
 
 def split_around_members(dataset: Dataset, members: np.ndarray, sizes: Mapping[str, int], seed: int) -> Split:
     """Draw roles for a model trained elsewhere, given the training rows that it was trained on.
 
-    ``target_in`` comes from ``members``, every other role from the remaining rows; ``target_in`` and
-    ``target_out`` must be of one size and get equal class counts.
+    ``target_in`` comes from ``members``, every other role from the remaining rows that are no copies of members;
+    ``target_in`` and ``target_out`` must be of one size and get equal class counts.
 
     Raises:
         InputError: as :func:`split_roles`; ``members`` are not distinct row numbers of the training split;
@@ -97,14 +146,22 @@ def split_around_members(dataset: Dataset, members: np.ndarray, sizes: Mapping[s
     if size is None or size != sizes.get("target_out"):
         raise InputError("target_in and target_out must both be given, with one size")
     labels = dataset.y_train
-    inside = np.zeros(len(labels), bool)
-    inside[check_rows(members, len(labels), "members")] = True
+    inside, images = check_rows(members, len(labels), "members"), copied_images(dataset)
+    outside = free_rows(dataset, inside)
     others = {role: count for role, count in sizes.items() if role != "target_in"}
-    if sum(others.values()) > np.count_nonzero(~inside):
-        outside = f"the rows of {dataset.name} outside the members"
-        raise InputError(_asks_too_much(others, int(np.count_nonzero(~inside)), outside))
-    per_class = [np.bincount(labels[part], minlength=dataset.num_classes) for part in (inside, ~inside)]
-    matched = np.minimum(*per_class)
+    if sum(others.values()) > len(outside):
+        copies = copies_outside(dataset, inside)
+        whence = f"the rows of {dataset.name} outside the members"
+        raise InputError(_asks_too_much(others, len(outside), whence)
+                         + (f" ({copies} copies of members are left out)" if copies else ""))
+    counted = [np.bincount(labels[part], minlength=dataset.num_classes) for part in (inside, outside)]
+    matched = np.minimum(*counted)
+    if images is not None:
+        # Copies answer alike and tell nothing more: where there are images enough, none is dealt twice.
+        distinct = outside[first_of_each(images[outside])]
+        fewer = np.minimum(counted[0], np.bincount(labels[distinct], minlength=dataset.num_classes))
+        if sum(others.values()) <= len(distinct) and size <= fewer.sum():
+            outside, matched = distinct, fewer
     if matched.sum() < size:
         raise InputError(
             f"target_in and target_out ask for {size} samples each, but only {matched.sum()} members can be "
@@ -113,13 +170,13 @@ def split_around_members(dataset: Dataset, members: np.ndarray, sizes: Mapping[s
     counts = _proportional(matched, size, matched)
     generator = np.random.default_rng(_seeds(seed, _ROLES_STREAM))
     indices = {
-        "target_in": _draw(generator, labels, np.flatnonzero(inside), counts),
-        "target_out": _draw(generator, labels, np.flatnonzero(~inside), counts),
+        "target_in": _draw(generator, labels, inside, counts, None),
+        "target_out": _draw(generator, labels, outside, counts, images),
     }
-    rest = np.setdiff1d(np.flatnonzero(~inside), indices["target_out"], assume_unique=True)
+    rest = apart(images, outside, indices["target_out"])
     del others["target_out"]
-    indices.update(deal(labels, rest, others, generator))
-    return Split(indices, labels, seed, dataset.digest)
+    indices.update(deal(labels, rest, others, generator, images))
+    return Split(indices, labels, seed, dataset.digest, images)
 
 
 def shadow_splits(
@@ -140,23 +197,25 @@ def shadow_splits(
     pool = split.indices[pool_role]
     if size_in + size_out > len(pool):
         raise InputError(_asks_too_much(sizes, len(pool), f"the role '{pool_role}'", what="a shadow"))
-    dealt = [deal(split.labels, pool, sizes, _seeds(seed, _SHADOWS_STREAM, k)) for k in range(n_shadows)]
+    dealt = [deal(split.labels, pool, sizes, _seeds(seed, _SHADOWS_STREAM, k), split.images) for k in range(n_shadows)]
     return [(roles["in"], roles["out"]) for roles in dealt]
 
 
-def halves(labels: np.ndarray, rows: np.ndarray, models: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def halves(labels: np.ndarray, rows: np.ndarray, models: int, seed: int,
+           images: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Deal ``rows`` out to an even number of models, half of them to each; the models are each other's shadows.
 
     Every row is in exactly half of the models and every model gets exactly half of every class. This is the design
     of Carlini et al. (arXiv 2112.03570, sec. IV-A) in a stricter form: two rows of a class at a time are dealt as
     complements, so that sizes and class counts are equal without exception. The last row of an odd class is in no
-    model and is left out.
+    model and is left out. Copies go to the same models: two images that occur equally often are dealt as complements.
 
     Args:
         labels: of the whole training split.
         rows: row numbers to deal out.
         models: how many, even.
         seed: of the deal.
+        images: numbers of all training images, equal for copies; None where there are no copies.
 
     Returns:
         (kept, keep): sorted row numbers, int64 (N,), and bool (models, N), True where a model is trained on a row.
@@ -168,13 +227,17 @@ def halves(labels: np.ndarray, rows: np.ndarray, models: int, seed: int) -> tupl
         raise InputError(f"{models} models cannot each have half of the samples and each sample half of the models; "
                          "right is an even number from 2 on")
     generator = np.random.default_rng(_seeds(seed, _HALVES_STREAM))
-    rows = np.sort(rows).astype(np.int64)
+    rows = of_one_label(labels, np.sort(rows).astype(np.int64), images)
     piles = [generator.permutation(rows[labels[rows] == label]) for label in np.unique(labels[rows])]
-    pairs = np.concatenate([pile[:len(pile) // 2 * 2].reshape(-1, 2) for pile in piles])
-    if len(pairs) == 0:
+    # Per class and number of copies, (pairs, 2, copies): two images to be dealt as complements.
+    pairs = [units[:len(units) // 2 * 2].reshape(-1, 2, units.shape[1])
+             for pile in piles for units in units_of(pile, images)]
+    copies = np.repeat([part.shape[2] for part in pairs], [len(part) for part in pairs])
+    if len(copies) == 0:
         raise InputError("no class has two samples to deal out to models")
-    first = np.argsort(generator.random((models, len(pairs))), axis=0) < models // 2
-    dealt, keep = np.concatenate([pairs[:, 0], pairs[:, 1]]), np.concatenate([first, ~first], axis=1)
+    first = np.repeat(np.argsort(generator.random((models, len(copies))), axis=0) < models // 2, copies, axis=1)
+    dealt = np.concatenate([part[:, side].reshape(-1) for side in (0, 1) for part in pairs])
+    keep = np.concatenate([first, ~first], axis=1)
     order = np.argsort(dealt)
     return dealt[order], keep[:, order]
 
@@ -218,31 +281,61 @@ def deal(
     rows: np.ndarray,
     sizes: Mapping[str, int],
     seeds: np.random.SeedSequence | np.random.Generator,
+    images: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Deal ``rows`` (row numbers into ``labels``) out to roles; sorted int64 per role, disjoint.
 
     The sizes must not sum to more than ``len(rows)``. Roles of equal size are dealt together, before all
     others, so that odd class counts elsewhere do not spoil their equality.
+
+    ``images`` are numbers of all images, equal for copies, which share a role; None where there are no copies. A role
+    may then get fewer rows than asked for, roles of equal size equally many.
+
+    Raises:
+        InputError: copies leave a role less than ``LEAST_SHARE`` of its size, and it lacks more than a row per class.
     """
     generator = np.random.default_rng(seeds)
-    rows = np.sort(rows).astype(np.int64)
+    rows = of_one_label(labels, np.sort(rows).astype(np.int64), images)
     classes, class_of = np.unique(labels[rows], return_inverse=True)
     piles = [generator.permutation(rows[class_of == number]) for number in range(len(classes))]
     roles: dict[str, np.ndarray] = {}
-    for size, group in _equal_sized(sizes):
-        counts = _share_out(np.array([len(pile) for pile in piles]), size, len(group))
-        for role, per_class in zip(group, counts):
-            roles[role] = np.sort(np.concatenate([pile[:n] for pile, n in zip(piles, per_class)]))
-            piles = [pile[n:] for pile, n in zip(piles, per_class)]
+    for size, group in _equal_sized(sizes, images is not None):
+        lengths = np.array([len(pile) for pile in piles])
+        # Only copies that got no role leave less than was asked for.
+        counts = _share_out(lengths, min(size, int(lengths.sum()) // len(group)), len(group))
+        parts: list[list[np.ndarray]] = []
+        for per_class in counts:
+            taken = [take(pile, n, images) for pile, n in zip(piles, per_class)]
+            parts.append([part for part, _ in taken])
+            piles = [rest for _, rest in taken]
+        short = (counts - [[len(part) for part in each] for each in parts]).max(axis=0)
+        for role, per_class, each in zip(group, counts - short, parts):
+            roles[role] = np.sort(np.concatenate([part[:n] for part, n in zip(each, per_class)]))
+    _require_filled(roles, sizes, rows, len(classes), images)
     return {role: roles[role] for role in sizes}
 
 
-def _equal_sized(sizes: Mapping[str, int]) -> list[tuple[int, list[str]]]:
-    """Group roles by size: largest groups first, then largest sizes; names in alphabetical order."""
+def _require_filled(roles: Mapping[str, np.ndarray], sizes: Mapping[str, int], rows: np.ndarray, classes: int,
+                    images: np.ndarray | None) -> None:
+    """Refuse roles that copies have left too small: by more than a row per class, and more than a tenth."""
+    if images is None:
+        return
+    for role, size in sizes.items():
+        short = size - len(roles[role])
+        if short == size or short > max(classes, (1 - LEAST_SHARE) * size):
+            raise InputError(f"'{role}' gets {len(roles[role])} of {size} samples, since copies share one role and "
+                             f"{len(rows)} samples are {len(np.unique(images[rows]))} images; right are smaller sizes")
+
+
+def _equal_sized(sizes: Mapping[str, int], smallest_first: bool) -> list[tuple[int, list[str]]]:
+    """Group roles by size: largest groups first, then largest or smallest sizes; names in alphabetical order.
+
+    Copies without a role are missing in the role dealt last, where they weigh least if it is the largest.
+    """
     groups: dict[int, list[str]] = {}
     for role in sorted(sizes):
         groups.setdefault(sizes[role], []).append(role)
-    return sorted(groups.items(), key=lambda item: (-len(item[1]), -item[0]))
+    return sorted(groups.items(), key=lambda item: (-len(item[1]), item[0] if smallest_first else -item[0]))
 
 
 def _share_out(available: np.ndarray, size: int, copies: int) -> np.ndarray:
@@ -260,7 +353,7 @@ def _share_out(available: np.ndarray, size: int, copies: int) -> np.ndarray:
 
 def _proportional(available: np.ndarray, size: int, cap: np.ndarray) -> np.ndarray:
     """Share ``size`` in proportion to ``available`` by largest remainder, never above ``cap`` per class."""
-    total = int(available.sum())
+    total = max(int(available.sum()), 1)
     counts = np.minimum(size * available // total, cap)
     by_remainder = np.argsort(-(size * available % total), kind="stable")
     while (missing := size - int(counts.sum())) > 0:
@@ -269,8 +362,9 @@ def _proportional(available: np.ndarray, size: int, cap: np.ndarray) -> np.ndarr
     return counts
 
 
-def _draw(generator: np.random.Generator, labels: np.ndarray, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    drawn = [generator.permutation(rows[labels[rows] == number])[:n] for number, n in enumerate(counts)]
+def _draw(generator: np.random.Generator, labels: np.ndarray, rows: np.ndarray, counts: np.ndarray,
+          images: np.ndarray | None) -> np.ndarray:
+    drawn = [take(generator.permutation(rows[labels[rows] == number]), n, images)[0] for number, n in enumerate(counts)]
     return np.sort(np.concatenate(drawn))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mindleak.data import catalogue
 from mindleak.data.catalogue import Entry, PublicFiles
+from mindleak.data.copies import number_images
 from mindleak.data.doubts import doubts
 from mindleak.data.idx import read_content
 from mindleak.data.locate import data_root
@@ -130,7 +131,7 @@ def _check_by_reading(wanted: Entry, data_dir: str | Path | None) -> FileCheck:
     """Check a data set as a whole by reading it."""
     try:
         raw = wanted.read(data_dir)
-        found = doubts(raw)
+        found = (*doubts(raw), *number_images(raw.x_train, raw.x_test).doubts(raw.y_train))
     except InputError as error:
         return FileCheck(wanted.name, DAMAGED, detail=str(error))
     rows = f"{len(raw.x_train)} training and {len(raw.x_test)} test rows"

@@ -1,7 +1,9 @@
 """Which of many candidate images an offered image is nearest to: the rank of its original, by Euclidean distance.
 
 An attack that returns a recognisable but arbitrary member of the class, or the mean image, ranks the original no
-better than any other; one that returns *this* image ranks it first. Pure NumPy: distances come from matrix products.
+better than any other; one that returns *this* image ranks it first. Copies of an image are one candidate: nobody can
+tell them apart, and guessing finds an image the more easily the fewer different ones there are. Pure NumPy: distances
+come from matrix products.
 """
 
 from __future__ import annotations
@@ -21,26 +23,38 @@ _BLOCK_ELEMENTS = 1 << 24
 
 @dataclass(frozen=True)
 class NearestResult:
-    """Per offered image (N,): rank of its original (1: nearest of all), and the row of the nearest candidate."""
+    """Per offered image (N,): rank of its original (1: nearest of all), and the row of the nearest candidate.
+
+    ``candidates`` is the number of different images among them, ``distinct`` the first row of each of these.
+    """
 
     ranks: NDArray[np.int64]
     nearest: NDArray[np.int64]
     candidates: int
+    distinct: NDArray[np.int64]
 
 
-def original_ranks(offered: np.ndarray, candidates: np.ndarray, own: np.ndarray) -> NearestResult:
+def original_ranks(offered: np.ndarray, candidates: np.ndarray, own: np.ndarray,
+                   images: np.ndarray | None = None) -> NearestResult:
     """Rank each image's original among all candidates: 1 plus how many are strictly nearer.
 
     Args:
         offered: images (N, C, H, W).
         candidates: images (M, C, H, W), the originals among them.
         own: which candidate is each image's original (N,).
+        images: numbers of the candidates, equal for copies (M,); None where all differ.
 
     Raises:
         ValueError: images of different shapes, or not one original per image.
     """
     if offered.shape[1:] != candidates.shape[1:] or own.shape != offered.shape[:1]:
         raise ValueError(f"{offered.shape} images, {candidates.shape} candidates, {own.shape} originals")
+    distinct = np.arange(len(candidates))
+    if images is not None and len(np.unique(images)) < len(images):
+        numbers, first = np.unique(images, return_index=True)
+        distinct = np.sort(first)
+        own = np.searchsorted(distinct, first[np.searchsorted(numbers, images[own])])
+        candidates = candidates[distinct]
     flat = candidates.reshape(len(candidates), -1).astype(np.float32, copy=False)
     # ‖x - c‖² less ‖x‖², which is the same for all candidates.
     norms = np.einsum("mp,mp->m", flat, flat)
@@ -52,7 +66,7 @@ def original_ranks(offered: np.ndarray, candidates: np.ndarray, own: np.ndarray)
         to_own = np.take_along_axis(distances, own[part, None], axis=1)
         ranks[part] = 1 + (distances < to_own).sum(axis=1)
         nearest[part] = distances.argmin(axis=1)
-    return NearestResult(ranks, nearest, len(candidates))
+    return NearestResult(ranks, distinct[nearest], len(candidates), distinct)
 
 
 def nearest_figures(result: NearestResult, labels: np.ndarray, candidate_labels: np.ndarray) -> dict[str, Any]:
@@ -69,7 +83,7 @@ def nearest_figures(result: NearestResult, labels: np.ndarray, candidate_labels:
     first = int((result.ranks == 1).sum())
     same_class = int((candidate_labels[result.nearest] == labels).sum())
     share = (result.ranks - 1) / max(candidates - 1, 1)
-    by_chance = float(np.mean([(candidate_labels == label).mean() for label in labels]))
+    by_chance = float(np.mean([(candidate_labels[result.distinct] == label).mean() for label in labels]))
     return {"candidates": candidates, "median_rank": float(np.median(result.ranks)),
             "top1": proportion(first, count, of="images", null=1 / candidates).to_json(),
             "rank_share": mean_over_images(share, bounds=(0.0, 1.0)).to_json(),

@@ -14,7 +14,14 @@ from mindleak.attacks.membership import report
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.names import ALL_ATTACKS, SHADOW_ATTACKS
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack, ShadowAttackResult, require_enough
-from mindleak.data.splits import Split, shadow_splits, split_around_members, split_roles
+from mindleak.data.splits import (
+    Split,
+    copies_outside,
+    free_rows,
+    shadow_splits,
+    split_around_members,
+    split_roles,
+)
 from mindleak.errors import InputError, known_names
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
@@ -76,8 +83,11 @@ class MembershipPlan:
         return ([] if self.subject is None else [self.subject]) + self.shadows + references + document
 
     def targets(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows that the subject is attacked on and which of them it was trained on, (N,) each."""
-        sides = [self.split.indices[role] for role in ("target_in", "target_out")]
+        """Return the rows that the subject is attacked on and which of them it was trained on, (N,) each.
+
+        Of an image with copies that is one row: the network answers all of them alike.
+        """
+        sides = [self.split.distinct(role) for role in ("target_in", "target_out")]
         return np.concatenate(sides), np.repeat([True, False], [len(side) for side in sides])
 
     @property
@@ -107,6 +117,7 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings.attack), plan.session.seed("membership"))
     size_in = sizes["target_in"] if plan.provided is None else len(_members(plan))
     split, pairs = _roles(plan, sizes, size_in, settings.shadows if wants_shadows else None)
+    size_in = len(split.indices["target_in"]) if plan.provided is None else size_in
     labels = plan.dataset.y_train
     if wants_shadows:
         require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
@@ -133,17 +144,27 @@ def _members(plan: SubjectPlan) -> np.ndarray:
     return plan.provided.members
 
 
+def warn_of_copies(plan: SubjectPlan) -> None:
+    """Say how many rows outside the members of a subject from elsewhere it has seen all the same."""
+    if plan.provided is None or plan.provided.members is None:
+        return
+    members, rows = plan.provided.members, len(plan.dataset.y_train)
+    copies = copies_outside(plan.dataset, members)
+    if copies:
+        plan.session.warn(f"'{plan.name}': {copies:,} of {rows - len(members):,} training images outside the members "
+                          "are copies of members' images. They are left out of the non-members")
+
+
 def role_sizes(plan: SubjectPlan) -> dict[str, int]:
     """Return how many rows each role gets: what ``membership`` says, or a share of the training split.
 
     A sixth each for ``target_in`` and ``target_out``, a twelfth for ``population``, the rest for ``shadow_pool``:
     10,000, 10,000, 5,000 and 35,000 of MNIST. Around a subject from elsewhere the shares are of the rows outside
-    its members, and the targets are no more than these.
+    its members that are no copies of these, and the targets are no more than the members.
     """
     given = {role: plan.config.membership[role] for role in ROLES}
-    available = len(plan.dataset.y_train)
     members = None if plan.provided is None else len(_members(plan))
-    outside = available if members is None else available - members
+    outside = len(free_rows(plan.dataset, None if plan.provided is None else _members(plan)))
     target = outside // 6 if members is None else min(members, outside // 6)
     shares = {"target_in": target, "target_out": target, "population": outside // 12}
     sizes = {role: shares[role] if given[role] is None else given[role] for role in shares}
@@ -161,6 +182,7 @@ def _roles(plan: SubjectPlan, sizes: dict[str, int], size_in: int,
     may be empty.
     """
     seed = plan.session.seed("split")
+    warn_of_copies(plan)
     if shadows is None and sizes["shadow_pool"] == 0:
         sizes = {role: size for role, size in sizes.items() if role != "shadow_pool"}
     try:
@@ -170,7 +192,11 @@ def _roles(plan: SubjectPlan, sizes: dict[str, int], size_in: int,
             split = split_around_members(plan.dataset, _members(plan), sizes, seed)
         if shadows is None:
             return split, []
-        size_out = min(size_in, sizes["target_out"])
+        # Copies may have left a role smaller than was asked for.
+        size_in = size_in if plan.provided is not None else len(split.indices["target_in"])
+        size_out = min(size_in, len(split.indices["target_out"]))
+        if size_in < len(split.indices["shadow_pool"]) and len(split.indices["shadow_pool"]) < sizes["shadow_pool"]:
+            size_out = min(size_out, len(split.indices["shadow_pool"]) - size_in)
         return split, shadow_splits(split, "shadow_pool", shadows, size_in, size_out, seed)
     except InputError as error:
         names = ", ".join(ROLES)

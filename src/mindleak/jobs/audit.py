@@ -221,9 +221,11 @@ class Audit:
         """Record the inversions of a subject, one per layer."""
         judged = planned.judge.run()
         judge = planned.judge.network(judged)
+        measured = {**judged.metrics, "test_accuracy": document.on_test_split(
+            judged.metrics["test_accuracy"], planned.plan.dataset, planned.judge.rows)}
         for attack in planned.attacks:
             result = inversion_stage(planned, attack, network, judge)
-            self._inversions.append(document.inversion(identifier, result, self._session.run.run_dir, judged.metrics))
+            self._inversions.append(document.inversion(identifier, result, self._session.run.run_dir, measured))
 
     def _membership(self, planned: MembershipPlan) -> None:
         """Record the membership subject, and attack it."""

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mindleak import config as configuration
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import Split
 from mindleak.evaluation.answers import LOGITS
+from mindleak.evaluation.metric import join_reasons
 from mindleak.jobs.session import Session
 from mindleak.jobs.subjects import SubjectPlan
 from mindleak.jobs.training_task import TrainingTask
@@ -77,11 +80,27 @@ def describe_splits(splits: Mapping[str, Split]) -> dict[str, Any]:
             "sizes": first if alike else sizes, "digests": digests}
 
 
+def on_test_split(accuracy: dict[str, Any], data: Dataset, rows: np.ndarray | None) -> dict[str, Any]:
+    """Return an accuracy on the test split, as a JSON value, saying how much of it a network has seen in training.
+
+    Args:
+        accuracy: the metric.
+        data: what it was measured on.
+        rows: training rows that the network was trained on, None for all.
+    """
+    seen = data.copies.test_among(rows)
+    if not seen:
+        return accuracy
+    said = f"{seen:,} of {len(data.y_test):,} test images are copies of images that the network was trained on"
+    return {**accuracy, "reason": join_reasons(accuracy.get("reason"), said)}
+
+
 def subject(identifier: str, plan: SubjectPlan, role: str, task: TrainingTask, result: StageResult) -> dict[str, Any]:
     """Return the record of a subject that was trained here."""
     metrics = result.metrics
     return {"id": identifier, "name": plan.name, "model": plan.model_label, "training": task.recipe.method,
-            "role": role, "n_train": metrics["n_train"], "test_accuracy": metrics["test_accuracy"],
+            "role": role, "n_train": metrics["n_train"],
+            "test_accuracy": on_test_split(metrics["test_accuracy"], plan.dataset, task.rows),
             "train_accuracy": metrics["train_accuracy"], "sparsity": metrics["suppress"] or metrics["pruning"],
             "privacy": metrics["privacy"],
             "history": metrics["history"], "parameters": metrics["parameters"], "seconds": result.seconds,
@@ -95,6 +114,7 @@ def provided_subject(plan: SubjectPlan, test_accuracy: dict[str, Any], train_acc
     """Return the record of a subject that was trained elsewhere."""
     assert plan.provided is not None
     members = plan.provided.members
+    test_accuracy = on_test_split(test_accuracy, plan.dataset, members)
     return {"id": plan.name, "name": plan.name, "model": plan.model_label, "training": "elsewhere", "role": "provided",
             "n_train": None if members is None else len(members), "test_accuracy": test_accuracy,
             "train_accuracy": train_accuracy, "sparsity": None, "privacy": None, "history": [],

@@ -67,10 +67,11 @@ def plan_document(plan: SubjectPlan, split: Split, alike: TrainingTask, members:
     data = plan.dataset
     # The target's rows, and those that judge it on its own split, reach no shadow.
     taken = np.concatenate([members, split.indices["target_out"]])
-    pool = np.setdiff1d(np.arange(len(data.y_train)), taken)
+    pool = split.apart(np.arange(len(data.y_train)), taken)
+    test = data.copies.unseen_test_rows
     sizes = settings.sized(len(members))
-    sizes.check(len(pool), len(data.y_test), len(split.indices["target_in"]))
-    drawn = document_rows(pool, len(data.y_test), settings.shadows, sizes.train, sizes.test, sizes.shadow_test,
+    sizes.check(len(pool), len(test), len(split.distinct("target_in")))
+    drawn = document_rows(pool, test, settings.shadows, sizes.train, sizes.test, sizes.shadow_test,
                           plan.session.seed("document"))
     tasks = [replace(alike, role=f"document{number}", rows=rows_in, queries=(rows_in, rows_out), out_of_test=True)
              for number, (rows_in, rows_out) in enumerate(drawn.shadows)]
@@ -107,8 +108,9 @@ def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: Doc
     """Gather the answers, train the attack models, score and judge, and return the record."""
     data, results = plan.dataset, [task.run() for task in planned.tasks]
     train = _joined([task.answers(result) for task, result in zip(planned.tasks, results)])
-    rows = np.concatenate([split.indices["target_in"], split.indices["target_out"]])
-    n_in, n_own = len(split.indices["target_in"]), len(rows)
+    sides = [split.distinct(role) for role in ("target_in", "target_out")]
+    rows = np.concatenate(sides)
+    n_in, n_own = len(sides[0]), len(rows)
     predict = Predictor(network)
     logits = np.concatenate([predict(data.x_train[rows]), predict(data.x_test[planned.target_test])])
     labels = np.concatenate([data.y_train[rows], data.y_test[planned.target_test]])

@@ -17,6 +17,8 @@ from mindleak.attacks.inversion.mindarmour import MindArmourInversion
 from mindleak.attacks.inversion.objective import check_tv_shape
 from mindleak.attacks.inversion.quality import Quality, measure
 from mindleak.attacks.inversion.result import random_starts
+from mindleak.data.copies import first_of_each
+from mindleak.data.samples import stratified
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.images import WINDOW
@@ -44,11 +46,13 @@ class NonMembers:
         source: the split that they come from.
         rows: rows of that split (M,).
         partners: which inverted member each is matched with (M,).
+        copies: how many rows of that split were left out, being copies of images that the subject was trained on.
     """
 
     source: str
     rows: np.ndarray
     partners: np.ndarray
+    copies: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,12 @@ def plan_inversion(plan: SubjectPlan, network: nn.Cell) -> InversionPlan:
             images too small for SSIM.
     """
     rows, attacks = inverted_rows(plan), inversion_attacks(plan, network)
-    non_members = matched_non_members(plan, rows)
-    seen = rows if non_members is None or non_members.source != TRAINING_SPLIT else np.union1d(rows, non_members.rows)
-    return InversionPlan(plan, rows, non_members, judge_task(plan, seen), attacks)
+    non_members, copies = matched_non_members(plan, rows), plan.dataset.copies
+    inverted = [copies.train[rows]]
+    if non_members is not None:
+        numbers = copies.train if non_members.source == TRAINING_SPLIT else copies.test
+        inverted.append(numbers[non_members.rows])
+    return InversionPlan(plan, rows, non_members, judge_task(plan, np.concatenate(inverted)), attacks)
 
 
 def inversion_attacks(plan: SubjectPlan, network: nn.Cell) -> list[Attack]:
@@ -97,10 +104,14 @@ def inversion_attacks(plan: SubjectPlan, network: nn.Cell) -> list[Attack]:
 
 
 def judge_task(plan: SubjectPlan, inverted: np.ndarray) -> TrainingTask:
-    """Return the training of the judge: independent of the subject by seed and recipe, and without the inverted rows.
+    """Return the training of the judge: independent of the subject by seed and recipe, and without inverted images.
 
     A judge that had learned these very images by heart would recognise what no stranger would. Subjects on the same
     data and images share it, so it takes nothing from their own sections.
+
+    Args:
+        plan: the subject's.
+        inverted: numbers of the images that it must not see, copies of them included (``Dataset.copies``).
 
     Raises:
         InputError: too few rows are left for it.
@@ -111,7 +122,7 @@ def judge_task(plan: SubjectPlan, inverted: np.ndarray) -> TrainingTask:
     with plan.key_names(JUDGE).in_messages():
         recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
                         learning_rate=judge.learning_rate, momentum=judge.momentum)
-    rows = np.setdiff1d(np.arange(len(plan.dataset.y_train)), inverted)
+    rows = np.flatnonzero(~np.isin(plan.dataset.copies.train, inverted))
     if len(rows) < judge.batch_size <= len(plan.dataset.y_train):
         raise InputError(f"inversion of {len(inverted)} images leaves the judge {len(rows)} to learn from, fewer than "
                          f"its batch_size {judge.batch_size}; right is a smaller inversion.images")
@@ -120,34 +131,47 @@ def judge_task(plan: SubjectPlan, inverted: np.ndarray) -> TrainingTask:
 
 
 def inverted_rows(plan: SubjectPlan) -> np.ndarray:
-    """Return the rows of the training split to invert: the first ones that the subject was trained on.
+    """Draw the rows of the training split to invert, class by class, from those that the subject was trained on.
+
+    No image is drawn twice. Subjects of a run that share their data share the draw.
 
     Raises:
         InputError: fewer than one image is asked for, or more than there are.
     """
-    members = plan.provided.members if plan.provided is not None else None
-    rows = np.arange(len(plan.dataset.y_train)) if members is None else np.sort(np.asarray(members))
-    wanted = plan.config.inversion.images
+    rows, wanted = _trained_on(plan), plan.config.inversion.images
+    rows = rows[first_of_each(plan.dataset.copies.train[rows])]
     if not 1 <= wanted <= len(rows):
         raise InputError(f"inversion.images is {wanted}; right is 1 to {len(rows)}")
-    return rows[:wanted]
+    return stratified(plan.dataset.y_train, rows, wanted, plan.session.seed("inversion", "images"))
+
+
+def _trained_on(plan: SubjectPlan) -> np.ndarray:
+    """Return the rows that the subject was trained on, as far as anybody knows, sorted."""
+    members = plan.provided.members if plan.provided is not None else None
+    return np.arange(len(plan.dataset.y_train)) if members is None else np.sort(np.asarray(members))
 
 
 def matched_non_members(plan: SubjectPlan, rows: np.ndarray) -> NonMembers | None:
     """Match inverted members one to one with non-members of their classes; None where nobody knows the members.
 
     They come from the training split where the subject left enough of it, otherwise from the test split, which may
-    differ from the training split by more than membership. A member without a partner left stays unmatched.
+    differ from the training split by more than membership. Copies of members are none, and no image is drawn twice. A
+    member without a partner left stays unmatched.
     """
-    data = plan.dataset
-    sources: list[tuple[str, np.ndarray, np.ndarray]] = [(TEST_SPLIT, np.arange(len(data.y_test)), data.y_test)]
+    data, trained_on = plan.dataset, _trained_on(plan)
+    sources = [(TEST_SPLIT, np.arange(len(data.y_test)), data.y_test, data.copies.test)]
     if plan.provided is not None:
         if plan.provided.members is None:
             return None
-        outside = np.setdiff1d(np.arange(len(data.y_train)), plan.provided.members)
-        sources.insert(0, (TRAINING_SPLIT, outside, data.y_train[outside]))
-    wanted = data.y_train[rows]
-    found = [NonMembers(source, *_match(wanted, candidates, labels)) for source, candidates, labels in sources]
+        outside = np.setdiff1d(np.arange(len(data.y_train)), trained_on)
+        sources.insert(0, (TRAINING_SPLIT, outside, data.y_train, data.copies.train))
+    generator = np.random.default_rng(plan.session.seed("inversion", "non-members"))
+    found = []
+    for source, candidates, labels, images in sources:
+        unseen = candidates[~np.isin(images[candidates], data.copies.train[trained_on])]
+        drawn = generator.permutation(unseen[first_of_each(images[unseen])])
+        matched, copies = _match(data.y_train[rows], drawn, labels[drawn]), len(candidates) - len(unseen)
+        found.append(NonMembers(source, *matched, copies))
     return max(found, key=lambda match: len(match.rows))
 
 
@@ -196,7 +220,7 @@ def _attack(plan: SubjectPlan, layer: str) -> Attack:
 
 
 def inversion_stage(planned: InversionPlan, attack: Attack, network: nn.Cell, judge: nn.Cell) -> StageResult:
-    """Invert the subject's first training images, and as many others, from one layer, and measure the result."""
+    """Invert training images of the subject's, and as many others, from one layer, and measure the result."""
     plan, others = planned.plan, planned.non_members
     compared = None if others is None else [others.source, stable_hash([others.rows, others.partners])]
     inputs = {**attack.settings(), "code": code_digest(plan, "inversion.py"), "subject": network_digest(network),
@@ -241,8 +265,8 @@ class _Measurement:
         if others is not None and len(others.rows):
             strangers = measure(self._others, result.inversions[count:], self._labels[others.partners], self._judge,
                                 result.feature_mse[count:])
-            record["non_members"] = {"source": others.source, "n": len(others.rows), "metrics": strangers.as_json(),
-                                     "dead": int(result.dead[count:].sum())}
+            record["non_members"] = {"source": others.source, "n": len(others.rows), "copies_left_out": others.copies,
+                                     "metrics": strangers.as_json(), "dead": int(result.dead[count:].sum())}
             differences["non_members"] = quality.of(others.partners).minus(strangers)
         record["differences"] = {name: {measure_: metric.to_json() for measure_, metric in metrics.items()}
                                  for name, metrics in differences.items()}
@@ -264,10 +288,9 @@ class _Measurement:
 
     def _nearest(self, found: np.ndarray) -> dict[str, Any]:
         """Rank each original among the images that the subject was trained on."""
-        provided, rows = self._planned.plan.provided, self._planned.rows
-        members = None if provided is None else provided.members
-        among = np.arange(len(self._data.y_train)) if members is None else np.sort(np.asarray(members))
-        ranks = original_ranks(found, self._data.x_train[among], np.searchsorted(among, rows))
+        among = _trained_on(self._planned.plan)
+        ranks = original_ranks(found, self._data.x_train[among], np.searchsorted(among, self._planned.rows),
+                               self._data.copies.train[among])
         return nearest_figures(ranks, self._labels, self._data.y_train[among])
 
 

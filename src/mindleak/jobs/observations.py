@@ -75,7 +75,8 @@ class Observer:
         own, calibration = stage.arrays["logits"], None
         if logits is not None:
             columns = np.searchsorted(self._everything, rows)
-            trained = np.stack([np.isin(rows, _queries(task)[0]) for task in self._planned.shadows])
+            images = self._planned.plan.dataset.copies.train
+            trained = np.stack([np.isin(images[rows], images[_queries(task)[0]]) for task in self._planned.shadows])
             calibration = out_calibration(logits[:, columns], labels, trained, number)
             own = own if number is None else own[columns]
         return Observation(own, labels, calibration, *(stage.arrays.get(name) for name in (HIDDEN, ACTIVATIONS)))

@@ -1,4 +1,4 @@
-"""``mindleak predict``: the first test images, what they are and what the network takes them for."""
+"""``mindleak predict``: a few test images, what they are and what the network takes them for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from mindspore import nn
 
+from mindleak.data.samples import stratified
 from mindleak.errors import InputError, first_line
 from mindleak.jobs.answers import kind, said
 from mindleak.jobs.session import Session
@@ -32,7 +33,7 @@ class _Trained:
 
 
 def run_predict(session: Session, count: int, show: bool, best: bool = False) -> None:
-    """Print predicted and actual class of the first ``count`` test images and save a picture of them.
+    """Print predicted and actual class of ``count`` test images, drawn class by class, and save a picture of them.
 
     Args:
         session: whose subjects.
@@ -81,16 +82,18 @@ def _trained_network(plan: SubjectPlan, best: bool) -> _Trained:
 
 
 def _predict(session: Session, plan: SubjectPlan, subject: _Trained, count: int, path: Path) -> Path:
-    """Predict, print and draw the first ``count`` test images; return where the picture is."""
+    """Predict, print and draw ``count`` test images; return where the picture is."""
     data = plan.dataset
-    images, actual = data.x_test[:count], data.y_test[:count]
+    rows = np.sort(stratified(data.y_test, np.arange(len(data.y_test)), count, session.seed("predict")))
+    images, actual = data.x_test[rows], data.y_test[rows]
     predicted = Predictor(subject.network)(images).argmax(axis=1)
-    session.say(f"{plan.name}: {data.name}, first {count} of {len(data.y_test)} test images")
+    session.say(f"{plan.name}: {data.name}, {count} of {len(data.y_test)} test images, drawn class by class (seed "
+                f"{session.config.seed})")
     session.say(f"checkpoint: {subject.source}")
     sentence = said(kind(subject.network, data, plan.model_label, trained=True), plan.name)
     if sentence is not None:
         session.say(sentence)
-    _say_predictions(session, predicted, actual, data.class_names)
+    _say_predictions(session, rows, predicted, actual, data.class_names)
     figure = prediction_figure(images, actual.tolist(), predicted.tolist(), dict(enumerate(data.class_names)))
     atomic_write_bytes(path, png_bytes(figure))
     session.say(f"{int((predicted == actual).sum())} of {count} right")
@@ -98,12 +101,13 @@ def _predict(session: Session, plan: SubjectPlan, subject: _Trained, count: int,
     return path
 
 
-def _say_predictions(session: Session, predicted: np.ndarray, actual: np.ndarray, names: tuple[str, ...]) -> None:
-    """Print a line per image, in columns."""
+def _say_predictions(session: Session, rows: np.ndarray, predicted: np.ndarray, actual: np.ndarray,
+                     names: tuple[str, ...]) -> None:
+    """Print a line per image with its row of the test split, in columns."""
     width = max(len(names[label]) for label in (*predicted, *actual))
-    for number, (guess, truth) in enumerate(zip(predicted, actual)):
+    for row, guess, truth in zip(rows, predicted, actual):
         mark = "" if guess == truth else "  wrong"
-        session.say(f"{number:4d}  predicted {names[guess]:<{width}}  actual {names[truth]:<{width}}{mark}".rstrip())
+        session.say(f"{row:5d}  predicted {names[guess]:<{width}}  actual {names[truth]:<{width}}{mark}".rstrip())
 
 
 def _require_display() -> None:

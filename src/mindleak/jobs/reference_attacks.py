@@ -70,7 +70,7 @@ def _attack(context: StageContext, planned: MembershipPlan, references: Referenc
             network: nn.Cell, seed: int) -> dict[str, Any]:
     """Gather the answers, score, save every sample's scores, and return the record."""
     data, rows_in = planned.plan.dataset, planned.split.indices["target_in"]
-    targets = np.concatenate([rows_in, planned.split.indices["target_out"]])
+    targets, _ = planned.targets()
     columns = np.isin(references.rows, targets)
     rows = references.rows[columns]
     truth = Truth(np.isin(rows, rows_in), references.keep[:, columns], data.y_train[rows])

@@ -89,7 +89,7 @@ def plan_references(plan: SubjectPlan, split: Split, alike: TrainingTask, member
         raise InputError(f"membership.references is {settings.references}; right is an even number from {FEWEST} on: "
                          "every sample is in half of them, and each is left out once")
     pool = _pool(plan, split, members)
-    rows, keep = halves(split.labels, pool, settings.references, plan.session.seed("references"))
+    rows, keep = halves(split.labels, pool, settings.references, plan.session.seed("references"), split.images)
     population = split.indices["population"]
     tasks = [replace(alike, role=f"reference{number}", rows=rows[inside], mirrored=settings.augment == "mirror",
                      queries=(rows[inside], np.concatenate([rows[~inside], population])))
@@ -100,5 +100,5 @@ def plan_references(plan: SubjectPlan, split: Split, alike: TrainingTask, member
 def _pool(plan: SubjectPlan, split: Split, members: np.ndarray) -> np.ndarray:
     """Return the pool around the subject's members: filled from rows that have no part in attacking it."""
     taken = np.concatenate([members, split.indices["target_out"], split.indices["population"]])
-    more = np.setdiff1d(np.arange(len(split.labels)), taken)
+    more = split.apart(np.arange(len(split.labels)), taken)
     return reference_pool(split.labels, members, split.indices["target_out"], more, plan.session.seed("references"))

@@ -63,7 +63,7 @@ class Sweep:
         if left < needed:
             raise InputError(f"sweep.pool: {len(pooled)} of {len(self.dataset.y_train)} training images are in pools, "
                              f"which leave the judge {left}, less than its batch_size {needed}; take a smaller pool")
-        return judge_task(inverting[0].plan, pooled)
+        return judge_task(inverting[0].plan, self.dataset.copies.train[pooled])
 
     def tasks(self) -> list[TrainingTask]:
         """Return everything that is to be trained, after checking what can be known to fail."""
@@ -106,7 +106,8 @@ class Sweep:
     def _controls(self, judge: Judge) -> dict[str, dict[str, float]]:
         """Return what images that no network gave away would score: the mean image, and the originals."""
         first = next(variant for variant in self._variants if variant.inverts)
-        rows = first.pool.inverted(0, first.plan.config.inversion.images, self.dataset.y_train)
+        rows = first.pool.inverted(0, first.plan.config.inversion.images, self.dataset,
+                                   self._session.seed("inversion"))
         inputs = {"code": file_digest(Path(__file__)), "judge": judge.digest, "data": self.dataset.digest,
                   "rows": stable_hash(rows)}
 

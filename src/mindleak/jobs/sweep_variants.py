@@ -20,7 +20,9 @@ from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.names import SHADOW
 from mindleak.attacks.membership.shadow import MIN_PER_CLASS, Answers, ShadowAttack, require_enough
 from mindleak.attacks.membership.siblings import independent_rows
+from mindleak.data.copies import first_of_each
 from mindleak.data.dataset import Dataset
+from mindleak.data.samples import stratified
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError
 from mindleak.jobs.attacks import code_digest
@@ -72,21 +74,24 @@ class Pool:
     rows: np.ndarray
     keep: np.ndarray
 
-    def inverted(self, model: int, images: int, labels: np.ndarray) -> np.ndarray:
-        """Return the first ``images`` rows that a model is trained on, then for each one of its class that it is not.
+    def inverted(self, model: int, images: int, data: Dataset, seed: int) -> np.ndarray:
+        """Draw rows that a model is trained on, class by class, and then as many of these classes that it is not.
 
         Args:
             model: which.
-            images: how many of either side.
-            labels: of the whole training split.
+            images: how many rows of either side; no image is drawn twice.
+            data: what the rows belong to.
+            seed: of the draw.
         """
-        kept = self.keep[model]
-        members = self.rows[kept][:images]
+        labels, kept = data.y_train, self.keep[model]
+        inside, outside = (rows[first_of_each(data.copies.train[rows])] for rows in (self.rows[kept], self.rows[~kept]))
+        members = stratified(labels, inside, images, seed)
+        shuffled = np.random.default_rng(seed).permutation(outside)
         non_members = np.empty_like(members)
         for label in np.unique(labels[members]):
             of_class = labels[members] == label
-            # Every class has as many rows outside a half as inside.
-            non_members[of_class] = self.rows[~kept & (labels[self.rows] == label)][:of_class.sum()]
+            # Every class has as many images outside a half as inside.
+            non_members[of_class] = shuffled[labels[shuffled] == label][:of_class.sum()]
         return np.concatenate([members, non_members])
 
 
@@ -101,7 +106,7 @@ def make_pool(data: Dataset, size: int | None, models: int, seed: int) -> Pool:
     if not 2 <= size < available:
         raise InputError(f"sweep.pool is {size}; right is 2 to {available - 1}, since the judge learns from the rest")
     split = split_roles(data, {"pool": size}, seed)
-    return Pool(*halves(data.y_train, split.indices["pool"], models, seed))
+    return Pool(*halves(data.y_train, split.indices["pool"], models, seed, split.images))
 
 
 class Variant:
@@ -127,7 +132,8 @@ class Variant:
 
     def check(self) -> None:
         """Raise InputError for an attack that cannot work, before anything is trained."""
-        images, smallest = self.plan.config.inversion.images, int(self.pool.keep.sum(axis=1).min())
+        images, numbers = self.plan.config.inversion.images, self.plan.dataset.copies.train[self.pool.rows]
+        smallest = min(len(np.unique(numbers[kept])) for kept in self.pool.keep)
         if self.inverts and not 1 <= images <= smallest:
             raise InputError(f"inversion.images is {images}; a network of the sweep has {smallest} members, so right "
                              f"is 1 to {smallest}")
@@ -171,7 +177,7 @@ class Variant:
         task, plan = self.tasks[number], self.plan
         network = task.network(task.run())
         attacks = self._attacks(network)
-        rows = self.pool.inverted(number, plan.config.inversion.images, plan.dataset.y_train)
+        rows = self.pool.inverted(number, plan.config.inversion.images, plan.dataset, plan.session.seed("inversion"))
         inputs = {"code": code_digest(plan, "sweep_variants.py"), "network": network_digest(network),
                   "judge": None if judge is None else judge.digest, "data": plan.dataset.digest,
                   "pool": stable_hash(self.pool.rows), "inverted": stable_hash(rows),

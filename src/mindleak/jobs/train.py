@@ -84,7 +84,8 @@ def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: Sta
         atomic_write_bytes(curves, png_bytes(figure))
     accuracy = record["test_accuracy"]
     session.say(f"{plan.name}: {'already trained' if result.cached else 'trained'}; test accuracy "
-                f"{accuracy['value']:.4f} ({accuracy['ci'][0]:.4f} to {accuracy['ci'][1]:.4f}, n {accuracy['n']})")
+                f"{accuracy['value']:.4f} ({accuracy['ci'][0]:.4f} to {accuracy['ci'][1]:.4f}, n {accuracy['n']}"
+                f"{_seen(plan, task)})")
     if record["sparsity"] is not None:
         _say_sparsity(session, record["sparsity"])
     if record["privacy"] is not None:
@@ -93,6 +94,12 @@ def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: Sta
     session.say(f"history:    {history}")
     if figure is not None:
         session.say(f"curves:     {curves}")
+
+
+def _seen(plan: SubjectPlan, task: TrainingTask) -> str:
+    """Say how many of the test images are none that the network has not seen."""
+    seen, count = plan.dataset.copies.test_among(task.rows), len(plan.dataset.y_test)
+    return "" if not seen else f", {'all' if seen == count else f'{seen:,}'} of them training images"
 
 
 def _say_sparsity(session: Session, sparsity: dict[str, Any]) -> None:

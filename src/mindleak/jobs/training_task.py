@@ -13,6 +13,7 @@ from mindspore import nn
 
 from mindleak import device
 from mindleak.attacks.membership.shadow import Answers
+from mindleak.data.samples import stratified
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs.own_model import architecture, weights_digest
@@ -250,7 +251,8 @@ class TrainingTask:
         x_val, y_val = dataset.x_test, dataset.y_test
         if self.queries is not None:
             images, labels, out = self._queried()[1]
-            watched = out[:SHADOW_VALIDATION]
+            watched = out if len(out) <= SHADOW_VALIDATION else np.sort(
+                stratified(labels, out, SHADOW_VALIDATION, self.seed))
             x_val, y_val = images[watched], labels[watched]
         return TrainingData(dataset.x_train, dataset.y_train, x_val, y_val, digest, self.rows)
 

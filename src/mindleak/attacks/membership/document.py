@@ -75,7 +75,7 @@ class Sizes:
 
         Args:
             pool: rows of the training split that are neither the subject's nor its non-members'.
-            n_test: rows of the test split.
+            n_test: rows of the test split that may stand for non-members.
             subject: members that the subject is attacked on.
 
         Raises:
@@ -87,7 +87,8 @@ class Sizes:
                              + (f"; right is 1 to {pool}" if pool else "; give membership.target_out fewer"))
         if self.test + self.shadow_test > n_test:
             raise InputError(f"{_SECTION}.test_size {self.test} and shadow_test_size {self.shadow_test} together ask "
-                             f"for more than the {n_test} samples of the test split; right is that many together")
+                             f"for more than the {n_test} different images of the test split that are no training "
+                             "images; right is that many together")
         for key, out, inside, whose in (("test_size", self.test, subject, "attacked members"),
                                         ("shadow_test_size", self.shadow_test, self.train, "a shadow's members")):
             if 2 * out > inside:
