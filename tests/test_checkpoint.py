@@ -7,6 +7,7 @@ import resource
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -18,7 +19,7 @@ from mindleak.errors import InputError
 from mindleak.models import build
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
-from mindleak.training.history import EpochRecord
+from mindleak.training.history import FIELDS, EpochRecord
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe
 from training_setup import Linear, arrays, same, seeded, weights
@@ -62,6 +63,27 @@ def test_a_checkpoint_holds_weights_under_their_names_and_the_rest_under_mindlea
     assert {name for name in names if not name.startswith("mindleak.")} == {"dense.weight", "dense.bias"}
     assert {"mindleak.history", "mindleak.fingerprint", "mindleak.optimizer.moment1.dense.weight",
             "mindleak.optimizer.learning_rate", "mindleak.optimizer.global_step"} <= names
+
+
+def test_equal_trainings_give_equal_files_however_long_they_took(tmp_path: Path) -> None:
+    written = []
+    for place, record_seconds in (("a", 1.0), ("b", 2.0), ("c", None)):
+        (tmp_path / place).mkdir()
+        path = tmp_path / place / "linear-2_5.ckpt"
+        network = seeded(Linear)
+        checkpoint.save(path, network, make_optimizer(network, Recipe()),
+                        [replace(record, seconds=record_seconds) for record in HISTORY], "abc")
+        written.append(path.read_bytes())
+    assert written[0] == written[1] == written[2]
+
+
+def test_a_checkpoint_that_kept_the_seconds_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, network = tmp_path / "linear-2_5.ckpt", seeded(Linear)
+    optimizer = make_optimizer(network, Recipe())
+    monkeypatch.setattr(checkpoint, "_KEPT", FIELDS)
+    checkpoint.save(path, network, optimizer, HISTORY, "abc")
+    monkeypatch.undo()
+    assert checkpoint.resume(path, network, optimizer, "abc") == HISTORY
 
 
 def test_resume_gives_back_weights_optimiser_and_history_exactly(tmp_path: Path) -> None:

@@ -208,6 +208,8 @@ def test_digest_covers_content_but_no_timing(tmp_path: Path) -> None:
 
     assert with_metrics({"auc": 0.5}, 1) == with_metrics({"auc": 0.5}, 2)
     assert with_metrics({"auc": 0.5}, 3) != with_metrics({"auc": 0.6}, 4)
+    histories = [{"history": [{"loss": 0.5, "seconds": seconds}], "auc": 0.5} for seconds in (1.0, 2.0)]
+    assert with_metrics(histories[0], 5) == with_metrics(histories[1], 6)
 
 
 def test_config_is_saved_and_taken_again(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_a_finished_training_resumes_to_itself(tmp_path: Path) -> None:
     again = train(recipe, tmp_path, resume=True)
     assert same(weights(first.network), weights(again.network))
     assert again.history == first.history
+    assert [record.seconds for record in again.history] == [None, None]
 
 
 def test_without_resume_a_training_starts_from_its_beginning(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_without_resume_a_training_starts_from_its_beginning(tmp_path: Path) -> 
     again = train(recipe, tmp_path)
     assert len(again.history) == 2
     assert same(weights(first.network), weights(again.network))
-    assert again.history[0].seconds != first.history[0].seconds
+    assert again.history[0].seconds is not None and again.history[0].seconds != first.history[0].seconds
 
 
 @pytest.mark.parametrize("change", [{"recipe": Recipe(epochs=3, batch_size=BATCH, learning_rate=0.1)}, {"seed": 6},

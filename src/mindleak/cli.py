@@ -19,11 +19,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mindleak import __version__
 from mindleak.errors import InputError, nearest
 from mindleak.printable import for_stream, one_line, say
+
+if TYPE_CHECKING:
+    from mindleak.jobs.session import Session
 
 # Where what the disk says is the user's to put right: no room, no right, or a name that no file can have.
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -297,10 +300,15 @@ def _on_a_run(arguments: argparse.Namespace, words: list[str]) -> None:
     from mindleak import config
 
     merged = config.load(arguments.config, assignments(arguments))
-    from mindleak.jobs.session import open_session
+    from mindleak.jobs.session import session_alone
 
-    session = open_session(merged, arguments.run_dir, arguments.ckpt_dir, shlex.join(["mindleak", *words]),
-                           trains=arguments.command != "predict")
+    with session_alone(merged, arguments.run_dir, arguments.ckpt_dir, shlex.join(["mindleak", *words]),
+                       trains=arguments.command != "predict") as session:
+        _in_session(arguments, session)
+
+
+def _in_session(arguments: argparse.Namespace, session: Session) -> None:
+    """Call a job on a run."""
     if arguments.command == "train":
         from mindleak.jobs.train import run_train
 

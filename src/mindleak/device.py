@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import ctypes.util
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -221,6 +222,16 @@ def launched_by_msrun() -> bool:
     if not (workers.isascii() and workers.isdigit()):
         raise InputError(f"MS_WORKER_NUM is '{workers}'; expected the number of workers, as msrun sets it")
     return int(workers) > 1
+
+
+def job_name() -> str | None:
+    """Return what the processes of one msrun job have in common and no other job has; None without one."""
+    if not launched_by_msrun():
+        return None
+    host = os.environ.get("MS_SCHED_HOST", "")
+    if host in ("", "localhost") or host.startswith("127."):
+        host = socket.gethostname()
+    return f"{host}:{os.environ.get('MS_SCHED_PORT', '')}"
 
 
 def _join_job(target: str) -> tuple[int, int]:

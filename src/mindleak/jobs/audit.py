@@ -31,7 +31,7 @@ from mindleak.jobs.improved_attack import ablation_stage, improved_stage
 from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
 from mindleak.jobs.paired_attacks import compared
 from mindleak.jobs.reference_attacks import reference_stage
-from mindleak.jobs.session import Session, open_session
+from mindleak.jobs.session import Session, session_alone
 from mindleak.jobs.subjects import Subject, SubjectPlan, require_subjects, subject_plans
 from mindleak.jobs.sweep import Sweep
 from mindleak.jobs.training_task import HEADLINE, TrainingTask, headline_task, stale_trainings
@@ -327,8 +327,8 @@ def audit(subject: Subject, data: str = "digits", run_dir: str | Path | None = N
     values = {"data.name": data, "name": subject.name, **settings}
     assignments = [f"{key.replace('__', '.')}={json.dumps(plain(value))}" for key, value in values.items()]
     merged = configuration.load(config, assignments)
-    session = open_session(merged, None if run_dir is None else str(run_dir), None, "mindleak.audit(...)")
-    report = run_audit(session, chosen, subject)
+    with session_alone(merged, None if run_dir is None else str(run_dir), None, "mindleak.audit(...)") as session:
+        report = run_audit(session, chosen, subject)
     if report is None:
         raise InputError("mindleak.audit returns a report on rank 0 only")
     return report

@@ -11,6 +11,7 @@ from mindleak.files import read_text
 from mindleak.printable import say
 from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import SCHEMA, render_report
+from mindleak.runs.lock import alone_in, say_on_stderr
 
 
 def run_report(run_dir: str) -> None:
@@ -22,6 +23,11 @@ def run_report(run_dir: str) -> None:
         InputError: no report, a damaged one, or arrays that are gone.
     """
     folder = Path(run_dir)
+    with alone_in([folder] if folder.is_dir() else [], say_on_stderr):
+        _render_all(folder)
+
+
+def _render_all(folder: Path) -> None:
     sources = sorted(folder.glob("report-*.json"))
     if not sources or (folder / "report.json").exists():
         sources.insert(0, folder / "report.json")

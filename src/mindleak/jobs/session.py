@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,7 @@ from mindleak.data.dataset import Dataset
 from mindleak.errors import InputError
 from mindleak.printable import say
 from mindleak.runs.digest import stable_hash
+from mindleak.runs.lock import alone_in, say_on_stderr
 from mindleak.runs.stages import Run, is_run
 
 if TYPE_CHECKING:
@@ -94,6 +97,20 @@ class Session:
         return int(stable_hash([self.config.seed, *purpose])[:7], 16)
 
 
+@contextlib.contextmanager
+def session_alone(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, command: str,
+                  trains: bool = True) -> Iterator[Session]:
+    """Keep other commands out of the run's folders while this one works there; give its session.
+
+    A command that works there already is waited for. Arguments and errors are those of :func:`open_session`.
+    """
+    folders = _folders(config, run_dir, ckpt_dir)
+    selected = _configure(config, *folders, trains)
+    say = say_on_stderr if selected.is_main else _silent
+    with alone_in(folders if trains else folders[:1], say, device.job_name()):
+        yield open_session(config, run_dir, ckpt_dir, command, trains)
+
+
 def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, command: str,
                  trains: bool = True) -> Session:
     """Configure the device and return the session; nothing is written yet.
@@ -112,14 +129,8 @@ def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, co
             another configuration.
     """
     _require_here()
-    folder = Path(run_dir) if run_dir else Path("runs") / f"{_default_name(config)}-{config.seed}"
-    checkpoints = Path(ckpt_dir) if ckpt_dir else Path("ckpt") / _checkpoint_name(folder)
-    _require_writable(folder)
-    if trains:
-        _require_writable(checkpoints)
-    selected = device.configure(config.device.target, config.device.id, config.device.threads, config.device.kernels,
-                                config.device.data_parallel)
-    session = Session(config, selected, folder, checkpoints, command)
+    folder, checkpoints = _folders(config, run_dir, ckpt_dir)
+    session = Session(config, _configure(config, folder, checkpoints, trains), folder, checkpoints, command)
     if is_run(folder):
         _ = session.run
     return session
@@ -135,6 +146,21 @@ def _require_here() -> None:
         os.getcwd()
     except FileNotFoundError:
         raise InputError("the working directory does not exist any more; change to one that does") from None
+
+
+def _folders(config: EasyDict, run_dir: str | None, ckpt_dir: str | None) -> tuple[Path, Path]:
+    """Return the folders of the run and of its checkpoints."""
+    folder = Path(run_dir) if run_dir else Path("runs") / f"{_default_name(config)}-{config.seed}"
+    return folder, Path(ckpt_dir) if ckpt_dir else Path("ckpt") / _checkpoint_name(folder)
+
+
+def _configure(config: EasyDict, folder: Path, checkpoints: Path, trains: bool) -> device.Device:
+    """Select the device, once it is known that the folders can be written."""
+    _require_writable(folder)
+    if trains:
+        _require_writable(checkpoints)
+    return device.configure(config.device.target, config.device.id, config.device.threads, config.device.kernels,
+                            config.device.data_parallel)
 
 
 def _default_name(config: EasyDict) -> str:

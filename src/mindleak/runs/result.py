@@ -69,7 +69,7 @@ class StageResult:
             name: Path(os.path.normpath(run_dir / entry["path"]))
             for name, entry in record["external"].items()
         }
-        self.digest: str = stable_hash([record[part] for part in ("key", "result", "files", "external")])
+        self.digest: str = stable_hash([record["key"], _untimed(record["result"]), record["files"], record["external"]])
         self.arrays: Mapping[str, np.ndarray] = StageArrays(
             [path / name for name in record["files"] if name.endswith(".npz")]
         )
@@ -135,6 +135,13 @@ def _read_record(folder: Path, key: str) -> dict[str, Any]:
     if record.get("key") != key:
         raise DamagedStageError(f"{RESULT_NAME} belongs to another key")
     return record
+
+
+def _untimed(value: Any) -> Any:
+    """Return plain values without what stands under ``seconds``, such as an epoch's in a history."""
+    if isinstance(value, dict):
+        return {key: _untimed(item) for key, item in value.items() if key != "seconds"}
+    return [_untimed(item) for item in value] if isinstance(value, list) else value
 
 
 def _checksum(record: dict[str, Any]) -> str:

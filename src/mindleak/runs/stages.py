@@ -10,8 +10,8 @@ Layout of a run directory::
 
 A stage is keyed by everything that could change its outcome: name, inputs, seed, device target, versions, and
 the source of its room and of the rooms below. A finished stage is never computed twice, and one that was
-damaged, or whose checkpoint is missing or altered, is computed again. No process ever waits for another
-(ranks of one job may enter the same stage together): the first to finish is kept.
+damaged, or whose checkpoint is missing or altered, is computed again. Ranks of one job may enter the same stage
+together: none waits for another, and the first to finish is kept. Other commands wait outside (``lock.py``).
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
 
 import mindspore as ms
@@ -40,6 +39,8 @@ _OPTIMIZER_STATE = frozenset((
     "accum", "accum_update", "adam_m", "adam_v", "ax_", "exp_avg", "exp_avg_sq", "lamb_m", "lamb_v", _LAYER_TOO,
     "max_exp_avg_sq", "mean_grad", "mean_square", "moment", "moment1", "moment2", "moments", "prev", "stat",
     "step_size", "vhat"))
+# The columns of the history. The seconds stay away: equal trainings are to give equal files, byte by byte.
+_KEPT = tuple(name for name in FIELDS if name != "seconds")
 
 
 def save(path: Path, network: nn.Cell, optimizer: nn.Cell | None = None,
@@ -61,7 +62,7 @@ def save(path: Path, network: nn.Cell, optimizer: nn.Cell | None = None,
         entries += [{"name": _OPTIMIZER + name, "data": parameter}
                     for name, parameter in _optimizer_state(network, optimizer)]
     if history:
-        table = np.array([astuple(record) for record in history], np.float64)
+        table = np.array([[getattr(record, name) for name in _KEPT] for record in history], np.float64)
         entries.append({"name": _HISTORY, "data": Tensor(table)})
     if fingerprint:
         code = np.frombuffer(fingerprint.encode(), np.uint8).astype(np.int32)
@@ -193,7 +194,7 @@ def resume(path: str | Path, network: nn.Cell, optimizer: nn.Cell, fingerprint: 
     load_weights(network, path)
     for name, parameter in state:
         in_place.write(parameter, arrays[_OPTIMIZER + name])
-    return [EpochRecord(int(row[0]), *map(float, row[1:len(FIELDS)])) for row in arrays[_HISTORY]]
+    return [EpochRecord(int(row[0]), *map(float, row[1:len(_KEPT)])) for row in arrays[_HISTORY]]
 
 
 def belongs_to(path: Path, fingerprint: str) -> bool:

@@ -19,7 +19,8 @@ class EpochRecord:
     """One epoch. Training figures are means over the epoch's steps, validation figures those after its last.
 
     (With MindArmour's suppress classes the training figures are measured after the epoch too: their step returns only a
-    loss.)
+    loss.) ``seconds`` are None for an epoch of an earlier process: checkpoints keep no times, so that equal trainings
+    give equal files.
     """
 
     epoch: int
@@ -28,13 +29,14 @@ class EpochRecord:
     val_loss: float
     val_accuracy: float
     learning_rate: float
-    seconds: float
+    seconds: float | None = dataclasses.field(default=None, compare=False)
 
     def line(self, epochs: int) -> str:
         """Return the line that is printed after the epoch."""
+        took = "" if self.seconds is None else f"  {self.seconds:.1f} s"
         return (f"epoch {self.epoch:3d}/{epochs}  train loss {self.train_loss:.4f} acc {self.train_accuracy:.4f}"
                 f"  val loss {self.val_loss:.4f} acc {self.val_accuracy:.4f}"
-                f"  lr {self.learning_rate:.5g}  {self.seconds:.1f} s")
+                f"  lr {self.learning_rate:.5g}{took}")
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(EpochRecord))
