@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,119 @@ def test_a_cache_that_cannot_be_written_is_a_reason(monkeypatch, tmp_path):
     kernels()
     (tmp_path / "file").write_text("")
     assert str(tmp_path / "file") in attempted(monkeypatch, tmp_path / "file")
+
+
+# --- what lies in the cache ------------------------------------------------------------------------------
+
+
+def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> native.Library:
+    kernels()
+    found = attempted(monkeypatch, tmp_path)
+    assert isinstance(found, native.Library)
+    return found
+
+
+def a_link(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    (path.parent.parent / "elsewhere").write_bytes(content)
+    path.symlink_to(path.parent.parent / "elsewhere")
+
+
+def of_another(path: Path) -> None:
+    os.chown(path, 12345, 12345)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "empty": lambda path: os.truncate(path, 0),
+    "another's program": lambda path: path.write_bytes(b"#!/bin/sh\n"),
+    "flipped": lambda path: path.write_bytes(path.read_bytes()[:-900] + b"\xff" * 900),
+    "a link": a_link,
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "writable by all": lambda path: path.chmod(0o777),
+    **({"another user's": of_another} if os.geteuid() == 0 else {}),
+}
+
+
+@pytest.mark.parametrize("harm", DAMAGE)
+def test_a_library_that_is_not_what_was_compiled_is_never_loaded_but_compiled_again(harm, monkeypatch, tmp_path):
+    path = compiled(monkeypatch, tmp_path).path
+    sound = path.read_bytes()
+    DAMAGE[harm](path)
+    code = "from mindleak.models.native import attempt; found = attempt(); print(found.lanes, found.path)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{kernels().lanes} {path}\n"), done.stderr
+    assert path.read_bytes() == sound and not path.is_symlink()
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o775, 0o777])
+def test_a_cache_that_others_may_enter_is_closed_and_what_may_be_theirs_removed(mode, monkeypatch, tmp_path):
+    path = compiled(monkeypatch, tmp_path).path
+    planted = path.with_name(path.name.replace("kernels-", "kernels-0"))
+    planted.write_bytes(b"planted")
+    path.parent.chmod(mode)
+    written = path.stat().st_mtime_ns
+    assert attempted(monkeypatch, tmp_path).path == path
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert planted.exists() == (mode == 0o755)
+    assert (path.stat().st_mtime_ns == written) == (mode == 0o755)
+
+
+def a_linked_folder(folder: Path) -> None:
+    (folder.parent / "theirs").mkdir()
+    folder.symlink_to(folder.parent / "theirs")
+
+
+def a_folder_of_another(folder: Path) -> None:
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+
+
+UNSAFE: dict[str, Callable[[Path], object]] = {
+    "a symbolic link": a_linked_folder,
+    "no folder": lambda folder: folder.write_text(""),
+    "everybody can write": lambda folder: folder.parent.chmod(0o777),
+    **({"belongs to user 12345": a_folder_of_another} if os.geteuid() == 0 else {}),
+}
+
+
+@pytest.mark.parametrize("reason", UNSAFE)
+def test_a_cache_that_others_could_fill_is_not_used_and_that_is_said_once(reason, monkeypatch, tmp_path, capsys):
+    kernels()
+    monkeypatch.setattr(library, "_compile", None)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    UNSAFE[reason](cache / "mindleak")
+    found = attempted(monkeypatch, cache)
+    assert reason in found and str(cache / "mindleak") in found and "expected a folder that only this user" in found
+    monkeypatch.setattr(library, "attempt", lambda: found)
+    for _ in range(2):
+        assert native.for_device() is None
+    assert capsys.readouterr().err == f"mindleak: computing without native kernels, which is slower: {found}\n"
+    assert reason in call_for_native(found)
+
+
+def call_for_native(reason: str) -> str:
+    device.configure("CPU", kernels="native")
+    with pytest.raises(InputError) as error:
+        native.for_device()
+    return str(error.value)
+
+
+def test_what_a_killed_compilation_left_is_swept_and_one_at_work_is_left_alone(monkeypatch, tmp_path):
+    folder = compiled(monkeypatch, tmp_path).path.parent
+    left, at_work = folder / "kernels-abc-1.part", folder / "kernels-abc-2.part"
+    for path in (left, at_work):
+        path.write_bytes(b"half")
+    os.utime(left, (1, 1))
+    attempted(monkeypatch, tmp_path)
+    assert not left.exists() and at_work.exists()
+
+
+def test_a_compiler_with_an_open_quotation_is_a_reason(monkeypatch, tmp_path):
+    assert "CXX is \"g++ 'x\": no closing quotation" in attempted(monkeypatch, tmp_path, "g++ 'x")
 
 
 def test_auto_does_without_and_native_refuses(monkeypatch):
