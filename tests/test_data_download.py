@@ -71,6 +71,16 @@ def test_download_delivers_a_loadable_data_set(tiny_mnist, server, tmp_path):
     assert len(catalogue.load("mnist", tmp_path / "data").x_train) == 40
 
 
+@pytest.mark.parametrize("present", ["", "data", "data/mnist"])
+def test_a_download_that_fails_leaves_no_folder_that_was_not_there(tiny_mnist, server, tmp_path, present):
+    server.files.clear()
+    (tmp_path / present).mkdir(parents=True, exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="404"):
+        download("mnist", tmp_path / "data")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_files_keep_the_users_umask(tiny_mnist, tmp_path):
     mask = os.umask(0o022)
     try:

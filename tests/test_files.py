@@ -13,11 +13,15 @@ import pytest
 
 from mindleak import files
 from mindleak.data import cifar, custom, idx, matlab
+from mindleak.data.partial import Origin, PartialFile
 from mindleak.errors import InputError
 from mindleak.jobs.report import run_report
 from mindleak.models import registry
+from mindleak.runs.atomic import atomic_json, atomic_npz, atomic_write_bytes, atomic_write_text
+from mindleak.runs.claim import Claim, remove_abandoned
+from mindleak.runs.lock import alone_in
 from mindleak.runs.result import DamagedStageError, load_result
-from mindleak.runs.stages import saved_identity
+from mindleak.runs.stages import Run, saved_identity
 from mindleak.training import checkpoint
 
 
@@ -128,6 +132,74 @@ def test_an_own_file_is_made_and_opened_again(tmp_path):
         os.close(files.open_own(tmp_path / "own", os.O_RDWR | os.O_CREAT))
     with pytest.raises(ValueError, match="O_TRUNC"):
         files.open_own(tmp_path / "own", os.O_RDWR | os.O_TRUNC)
+
+
+def plant(kind: str, path: Path, victim: Path) -> None:
+    victim.write_text("precious")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PLANTED[kind](path, victim)
+
+
+# Whatever writes under a name that can be foretold: that name, and how it is written.
+WRITERS: list[tuple[str, Callable[[Path], object]]] = [
+    ("images.gz.part", lambda path: PartialFile(path.with_name("images.gz"))),
+    ("work/stage.lock", lambda path: Claim(path.with_name("stage"), shared=True)),
+    ("run/.lock", lambda path: alone_in([path.parent]).__enter__()),
+]
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+@pytest.mark.parametrize(("name", "write"), WRITERS, ids=[name for name, _ in WRITERS])
+def test_whatever_writes_under_a_name_that_can_be_foretold_refuses_what_was_planted_there(name, write, kind, tmp_path):
+    path, victim = tmp_path / name, tmp_path / "victim"
+    plant(kind, path, victim)
+    with pytest.raises(InputError, match=f"{path.name}' is {kind.removesuffix(' to nothing')}.*remove it"):
+        write(path)
+    assert not victim.exists() if kind.endswith("nothing") else victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_downloads_note_is_not_written_through_what_was_planted(kind, tmp_path):
+    path, victim = tmp_path / "images.gz.part.json", tmp_path / "victim"
+    plant(kind, path, victim)
+    with PartialFile(tmp_path / "images.gz") as partial:
+        partial.append(b"some")
+        with pytest.raises(InputError, match=r"part\.json' is .*remove it"):
+            partial.origin = Origin("http://a", None)
+    assert not victim.exists() if kind.endswith("nothing") else victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+@pytest.mark.parametrize("write", [
+    lambda path: atomic_write_bytes(path, b"new"), lambda path: atomic_write_text(path, "new"),
+    lambda path: atomic_json(path, {}), lambda path: atomic_npz(path, a=1),
+], ids=["bytes", "text", "json", "npz"])
+def test_a_file_that_is_renamed_into_place_replaces_what_was_planted_and_not_its_target(write, kind, tmp_path):
+    path, victim = tmp_path / "figure.png", tmp_path / "victim"
+    plant(kind, path, victim)
+    write(path)
+    assert path.is_file() and not path.is_symlink()
+    assert not victim.exists() if kind.endswith("nothing") else victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["stages", "partial", "work"])
+def test_a_run_directory_whose_folders_lead_elsewhere_is_refused_and_nothing_removed_there(name, tmp_path):
+    elsewhere = tmp_path / "projects"
+    (elsewhere / "poetry").mkdir(parents=True)
+    (elsewhere / "poetry.lock").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(elsewhere)
+    with pytest.raises(InputError, match=f"{name}' is a symbolic link; expected a folder; remove it"):
+        Run.open(tmp_path / "run", {"seed": 1}, device_target="CPU")
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["poetry", "poetry.lock"]
+
+
+def test_a_stages_working_folder_that_leads_elsewhere_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "stage").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="stage' is a symbolic link; expected a folder; remove it"):
+        Claim(tmp_path / "stage", shared=True)
+    assert not remove_abandoned(tmp_path / "stage") and (tmp_path / "elsewhere").is_dir()
 
 
 # --- sizes that a header announces -------------------------------------------------------------------------

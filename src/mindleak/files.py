@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Union
@@ -107,27 +107,22 @@ def require_own_folder(path: PathLike) -> None:
         raise InputError(f"'{Path(path)}' is {_kind(mode)}; expected a folder; remove it")
 
 
-def make_folders(path: PathLike) -> list[Path]:
-    """Make a folder and its parents; return those that were not there, the deepest first.
+@contextlib.contextmanager
+def folder_for(path: PathLike) -> Iterator[None]:
+    """Make a folder and its parents; those that were not there and stay empty go again at the end.
 
     Raises:
-        OSError: the disk refuses; what had been made until then is removed.
+        OSError: the disk refuses.
     """
     folder = Path(path)
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        remove_empty(missing)
-        raise
-    return missing
-
-
-def remove_empty(folders: Sequence[Path]) -> None:
-    """Remove folders that are empty, in the order given; the others stay."""
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        yield
+    finally:
+        for made in missing:
+            with contextlib.suppress(OSError):
+                made.rmdir()
 
 
 def _require_file(path: PathLike, mode: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tarfile
 import zlib
@@ -27,7 +28,10 @@ def unpack(packed: Path, target: Path, wanted: Archive) -> Path:
     """
     folder = target / wanted.folder
     check_free(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    for left in target.glob(f".{folder.name}.*.part"):
+        if not left.is_symlink():  # killed while unpacking: the archive's lock lets one process in at a time
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     temporary.mkdir()
     try:
         with tarfile.open(packed, "r:*") as tar:

@@ -22,6 +22,7 @@ from mindleak.data.partial import PartialFile
 from mindleak.data.sources import Archive, PublishedFile
 from mindleak.data.verify import check_file
 from mindleak.errors import InputError
+from mindleak.files import folder_for
 
 _TIMEOUT_SECONDS = 30.0
 
@@ -60,7 +61,7 @@ def download(
     wanted = catalogue.entry(name)
     if wanted.files is None:
         raise InputError(f"data set '{name}' has nothing to download ({wanted.origin})")
-    root = _make_root(data_dir)
+    root = named_root(data_dir)
     source = wanted.files.source
     present = _present_files(wanted.files, root, root / name)
     missing = [file for file in source.installed if file not in present]
@@ -72,8 +73,7 @@ def download(
         raise InputError(f"{delivered[0].path.parent} lacks {lacking}; move or delete it to fetch the set again")
     folder = root / name
     transfer = Transfer(tuple(mirrors or source.addresses), progress, report, timeout)
-    with _writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with _writing_to(folder), folder_for(folder):
         if source.archive:
             return _fetch_archive(source.files[0], source.archive, folder, transfer)
         return delivered + [_fetch_file(file, folder, transfer) for file in missing]
@@ -125,13 +125,6 @@ def _fetch_archive(file: PublishedFile, archive: Archive, folder: Path, transfer
 
 def _waiting(file: PublishedFile, transfer: Transfer) -> Callable[[], None]:
     return lambda: transfer.report(f"another process is fetching {file.name}; waiting for it")
-
-
-def _make_root(data_dir: str | Path | None) -> Path:
-    root = named_root(data_dir)
-    with _writing_to(root):
-        root.mkdir(parents=True, exist_ok=True)
-    return root
 
 
 @contextmanager

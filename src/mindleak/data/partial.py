@@ -17,6 +17,9 @@ from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
 
+from mindleak.errors import InputError
+from mindleak.files import open_own, read_text
+
 _BLOCK = 1 << 20
 
 
@@ -32,7 +35,7 @@ class PartialFile:
     """The ``.part`` of ``target``, locked; a context manager that leaves it behind unless it is empty.
 
     ``waiting`` is called once if another process holds the lock; then this one waits. Raises ``OSError`` where the
-    disk refuses.
+    disk refuses, and :class:`InputError` where the name is taken by a link or by what is no file.
     """
 
     def __init__(self, target: Path, waiting: Callable[[], None] = lambda: None) -> None:
@@ -63,7 +66,7 @@ class PartialFile:
     @origin.setter
     def origin(self, origin: Origin) -> None:
         if origin != self._origin:
-            self._note.write_text(json.dumps(asdict(origin)), encoding="utf-8")
+            self._write_note(json.dumps(asdict(origin)))
             self._origin = origin
 
     def append(self, block: bytes) -> None:
@@ -97,22 +100,27 @@ class PartialFile:
         """Remove the file."""
         self._stream.truncate(0)
 
+    def _write_note(self, text: str) -> None:
+        with os.fdopen(open_own(self._note, os.O_WRONLY | os.O_CREAT), "wb") as stream:
+            stream.truncate()
+            stream.write(text.encode())
+
     def _remove(self) -> None:
         self.path.unlink()
         self._note.unlink(missing_ok=True)
 
     def _read_note(self) -> Origin | None:
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
+            note = json.loads(read_text(self._note))
             return Origin(str(note["url"]), None if note["validator"] is None else str(note["validator"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError):
             return None  # without it the checksum at the end is the only judge
 
 
 def _open_locked(path: Path, waiting: Callable[[], None]) -> FileIO:
     told = False
     while True:
-        stream = path.open("a+b", buffering=0)
+        stream = FileIO(open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

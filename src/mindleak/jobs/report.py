@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, first_line
 from mindleak.files import read_text
 from mindleak.printable import say
 from mindleak.reporting.attack_text import terminal_text
@@ -41,9 +41,12 @@ def _render(source: Path, document: dict[str, Any]) -> str:
     try:
         table = terminal_text(document)
         path = render_report(document, source.parent, arrays_root=source.parent, name=source.stem)
-    # The file is the user's input here: what an audit wrote was rendered by that audit.
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"'{source}' is damaged ({type(error).__name__}: {error}); run the audit again to write it "
+    except (InputError, MemoryError, OSError):
+        raise
+    # The file is the user's input here, what an audit wrote was rendered by that audit, and each kind of damage raises
+    # something else in what draws figures and tables.
+    except Exception as error:
+        raise InputError(f"'{source}' is damaged ({first_line(error)}); run the audit again to write it "
                          "anew") from error
     return f"{table}\n\nreport: {path}"
 

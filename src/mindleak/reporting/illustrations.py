@@ -13,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mindleak.errors import InputError
+from mindleak.files import check_plain, require_own_folder
 from mindleak.reporting.canvas import inline_svg, png_bytes
 from mindleak.reporting.charts import attacks_roc_figure, curves_figure, roc_figure, summary_figure
 from mindleak.reporting.pictures import MAX_PAIRS, captioned_figure, inversion_figure
@@ -158,6 +159,7 @@ class Gallery:
             return None
         name = self._unique(name)
         file = f"{self._folder}/{name}.png"
+        require_own_folder(self._run_dir / self._folder)
         atomic_write_bytes(self._run_dir / file, png_bytes(figure))
         # The markup is matplotlib's own; it escapes the text it draws.
         return Illustration(name, Markup(inline_svg(figure, name, alt)), caption, file)
@@ -184,6 +186,7 @@ def _last_epoch(history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _load(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    check_plain(path)
     try:
         with np.load(path, allow_pickle=False) as stored:
             return [stored[name] for name in names]

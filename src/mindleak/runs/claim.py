@@ -13,13 +13,17 @@ import os
 import shutil
 from pathlib import Path
 
+from mindleak.errors import InputError
+from mindleak.files import open_own, require_own_folder
+
 _SUFFIX = ".lock"
 
 
 class Claim:
     """A folder this process uses; ``shared`` lets several processes use it at once.
 
-    The folder is made when missing. Raises ``OSError`` when it cannot be made.
+    The folder is made when missing. Raises ``OSError`` when it cannot be made, and :class:`InputError` where its name
+    or its lock file's is taken by a link or by something else.
     """
 
     def __init__(self, folder: Path, *, shared: bool) -> None:
@@ -28,14 +32,15 @@ class Claim:
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = self._acquire(fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         try:
+            require_own_folder(folder)
             folder.mkdir(exist_ok=True)
-        except OSError:
+        except (OSError, InputError):
             self.release()
             raise
 
     def _acquire(self, operation: int) -> int:
         while True:
-            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = open_own(self._lock, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(descriptor, operation)
             except OSError:
@@ -62,8 +67,9 @@ def remove_abandoned(folder: Path) -> bool:
     """Remove ``folder`` and its lock file if no process uses it; return whether it was removed."""
     lock = _lock_path(folder)
     try:
-        descriptor = os.open(lock, os.O_RDWR)
-    except OSError:
+        require_own_folder(folder)
+        descriptor = open_own(lock, os.O_RDWR)
+    except (OSError, InputError):
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -66,20 +66,17 @@ def alone_in(folders: Iterable[Path], say: Callable[[str], None] = say_on_stderr
 
 @contextlib.contextmanager
 def _alone_in(folder: Path, shown: Path, say: Callable[[str], None], job: str | None) -> Iterator[None]:
-    made: list[Path] = []
-    descriptor = None
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            made = files.make_folders(folder)
+            stack.enter_context(files.folder_for(folder))
             descriptor = _wait_for(folder / NAME, shown, say, job)
         except OSError as error:
             if error.errno not in _NOT_WRITABLE:
                 raise write_failure(shown, error) from error
+        else:
+            if descriptor is not None:
+                stack.callback(_release, descriptor, folder / NAME)
         yield
-    finally:
-        if descriptor is not None:
-            _release(descriptor, folder / NAME)
-        files.remove_empty(made)
 
 
 def _wait_for(path: Path, shown: Path, say: Callable[[str], None], job: str | None) -> int | None:

@@ -33,7 +33,7 @@ import yaml
 
 from mindleak import __version__
 from mindleak.errors import InputError
-from mindleak.files import read_text
+from mindleak.files import read_text, require_own_folder
 from mindleak.printable import hides_characters, say
 from mindleak.runs.atomic import atomic_npz, atomic_write_text, plain, sync_path, write_failure
 from mindleak.runs.claim import Claim, claimed_folders, remove_abandoned
@@ -164,6 +164,9 @@ class Run:
         """
         folder = Path(os.path.abspath(run_dir))
         wanted = _yaml_round_trip(config)
+        for name in ("stages", "partial", "work"):
+            # Through a link, what killed processes seem to have left would be removed somewhere else.
+            require_own_folder(folder / name)
         if is_run(folder):
             _refuse_other_config(folder, saved_identity(folder), wanted)
         else:
