@@ -316,6 +316,12 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> native.Library:
     return found
 
 
+def replaced(path: Path, content: bytes) -> None:
+    """Put another file in its place; cutting the very file that this process has loaded would end it."""
+    path.unlink()
+    path.write_bytes(content)
+
+
 def a_link(path: Path) -> None:
     content = path.read_bytes()
     path.unlink()
@@ -328,10 +334,10 @@ def of_another(path: Path) -> None:
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
-    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
-    "empty": lambda path: os.truncate(path, 0),
-    "another's program": lambda path: path.write_bytes(b"#!/bin/sh\n"),
-    "flipped": lambda path: path.write_bytes(path.read_bytes()[:-900] + b"\xff" * 900),
+    "cut": lambda path: replaced(path, path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: replaced(path, b""),
+    "another's program": lambda path: replaced(path, b"#!/bin/sh\n"),
+    "flipped": lambda path: replaced(path, path.read_bytes()[:-900] + b"\xff" * 900),
     "a link": a_link,
     "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "writable by all": lambda path: path.chmod(0o777),
@@ -347,6 +353,14 @@ def test_a_library_that_is_not_what_was_compiled_is_never_loaded_but_compiled_ag
     assert attempted(monkeypatch, tmp_path) == native.Library(path, kernels().lanes)
     assert path.read_bytes() == sound and not path.is_symlink()
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_library_cut_in_half_ends_no_process(monkeypatch, tmp_path):
+    path = compiled(monkeypatch, tmp_path).path
+    replaced(path, path.read_bytes()[: path.stat().st_size // 2])
+    code = "from mindleak.models.native import attempt; found = attempt(); print(found.lanes, found.path)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{kernels().lanes} {path}\n"), done.stderr
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o775, 0o777])
