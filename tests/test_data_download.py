@@ -282,6 +282,7 @@ def test_an_interrupt_keeps_what_has_arrived_and_says_so(tiny_mnist, tmp_path):
 def cifar_members(rows: int = 10) -> dict[str, bytes]:
     batch = np.zeros((rows, ROW_BYTES), np.uint8)
     batch[:, 0] = np.arange(rows) % 10
+    batch[:, 1] = np.arange(rows)
     members = {name: batch.tobytes() for name in FILES}
     return {**members, "batches.meta.txt": b"".join(b"name%d\n" % number for number in range(10))}
 
