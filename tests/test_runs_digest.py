@@ -96,10 +96,10 @@ def test_file_digest_is_sha256(tmp_path: Path) -> None:
 def test_training_covers_the_rooms_below_it_and_none_above() -> None:
     assert set(rooms_below(["training"])) == {
         "training", "models", "data", "runs", "evaluation", "config", "device", "quiet", "config_checks", "files",
-        "defaults", "errors",
+        "defaults", "printable", "errors",
     }  # fmt: skip
     assert set(rooms_below(["data"])) == {"data", "config", "device", "quiet", "config_checks", "files", "defaults",
-                                           "errors"}
+                                           "printable", "errors"}
     assert "reporting" not in rooms_below(["deletion"])
     with pytest.raises(ValueError, match="no such room: trainin"):
         rooms_below(["trainin"])
