@@ -256,7 +256,7 @@ def test_a_full_disk(tiny_mnist, tmp_path, monkeypatch):
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("mindleak.data.download.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     words = rf"cannot write to .*mnist: No space left on device \(\d+ MiB free\); {PART} stays for the next try"
     with pytest.raises(InputError, match=words):
         download("mnist", tmp_path)
