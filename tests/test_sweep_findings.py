@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mindleak.jobs.defence_findings import defence_findings
 from mindleak.jobs.subject_findings import subject_findings
-from mindleak.jobs.sweep_findings import comparisons, direction, summarise
+from mindleak.jobs.sweep_findings import comparisons, summarise
+from mindleak.jobs.sweep_questions import SweepQuestions
 
 LABELS = {"accuracy": "Test accuracy", "confidence/fc1": "Confidence, fc1", "auc/loss": "AUC, loss attack"}
 
@@ -48,7 +51,7 @@ def test_differences_are_paired_network_by_network() -> None:
     other = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.8, .82, .78, .8], [.55, .56, .54, .55])
     (found,) = comparisons([ORDINARY, other], "ordinary")
     assert found["changes"]["confidence/fc1"]["value"] == pytest.approx(-.1)
-    assert direction(found["changes"]["confidence/fc1"]) == -1
+    assert SweepQuestions(sweep(other)).direction("suppress-95", "ordinary", "confidence/fc1") == -1
 
 
 def test_suppressed_defences_are_also_compared_with_every_other_one() -> None:
@@ -101,7 +104,7 @@ def test_an_accuracy_that_nothing_is_known_of_is_not_taken_for_an_equal_one() ->
     strong = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.4, .43, .37, .4], [.55, .56, .54, .55])
     unsteady = defence("dp", "dp_sgd", [.97, .98, .97, .45], [.4, .41, .39, .4], [.55, .56, .54, .55])
     found = defence_findings(sweep(strong, unsteady))
-    assert direction(comparisons([strong, unsteady], "suppress-95")[0]["changes"]["accuracy"]) == 0
+    assert SweepQuestions(sweep(strong, unsteady)).direction("suppress-95", "dp", "accuracy") == 0
     assert not any(sentence.startswith("Shown to be less") for sentence in found) and "lowered it too" not in found[-2]
 
 
@@ -121,10 +124,56 @@ def test_an_alternative_that_costs_more_accuracy_is_no_rival() -> None:
     assert "lowered it too" not in found[-2]
 
 
-def test_two_networks_that_agree_exactly_still_say_no_more_than_their_interval() -> None:
-    assert direction({"value": -1.0, "ci": None}) == 0
-    assert direction(None) == 0
-    assert direction({"value": 0.0, "ci": [0.0, 0.0]}) == 0
+def test_networks_that_differ_alike_have_no_interval_and_show_nothing() -> None:
+    shifted = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.8, .82, .78, .8], [.6, .61, .59, .6])
+    shifted["measures"]["auc/loss"]["values"] = [value + .25 for value in ORDINARY["measures"]["auc/loss"]["values"]]
+    shown = SweepQuestions(sweep(shifted))
+    assert shown.direction("suppress-95", "ordinary", "auc/loss") == 0
+    assert shown.direction("suppress-95", "ordinary", "never measured") == 0
+
+
+NULL_LEAKS = [f"auc/attack{number}" for number in range(12)]
+
+
+def null_sweep(generator: np.random.Generator) -> dict[str, Any]:
+    """A sweep whose variants differ in seeds only: no measure is lower or higher, and no accuracy."""
+    made = []
+    for name, training in (("ordinary", "ordinary"), ("suppress-90", "suppress"), ("suppress-95", "suppress"),
+                           ("prune", "prune"), ("decay", "decay")):
+        networks = generator.normal(size=6)
+        values = {leak: .6 + .01 * (networks + generator.normal(size=6)) for leak in NULL_LEAKS}
+        measures = summarise({"accuracy": .9 + .01 * generator.normal(size=6), "gap": .1 + .01 * networks, **values})
+        made.append({"name": name, "training": training, "measures": measures})
+    return {"baseline": "ordinary", "models": 6, "variants": made, "leaks": NULL_LEAKS,
+            "labels": {leak: leak for leak in NULL_LEAKS}, "comparisons": comparisons(made, "ordinary")}
+
+
+@pytest.mark.parametrize("sweeps", [40, pytest.param(1000, marks=pytest.mark.slow)])
+def test_sweeps_of_equal_variants_say_something_in_at_most_one_of_twenty(sweeps: int) -> None:
+    generator = np.random.default_rng(3)
+    alarms: Counter[str] = Counter()
+    for _ in range(sweeps):
+        made = null_sweep(generator)
+        shown = SweepQuestions(made)
+        ways = {(entry["against"] == "ordinary", measure == "accuracy"): False for entry in made["comparisons"]
+                for measure in entry["changes"]}
+        for entry in made["comparisons"]:
+            for measure in (*NULL_LEAKS, "accuracy"):
+                if shown.direction(entry["variant"], entry["against"], measure):
+                    ways[entry["against"] == "ordinary", measure == "accuracy"] = True
+        alarms["leaks against the baseline"] += ways[True, False]
+        alarms["leaks between others"] += ways[False, False]
+        alarms["accuracies"] += ways[True, True] or ways[False, True]
+        alarms["verdict"] += not defence_findings(made)[-2].startswith("None of 2 degrees of suppression was shown")
+    tolerated = 0.05 * sweeps + 3 * np.sqrt(sweeps * 0.05 * 0.95)
+    assert all(count <= tolerated for count in alarms.values()), alarms
+
+
+def test_the_last_sentence_says_what_was_corrected_for_what() -> None:
+    strong = defence("suppress-95", "suppress", [.97, .972, .968, .97], [.4, .43, .37, .4], [.6, .62, .58, .6])
+    last = defence_findings(sweep(strong))[-1]
+    assert "3 differences were looked at, over 4 networks per variant. Verdicts in words are Benjamini-Hochberg" in last
+    assert "corrected at 5 % within each question: 2 changes of leaks against the baseline, of which 2 hold" in last
 
 
 def variants_of_the_subject(gaps: list[float], areas: list[float]) -> dict[str, Any]:

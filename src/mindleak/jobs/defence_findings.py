@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mindleak.jobs.sweep_findings import (
-    ACCURACY,
-    MARGIN,
-    SUPPRESS,
-    Record,
-    against,
-    by_pair,
-    caution,
-    direction,
-    not_higher,
-)
+from mindleak.jobs.sweep_findings import SUPPRESS, Record, against, by_pair, caution
+from mindleak.jobs.sweep_questions import MARGIN, SweepQuestions
 
 
 def defence_findings(sweep: Record) -> list[str]:
-    """Return the conclusions of a sweep of defences in words, each from an interval."""
-    compared = by_pair(sweep)
+    """Return the conclusions of a sweep of defences in words, each from a test that is corrected for their number."""
+    compared, shown = by_pair(sweep), SweepQuestions(sweep)
     names = [defence["name"] for defence in sweep["variants"]]
     against_baseline = [name for name in names if name != sweep["baseline"]]
-    found = [against(name, sweep["baseline"], compared[name, sweep["baseline"]], sweep) for name in against_baseline]
-    found += _equal_accuracy(sweep, compared)
+    baseline = sweep["baseline"]
+    found = [against(name, baseline, compared[name, baseline], sweep, shown) for name in against_baseline]
+    found += _equal_accuracy(sweep, compared, shown)
     found += _failed_attacks(sweep)
-    found.append(_verdict(sweep, compared))
-    found.append(caution(sweep))
+    found.append(_verdict(sweep, shown))
+    found.append(caution(sweep, shown))
     return found
 
 
@@ -50,22 +42,23 @@ def _failed_attacks(sweep: Record) -> Iterator[str]:
                        "inversion.restarts of 2 or more also tries bright starts.")
 
 
-def _equal_accuracy(sweep: Record, compared: Mapping[tuple[str, str], Record]) -> Iterator[str]:
+def _equal_accuracy(sweep: Record, compared: Mapping[tuple[str, str], Record],
+                    shown: SweepQuestions) -> Iterator[str]:
     """Compare each suppressed defence with the alternatives that were shown to be as accurate, or nearly."""
     for (name, other), changes in compared.items():
-        if other != sweep["baseline"] and not_higher(changes[ACCURACY]):
+        if other != sweep["baseline"] and shown.not_higher(name, other):
             yield (f"Shown to be less than {100 * MARGIN:g} point more accurate, if at all: "
-                   + against(name, other, changes, sweep))
+                   + against(name, other, changes, sweep, shown))
 
 
-def _verdict(sweep: Record, compared: Mapping[tuple[str, str], Record]) -> str:
-    """Say in one sentence whether suppression protects, from the intervals alone."""
+def _verdict(sweep: Record, shown: SweepQuestions) -> str:
+    """Say in one sentence whether suppression protects, from what was shown alone."""
     suppressed = [defence["name"] for defence in sweep["variants"] if defence["training"] == SUPPRESS]
     if not suppressed:
         return "The sweep has no suppressed network, so it says nothing about suppression."
-    lowered = [_lowered(name, sweep, compared) for name in suppressed]
+    lowered = [_lowered(name, sweep, shown) for name in suppressed]
     helped = [text for text in lowered if text]
-    harmed = [text for text in (_raised(name, sweep, compared) for name in suppressed) if text]
+    harmed = [text for text in (_raised(name, sweep, shown) for name in suppressed) if text]
     if not helped:
         said = f"None of {len(suppressed)} degrees of suppression was shown to lower any measure of leakage"
     else:
@@ -74,26 +67,26 @@ def _verdict(sweep: Record, compared: Mapping[tuple[str, str], Record]) -> str:
                           else "It was not shown to raise any.")
 
 
-def _lowered(name: str, sweep: Record, compared: Mapping[tuple[str, str], Record]) -> str:
+def _lowered(name: str, sweep: Record, shown: SweepQuestions) -> str:
     """Name what a suppressed defence lowers, and which alternatives as accurate lower it as well.
 
     Inversions that had no features to follow are a failure of the attack: their layer is passed over.
     """
     found = []
     for measure in sweep["leaks"]:
-        if direction(compared[name, sweep["baseline"]].get(measure)) < 0 and not silent_share(name, measure, sweep):
-            rivals = [other for other in _alternatives(sweep) if _rivals(compared[name, other], measure)
-                      and direction(compared[other, sweep["baseline"]].get(measure)) < 0]
+        if shown.direction(name, sweep["baseline"], measure) < 0 and not silent_share(name, measure, sweep):
+            rivals = [other for other in _alternatives(sweep) if _rivals(name, other, measure, shown)
+                      and shown.direction(other, sweep["baseline"], measure) < 0]
             also = (f" ({' and '.join(rivals)}, shown to be less than {100 * MARGIN:g} point less accurate if at all, "
                     "lowered it too, and it was not shown to be lower with suppression)") if rivals else ""
             found.append(f"{sweep['labels'][measure]}{also}")
     return f"{', '.join(found)} at {name}" if found else ""
 
 
-def _raised(name: str, sweep: Record, compared: Mapping[tuple[str, str], Record]) -> str:
+def _raised(name: str, sweep: Record, shown: SweepQuestions) -> str:
     """Name the leaks that a suppressed defence raises."""
     found = [sweep["labels"][measure] for measure in sweep["leaks"]
-             if direction(compared[name, sweep["baseline"]].get(measure)) > 0]
+             if shown.direction(name, sweep["baseline"], measure) > 0]
     return f"{', '.join(found)} at {name}" if found else ""
 
 
@@ -103,6 +96,6 @@ def _alternatives(sweep: Record) -> list[str]:
             if defence["training"] != SUPPRESS and defence["name"] != sweep["baseline"]]
 
 
-def _rivals(changes: Record, measure: str) -> bool:
-    """Tell whether an alternative is as accurate by its interval, and suppression not shown lower in the measure."""
-    return not_higher(changes[ACCURACY]) and direction(changes.get(measure)) >= 0
+def _rivals(name: str, other: str, measure: str, shown: SweepQuestions) -> bool:
+    """Tell whether an alternative was shown to be as accurate, and suppression not shown lower in the measure."""
+    return shown.not_higher(name, other) and shown.direction(name, other, measure) >= 0

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Optional
 
 from mindleak.attacks.membership.names import SHADOW
-from mindleak.evaluation.comparisons import CORRECTION, Comparison, Family, equal_rates_p
+from mindleak.evaluation.comparisons import HOLM, Comparison, Family, equal_rates_p
 from mindleak.evaluation.intervals import difference_of_independent
 from mindleak.evaluation.metric import Interval, Metric
 from mindleak.evaluation.power import chance_tpr_p, smallest_detectable_auc
@@ -27,14 +27,15 @@ OWN_ROC, OTHERS = "own ROC", "other models"
 
 
 class Questions:
-    """Collects the families of an audit's findings, to say at the end what was corrected for what."""
+    """Collects the families of an audit's findings, to say at the end what was corrected for what, and how."""
 
-    def __init__(self) -> None:
+    def __init__(self, correction: str = HOLM) -> None:
+        self._correction = correction
         self._families: list[Family] = []
 
     def ask(self, question: str, comparisons: Mapping[Any, Comparison | None]) -> Family:
         """Return the family of all comparisons of a question, which is named in the plural: "AUCs against chance"."""
-        family = Family(question, comparisons)
+        family = Family(question, comparisons, self._correction)
         self._families.append(family)
         return family
 
@@ -44,7 +45,7 @@ class Questions:
         if several:
             asked = "; ".join(f"{family.size} {family.question}, of which {family.held or 'none'} hold"
                               + ("s" if family.held == 1 else "") for family in several)
-            yield (f"Verdicts in words are {CORRECTION}-corrected at {100 * several[0].level:g} % within each "
+            yield (f"Verdicts in words are {self._correction}-corrected at {100 * several[0].level:g} % within each "
                    f"question: {asked}. Intervals are each at their own 95 % level.")
 
 

@@ -11,49 +11,55 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mindleak.evaluation.comparisons import Comparison
 from mindleak.evaluation.ranks import kendall
-from mindleak.jobs.sweep_findings import ACCURACY, MARGIN, Record, against, by_pair, caution, not_higher, not_lower
+from mindleak.jobs.sweep_findings import Record, against, by_pair, caution
+from mindleak.jobs.sweep_questions import MARGIN, SweepQuestions
 
 GAP = "gap"
-LEVEL = 0.05
 FEWEST_RANKED = 4
 
 
 def subject_findings(sweep: Record) -> list[str]:
-    """Return the conclusions of a sweep of the subject in words, each from an interval or a permutation test."""
-    found = [_pair(*pair, changes, sweep) for pair, changes in by_pair(sweep).items()]
-    return [*found, " ".join(_rankings(sweep)), caution(sweep)]
+    """Return the conclusions of a sweep of the subject in words, from tests corrected for their number."""
+    shown = SweepQuestions(sweep)
+    found = [_pair(*pair, changes, sweep, shown) for pair, changes in by_pair(sweep).items()]
+    return [*found, " ".join(_rankings(sweep, shown)), caution(sweep, shown)]
 
 
-def _pair(variant: str, other: str, changes: Record, sweep: Record) -> str:
+def _pair(variant: str, other: str, changes: Record, sweep: Record, shown: SweepQuestions) -> str:
     """Compare two variants, saying whether their accuracies may be taken as equal."""
-    said = against(variant, other, changes, sweep)
+    said = against(variant, other, changes, sweep, shown)
     if other == sweep["baseline"]:
         return said
-    equal = not_lower(changes[ACCURACY]) and not_higher(changes[ACCURACY])
+    equal = shown.not_lower(variant, other) and shown.not_higher(variant, other)
     margin = f"{100 * MARGIN:g} percentage point"
     return (f"At equal accuracy, within {margin}: " if equal
             else f"Equal accuracy, within {margin}, was not shown: ") + said
 
 
-def _rankings(sweep: Record) -> Iterator[str]:
+def _rankings(sweep: Record, shown: SweepQuestions) -> Iterator[str]:
     """Say, per membership measure, whether variants with a wider gap were shown to leak more.
 
     Kendall's τ over the variants' means with its permutation test: ranks need no model of how one follows from the
     other.
     """
-    for leak in sweep["leaks"]:
-        pairs = [(variant["measures"][GAP]["value"], variant["measures"][leak]["value"])
-                 for variant in sweep["variants"] if GAP in variant["measures"] and leak in variant["measures"]]
-        if len(pairs) < FEWEST_RANKED:
-            yield f"{sweep['labels'][leak]}: {len(pairs)} variants are too few to rank against their gaps."
-            continue
-        # Equal means must tie whatever their last digits.
-        ranked = kendall(*np.round(pairs, 12).T)
-        tau, p = ranked.tau, ranked.p
-        if math.isnan(p):
-            yield f"{sweep['labels'][leak]}: all variants are alike in gap or leak, so there is nothing to rank."
-            continue
-        shown = "follows" if p < LEVEL and tau > 0 else "falls with" if p < LEVEL else "was not shown to follow"
-        yield (f"{sweep['labels'][leak]} {shown} the generalisation gap over {len(pairs)} variants "
-               f"(Kendall's τ {tau:+.2f}, {'exact p' if ranked.exact else 'p by drawn permutations'} {p:.2g}).")
+    pairs = {leak: [(variant["measures"][GAP]["value"], variant["measures"][leak]["value"])
+                    for variant in sweep["variants"] if GAP in variant["measures"] and leak in variant["measures"]]
+             for leak in sweep["leaks"]}
+    # Equal means must tie whatever their last digits.
+    ranked = {leak: kendall(*np.round(values, 12).T) for leak, values in pairs.items() if len(values) >= FEWEST_RANKED}
+    family = shown.ask("rankings of leaks by the generalisation gap", {
+        leak: None if math.isnan(found.p) else Comparison(found.tau, found.p) for leak, found in ranked.items()})
+    words = {1: "follows", -1: "falls with", 0: "was not shown to follow"}
+    for leak, values in pairs.items():
+        label = sweep["labels"][leak]
+        if leak not in ranked:
+            yield f"{label}: {len(values)} variants are too few to rank against their gaps."
+        elif math.isnan(ranked[leak].p):
+            yield f"{label}: all variants are alike in gap or leak, so there is nothing to rank."
+        else:
+            tau, p = ranked[leak].tau, ranked[leak].p
+            kind = "exact p" if ranked[leak].exact else "p by drawn permutations"
+            yield (f"{label} {words[family.direction(leak)]} the generalisation gap over {len(values)} variants "
+                   f"(Kendall's τ {tau:+.2f}, {kind} {p:.2g}).")

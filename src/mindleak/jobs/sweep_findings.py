@@ -16,12 +16,10 @@ import numpy as np
 from mindleak.evaluation.intervals import mean_metric
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.shared_references import mean_over_siblings
+from mindleak.jobs.sweep_questions import ACCURACY, SweepQuestions
 
 Record = Mapping[str, Any]
-ACCURACY = "accuracy"
 SUPPRESS = "suppress"
-# Accuracies closer than this count as equal, where an interval shows that they are: one percentage point.
-MARGIN = 0.01
 
 
 def summarise(values: Mapping[str, Sequence[float]],
@@ -94,51 +92,28 @@ def by_pair(sweep: Record) -> dict[tuple[str, str], Record]:
     return {(entry["variant"], entry["against"]): entry["changes"] for entry in sweep["comparisons"]}
 
 
-def against(variant: str, other: str, changes: Record, sweep: Record) -> str:
+def against(variant: str, other: str, changes: Record, sweep: Record, shown: SweepQuestions) -> str:
     """Say every change of one variant against another: what was shown first, then what was not."""
     leaks = [measure for measure in sweep["leaks"] if measure in changes]
-    parts = [_points("test accuracy", changes[ACCURACY])]
+    parts = [_points("test accuracy", changes[ACCURACY], shown.direction(variant, other, ACCURACY))]
     for way, word in ((-1, "lower"), (1, "higher"), (0, "no change shown")):
         there = [f"{sweep['labels'][measure]} {_change(measure, changes[measure])}" for measure in leaks
-                 if direction(changes[measure]) == way]
+                 if shown.direction(variant, other, measure) == way]
         if there:
             parts.append(f"{word}: {', '.join(there)}")
     return f"{variant} against {other}, {sweep['models']} pairs of networks: {'; '.join(parts)}."
 
 
-def caution(sweep: Record) -> str:
-    """Say how much of all this chance alone would give."""
+def caution(sweep: Record, shown: SweepQuestions) -> str:
+    """Say how many differences there are, and how the verdicts on them were corrected for that."""
     intervals = sum(len(entry["changes"]) for entry in sweep["comparisons"])
-    return (f"{intervals} differences were looked at; with 95 % intervals about {round(intervals / 20)} exclude zero "
-            f"by chance alone, so single ones prove little. Intervals are over {sweep['models']} networks per variant.")
+    return (f"{intervals} differences were looked at, over {sweep['models']} networks per variant.{shown.correction()}")
 
 
-def direction(change: Record | None) -> int:
-    """Return −1 or +1 where the interval of a change excludes zero, and 0 where it does not or there is none."""
-    if change is None or not _known(change):
-        return 0
-    low, high = change["ci"]
-    return int(low > 0) - int(high < 0)
-
-
-def not_lower(change: Record | None) -> bool:
-    """Tell whether the interval of ``variant`` less ``against`` shows the variant's accuracy less than MARGIN lower."""
-    return _known(change) and change is not None and bool(change["ci"][0] > -MARGIN)
-
-
-def not_higher(change: Record | None) -> bool:
-    """Tell whether the interval shows the variant's accuracy less than MARGIN higher than the other's."""
-    return _known(change) and change is not None and bool(change["ci"][1] < MARGIN)
-
-
-def _known(change: Record | None) -> bool:
-    return change is not None and bool(change.get("ci")) and None not in change["ci"]
-
-
-def _points(label: str, change: Record) -> str:
+def _points(label: str, change: Record, way: int) -> str:
     """Put a change of accuracy in words, in percentage points."""
     words = {-1: "lower", 0: "no change shown", 1: "higher"}
-    return f"{label} {_amount(_hundredfold(change), 2)} percentage points, {words[direction(change)]}"
+    return f"{label} {_amount(_hundredfold(change), 2)} percentage points, {words[way]}"
 
 
 def _change(measure: str, change: Record) -> str:
