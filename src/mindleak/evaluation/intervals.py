@@ -8,6 +8,7 @@ Student's t for means of a few networks.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,7 +30,11 @@ def clopper_pearson(k: float, n: float, level: float = 0.95) -> Interval:
     """
     if not 0 <= k <= n:
         raise ValueError(f"{k} successes in {n} trials")
-    tail = _tail(level)
+    return _exact(k, n, _tail(level))
+
+
+@lru_cache(maxsize=1 << 14)
+def _exact(k: float, n: float, tail: float) -> Interval:
     lower = float(stats.beta.ppf(tail, k, n - k + 1)) if k > 0 else 0.0
     upper = float(stats.beta.ppf(1.0 - tail, k + 1, n - k)) if k < n else 1.0
     return lower, upper

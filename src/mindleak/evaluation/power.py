@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,6 +187,7 @@ def _threshold_rate(n_out: int, fpr: float) -> stats.rv_continuous:
     return stats.beta(k + 1, n_out - k)
 
 
+@lru_cache(maxsize=1 << 10)
 def _chance_count(n_in: int, n_out: int, fpr: float, level: float) -> int:
     k = _allowed(n_out, fpr)
     return int(stats.betabinom.ppf((1.0 + level) / 2, n_in, k + 1, n_out - k))

@@ -115,12 +115,13 @@ def area_interval(value: float, variance: float, n_in: int, n_out: int, level: f
     Where few samples decide, DeLong's covers 79 to 94 % (simulated), and Newcombe's too little for unequal groups:
     there either end is the wider one's.
     """
+    known = variance > 0.0 and 0.0 < value < 1.0
+    if known and not few_decide(value, n_in, n_out):
+        return _logit_interval(value, variance, level), DELONG
     score = newcombe_interval(value, n_in, n_out, level)
-    if not (variance > 0.0 and 0.0 < value < 1.0):
+    if not known:
         return score, NEWCOMBE
     logit = _logit_interval(value, variance, level)
-    if not few_decide(value, n_in, n_out):
-        return logit, DELONG
     return (min(logit[0], score[0]), max(logit[1], score[1])), f"the wider of {DELONG} and {NEWCOMBE}"
 
 
