@@ -105,10 +105,10 @@ def by_sibling(attacks: Sequence[str], answers: Sequence[Answers], number: int) 
               for sibling in siblings]
     found: dict[str, list[float | None]] = {}
     for measure, value in values.items():
-        if all(measure in figures for pair in tilted for figures in pair):
-            slopes = [(more[measure] - less[measure]) / (2 * TILT) for less, more in tilted]
-            parts: list[float | None] = reference_parts(value, slopes).tolist()
-            found[measure] = [*parts[:number], None, *parts[number:]]
+        # A threshold that a lighter reference leaves too few non-members for tells nothing of that reference.
+        slopes = [(more.get(measure, value) - less.get(measure, value)) / (2 * TILT) for less, more in tilted]
+        parts: list[float | None] = reference_parts(value, slopes).tolist()
+        found[measure] = [*parts[:number], None, *parts[number:]]
     return found
 
 
