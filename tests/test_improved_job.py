@@ -150,6 +150,7 @@ def computed(audit: AuditReport) -> set[str]:
     return {stage["name"] for stage in audit.document["provenance"]["stages"] if not stage["cached"]}
 
 
+@pytest.mark.slow
 def test_a_second_call_computes_nothing_and_another_model_only_the_attack(audit: AuditReport, folder: Path) -> None:
     assert computed(audited(folder)) == set()
     name = audit.document["membership"][0]["subject"].removesuffix("-membership")
@@ -160,6 +161,7 @@ def test_a_second_call_computes_nothing_and_another_model_only_the_attack(audit:
     assert any(sentence.startswith("Attack models on") for sentence in again.document["findings"])
 
 
+@pytest.mark.slow
 def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(folder: Path, tmp_path: Path) -> None:
     def attacked(network: Perceptron) -> Any:
         return improved_stage(planned(tmp_path, "membership.shadows=3", provided=Subject(network, MEMBERS, "mine")))

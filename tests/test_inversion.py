@@ -101,6 +101,7 @@ def test_an_invertible_layer_gives_the_image_back(channels: int) -> None:
     assert result.inversions.min() >= 0 and result.inversions.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_call_is_mindarmours_own_to_the_last_bit(name: str) -> None:
     shape, layer = LAYERS[name]

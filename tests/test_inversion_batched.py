@@ -209,6 +209,7 @@ def _assert_first_difference_is_a_tie(attack: BatchedInversion, by_hand: ByHand,
     pytest.fail("the images differ in the end and at no step before it")
 
 
+@pytest.mark.slow
 def test_features_of_any_layer_and_colour_follow_mindarmour_too() -> None:
     shape = (3, 16, 16)
     starts = starts_as_mindarmour_draws(2, shape, 4)

@@ -196,6 +196,7 @@ def scored(result: StageResult) -> tuple[np.ndarray, np.ndarray]:
     return result.arrays["scores"], result.arrays["members"]
 
 
+@pytest.mark.slow
 def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(folder: Path) -> None:
     # Trained on the population role: neither the members nor the non-members that they are compared with.
     elsewhere = plan_membership(noisy_plan(folder, provided(Perceptron(), MEMBERS))).split.indices["population"]
