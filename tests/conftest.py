@@ -70,6 +70,13 @@ def data_dir() -> Path:
     pytest.skip(message)
 
 
+@pytest.fixture(scope="session")
+def real_data() -> Path | None:
+    """Folder with the real data sets, None where there is none: for tests that can do with other data."""
+    value = os.environ.get("MINDLEAK_DATA_DIR", "")
+    return Path(value) if value and Path(value).is_dir() else None
+
+
 @pytest.fixture
 def server() -> Iterator[LoopbackServer]:
     """A server on loopback, for downloads."""
