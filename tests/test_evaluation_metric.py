@@ -104,3 +104,18 @@ def test_record_with_unknown_or_missing_keys_is_refused(change: dict) -> None:
     record = {key: value for key, value in record.items() if value is not ...}
     with pytest.raises(ValueError, match="colour|'n'"):
         Metric.from_json(record)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.026, -3.0, 1e6])
+def test_an_interval_without_width_is_none_and_says_so(value: float) -> None:
+    metric = Metric(value, 30, ci=(value, value), ci_method="student-t", p=0.001)
+    assert metric.ci is None and metric.ci_method is None and metric.p is None
+    assert metric.to_json()["reason"] == "all values are alike: no interval"
+    beside = Metric(value, 30, ci=(value, value * (1 + 1e-8)) if value > 0 else (value, value), reason="few images")
+    assert beside.ci is None and beside.reason == "few images; all values are alike: no interval"
+
+
+@pytest.mark.parametrize("ci", [(-math.inf, math.inf), (-math.inf, 0.5), (0.5, math.inf), (0.0, 1e-9), (0.98, 0.9801),
+                                (1 - 3.7e-6, 1.0)])
+def test_narrow_and_unbounded_intervals_are_kept(ci: tuple[float, float]) -> None:
+    assert Metric(0.5, 10**6, ci=ci).ci == ci

@@ -367,6 +367,16 @@ def test_a_difference_without_interval_is_left_out(tmp_path: Path) -> None:
         assert findings(body(inversion=[inversion(tmp_path, "plain", CALM, difference=difference)]), tmp_path) == []
 
 
+def test_a_difference_that_is_alike_for_all_images_is_said_to_have_no_interval(tmp_path: Path) -> None:
+    alike = metric(0.026, reason="all values are equal: no interval")
+    (said,) = findings(body(inversion=[inversion(tmp_path, "plain", CALM, difference=alike)]), tmp_path)
+    assert "+0.026 against the mean image's (all values are equal: no interval), so the two cannot be" in said
+    strangers = {"non_members": {"confidence": alike, "ssim": alike}}
+    (said,) = findings(body(inversion=[inversion(tmp_path, "plain", CALM, differences=strangers, non_members={
+        "source": "test split", "n": 28})]), tmp_path)
+    assert "(28 pairs, test split) cannot be compared (all values are equal: no interval)" in said
+
+
 def with_strangers(folder: Path, source: str, ssim: dict[str, Any]) -> str:
     differences = {"non_members": {"confidence": judged(metric(0.01, -0.1, 0.1)), "ssim": judged(ssim)}}
     results = inversion(folder, "plain", CALM, non_members={"source": source, "n": 28}, differences=differences)

@@ -47,8 +47,8 @@ def test_intervals_end_where_the_values_must() -> None:
 
 
 def test_differences_are_paired_network_by_network() -> None:
-    # Spread of .04 between networks, but each network differs from its twin by exactly −.1.
-    other = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.8, .82, .78, .8], [.55, .56, .54, .55])
+    # Spread of .04 between networks, but each network differs from its twin by .099 to .101.
+    other = defence("suppress-95", "suppress", [.97, .971, .969, .97], [.801, .82, .78, .799], [.55, .56, .54, .55])
     (found,) = comparisons([ORDINARY, other], "ordinary")
     assert found["changes"]["confidence/fc1"]["value"] == pytest.approx(-.1)
     assert SweepQuestions(sweep(other)).direction("suppress-95", "ordinary", "confidence/fc1") == -1

@@ -15,6 +15,10 @@ from typing import Any
 Interval = tuple[float, float]
 
 
+# Relative: figures rest on 32-bit answers, which tell no closer values apart.
+ROUNDING = 1e-6
+
+
 @dataclass(frozen=True)
 class Metric:
     """A value, the number of samples it rests on, and how sure one may be of it.
@@ -22,7 +26,8 @@ class Metric:
     Attributes:
         value: the estimate; NaN where it is undefined.
         n: number of samples behind the estimate (its denominator, for a proportion).
-        ci: two-sided confidence interval (lower, upper); a bound may be infinite, never NaN.
+        ci: two-sided confidence interval (lower, upper); a bound may be infinite, never NaN. One without width is none:
+            it is dropped with ``p``, and ``reason`` says so.
         ci_level: confidence level of ``ci`` and of ``fpr_ci``.
         ci_method: name of the method behind ``ci``.
         fpr: realised false-positive rate of the threshold, where the value is a rate taken at one.
@@ -61,12 +66,23 @@ class Metric:
             object.__setattr__(self, name, None if count is None else int(count))
         for name in ("ci", "fpr_ci"):
             object.__setattr__(self, name, _interval(name, getattr(self, name)))
+        self._drop_empty_interval()
         if self.n < 0:
             raise ValueError(f"n is a number of samples, got {self.n}")
         if self.p is not None and not 0.0 <= self.p <= 1.0:
             raise ValueError(f"p lies in [0, 1], got {self.p}")
         if not 0.0 < self.ci_level < 1.0:
             raise ValueError(f"ci_level lies between 0 and 1, got {self.ci_level}")
+
+    def _drop_empty_interval(self) -> None:
+        """Keep no interval without width: values that are all alike say nothing of those that were not seen."""
+        if self.ci is None or not all(map(math.isfinite, self.ci)):
+            return
+        if self.ci[1] - self.ci[0] > ROUNDING * max(map(abs, self.ci)):
+            return
+        for name in ("ci", "ci_method", "p"):
+            object.__setattr__(self, name, None)
+        object.__setattr__(self, "reason", join_reasons(self.reason, "all values are alike: no interval"))
 
     def to_json(self) -> dict[str, Any]:
         """Return the metric as plain JSON types; null stands for a number that is not finite.

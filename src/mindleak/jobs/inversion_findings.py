@@ -168,9 +168,14 @@ def _against_mean_image(result: Record, differences: Record, family: Family) -> 
     """Hold the inversions against the mean image, which knows nothing of the features, image by image."""
     interval = known_interval(differences.get("confidence") or {})
     reached = result["metrics"]["confidence"]
-    if interval is None or not has_value(reached):
+    change = differences.get("confidence")
+    if change is None or not has_value(change) or not has_value(reached):
         return
-    change = differences["confidence"]
+    if interval is None:
+        if change.get("reason"):
+            yield (f"{_MEANINGS['confidence']} is {reached['value']:.3f}, {change['value']:+.3f} against the mean "
+                   f"image's ({change['reason']}), so the two cannot be compared.")
+        return
     amount = f"{change['value']:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f}, {change['n']} images, paired)"
     key = (result["subject"], result["layer"])
     side = {1: "above", -1: "below", 0: "not distinguishable from"}[family.direction(key)]
@@ -182,9 +187,15 @@ def _against_non_members(result: Record, differences: Record, family: Family) ->
     """Say whether members are inverted better than others: a leak about these samples, not about their class."""
     found = {measure: interval for measure in _MEANINGS
              if (interval := known_interval(differences.get(measure) or {})) is not None}
-    if not found:
+    others = result.get("non_members")
+    if others is None:
         return
-    others = result["non_members"]
+    if not found:
+        reasons = [each["reason"] for each in differences.values() if has_value(each) and each.get("reason")]
+        if reasons:
+            yield (f"Members less class-matched non-members ({others['n']} pairs, {others['source']}) cannot be "
+                   f"compared ({reasons[0]}).")
+        return
     parts = [f"{_MEANINGS[measure]} {differences[measure]['value']:+.3f} ({low:+.3f} to {high:+.3f})"
              for measure, (low, high) in found.items()]
     keys = {measure: (result["subject"], result["layer"], measure) for measure in found}
