@@ -76,7 +76,8 @@ def sweep_lines(sweep: Mapping[str, Any]) -> str:
         lines += [_row(row, widths, start) for row in rows]
         lines.append("")
     for sentence in sweep["conclusions"]:
-        lines += textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ")
+        lines += textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ",
+                               break_on_hyphens=False)
     return "\n".join(lines)
 
 
