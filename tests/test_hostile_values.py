@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from command import Outcome, assert_refused, call, contents
 from mindleak import config, device
+from mindleak.data.custom import read_custom, read_rows
 from mindleak.data.locate import data_root
 from mindleak.defaults import DEFAULTS, LARGEST, TYPES
 from mindleak.errors import InputError
@@ -248,3 +250,42 @@ def test_a_working_directory_that_is_gone(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "gone", capture_output=True, text=True,
                           check=False)
     refused(Outcome(done.returncode, done.stdout, done.stderr), "working directory")
+
+
+# --- headers of arrays --------------------------------------------------------------------------------------------
+
+
+def array_file(header: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(400)
+
+
+HEADERS = {
+    "open bracket": "{'descr': '<i8', 'fortran_order': False, 'shape': (3,",
+    "open string": "{'descr': '''<i8",
+    "indented": "  {'descr': '<i8'}\n    x\n  y",
+    "number": "3",
+    "no type": "{'descr': 'x9', 'fortran_order': False, 'shape': (3,)}",
+    "objects": "{'descr': '|O', 'fortran_order': False, 'shape': (3,)}",
+    "records": "{'descr': [('a', '<i8')], 'fortran_order': False, 'shape': (3,)}",
+    "negative": "{'descr': '<i8', 'fortran_order': False, 'shape': (-3,)}",
+    "endless": "{'descr': '<i8', 'fortran_order': False, 'shape': (9223372036854775807, 9223372036854775807)}",
+    "large": "{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999999,)}",
+    "text for a shape": "{'descr': '<i8', 'fortran_order': False, 'shape': 'x'}",
+    "deep": "(" * 5000,
+    "Python 2": "{'descr': '<i8', 'fortran_order': False, 'shape': (3L,)}",
+    "null character": "{'descr': '\0'}",
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_array_files_whose_header_is_damaged(tmp_path, kind):
+    content = array_file(HEADERS[kind])
+    (tmp_path / "rows.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{name}.npy", content)
+    with pytest.raises(InputError, match=r"data\.npz"):
+        read_custom(tmp_path / "data.npz")
+    if kind not in ("Python 2", "records", "negative"):  # NumPy reads these; check_rows has its say
+        with pytest.raises(InputError, match=r"rows\.npy"):
+            read_rows(tmp_path / "rows.npy")

@@ -398,7 +398,7 @@ def _npz(rng: random.Random, work: Path) -> tuple[str, str]:
         arrays = dict(archive)
     for _ in range(rng.choice((1, 1, 2))):
         name = rng.choice([*arrays]) if arrays else "x_train"
-        arrays[name] = _other_array(rng, arrays.get(name, np.zeros(3)))
+        arrays[name] = _changed_array(rng, arrays.get(name, np.zeros(3)))
         if rng.random() < 0.1:
             del arrays[name]
         if rng.random() < 0.2:
@@ -413,6 +413,14 @@ def _npz(rng: random.Random, work: Path) -> tuple[str, str]:
             )
     np.savez(work / INPUTS / "data.npz", **arrays)
     return "custom", f"{INPUTS}/data.npz"
+
+
+def _changed_array(rng: random.Random, array: np.ndarray) -> np.ndarray:
+    """Return another array, or the same where what was drawn cannot be done to it."""
+    try:
+        return _other_array(rng, array)
+    except (TypeError, ValueError):
+        return array
 
 
 def _other_array(rng: random.Random, array: np.ndarray) -> np.ndarray:

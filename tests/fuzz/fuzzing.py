@@ -19,6 +19,10 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 LINE_LIMIT = 500
+# Every so many inputs one trains and attacks in earnest; the others end where training would begin.
+IN_EARNEST = 12
+# Seconds for a process to load MindSpore, on a machine that is busy.
+STARTING = 600
 # Where a command may write without having been told so.
 OWN_PLACES = ("runs", "ckpt", "run")
 ALLOWED = {0, 2, 3, "planned"}
@@ -54,18 +58,25 @@ class Server:
         assert self._process is not None
         begun = time.perf_counter()
         os.write(self._requests, f"{number}\n".encode())
-        limit = self._limits[number % 12 == 0]
-        line = b""
+        line = self._line(self._limits[number % IN_EARNEST == 0])
+        seconds = time.perf_counter() - begun
+        if not line.endswith(b"\n"):
+            code = "hang" if line == b"..." else self._dead()
+            self.close()
+            return self._judged({"number": number, "code": code, "changed": []}, seconds)
+        return self._judged(json.loads(line), seconds)
+
+    def _line(self, limit: float) -> bytes:
+        """Return the next line of the process; nothing if it has died, '...' if it takes longer than ``limit`` s."""
+        line, end = b"", time.perf_counter() + limit
         while not line.endswith(b"\n"):
-            left = begun + limit - time.perf_counter()
-            ready = select.select([self._answers], [], [], max(left, 0))[0]
-            more = os.read(self._answers, 65536) if ready else b""
+            if not select.select([self._answers], [], [], max(end - time.perf_counter(), 0))[0]:
+                return b"..."
+            more = os.read(self._answers, 65536)
             if not more:
-                code = self._dead() if ready else "hang"
-                self.close()
-                return self._judged({"number": number, "code": code, "changed": []}, time.perf_counter() - begun)
+                return b""
             line += more
-        return self._judged(json.loads(line), time.perf_counter() - begun)
+        return line
 
     def close(self) -> None:
         """End the process."""
@@ -101,6 +112,8 @@ class Server:
         for descriptor in (requests, answers):
             os.close(descriptor)
         log.close()
+        if self._line(STARTING) != b"ready\n":
+            raise RuntimeError((self._work / "worker.log").read_text(errors="replace"))
 
     def _dead(self) -> str:
         assert self._process is not None

@@ -23,13 +23,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from fuzzed_inputs import Assets, Case, make, settings  # noqa: E402
+from fuzzing import IN_EARNEST  # noqa: E402
 
 from mindleak import cli, device  # noqa: E402
 
 # Beyond what the process has when it starts.
 MEMORY = 4 << 30
-# Every so many inputs one trains and attacks in earnest; the others end where training would begin.
-IN_EARNEST = 12
 PLANNED = "planned"
 # What toy-sized means: configuration keys and their largest values.
 AFFORDABLE = {
@@ -69,6 +68,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28,) * 2)
     with os.fdopen(int(sys.argv[4])) as requests, os.fdopen(int(sys.argv[5]), "w") as answers:
+        answers.write("ready\n")
+        answers.flush()
         for line in requests:
             answers.write(json.dumps(answer(int(line), seed, work, assets)) + "\n")
             answers.flush()

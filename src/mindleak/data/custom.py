@@ -7,8 +7,12 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import contextlib
+import tokenize
+import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +29,9 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _NAMES = "class_names"
 _CHANNELS = (1, 3)
 _LONGEST_NAME = 200
-# What a damaged or hostile archive makes zipfile, zlib and NumPy raise.
-_DAMAGE = (ValueError, OSError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError)
+# What a damaged archive makes zipfile, zlib and NumPy raise; NumPy reads headers with Python's own tokenizer.
+_DAMAGE = (ValueError, OSError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
+           NotImplementedError, RuntimeError, SyntaxError, tokenize.TokenError)
 _READ_ERRORS = (*_DAMAGE, zipfile.BadZipFile, zlib.error)
 
 
@@ -56,7 +61,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} is not a complete .npz file (zip archive of arrays)")
     arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with _without_warnings(), np.load(path, allow_pickle=False) as archive:
             missing = [name for name in ARRAYS if name not in archive.files]
             if missing:
                 held = ", ".join(sorted(archive.files)) or "nothing"
@@ -67,6 +72,14 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     except _READ_ERRORS as error:
         raise InputError(f"{path} is damaged: {_one_line(error)}") from error
     return arrays
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep NumPy from telling that a file was written by Python 2: it is read all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _read_member(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> np.ndarray:
@@ -205,7 +218,8 @@ def read_rows(path: Path) -> np.ndarray:
     """
     check_plain(path)
     try:
-        rows = np.load(path, allow_pickle=False)
+        with _without_warnings():
+            rows = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except _READ_ERRORS as error:
