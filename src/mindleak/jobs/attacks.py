@@ -26,6 +26,7 @@ from mindleak.errors import InputError, known_names
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
 from mindleak.jobs.document_attack import DocumentPlan, plan_document
+from mindleak.jobs.finite import TRAINING, ask
 from mindleak.jobs.improved import ImprovedPlan, plan_improved
 from mindleak.jobs.key_names import MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
@@ -216,7 +217,8 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
 
     def compute(context: StageContext) -> dict[str, Any]:
         rows, members = planned.targets()
-        subject = Answers(Predictor(network)(plan.dataset.x_train[rows]), plan.dataset.y_train[rows], members)
+        logits = ask(Predictor(network), plan.dataset, TRAINING, plan.name, rows)
+        subject = Answers(logits, plan.dataset.y_train[rows], members)
         result = planned.attack.run([task.answers(answer) for task, answer in shadows], subject)
         context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
         figures = membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])

@@ -27,6 +27,7 @@ from mindleak.jobs.attacks import (
 )
 from mindleak.jobs.document_attack import document_stage
 from mindleak.jobs.findings import findings
+from mindleak.jobs.finite import TEST, TRAINING, ask
 from mindleak.jobs.improved_attack import ablation_stage, improved_stage
 from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
 from mindleak.jobs.paired_attacks import compared
@@ -266,9 +267,10 @@ class Audit:
         assert plan.provided is not None
         data, network, members = plan.dataset, plan.provided.network, plan.provided.members
         predict = Predictor(network)
-        seen = None if members is None else accuracy(predict(data.x_train[members]), data.y_train[members]).to_json()
+        seen = None if members is None else accuracy(
+            ask(predict, data, TRAINING, plan.name, members), data.y_train[members]).to_json()
         return document.provided_subject(
-            plan, accuracy(predict(data.x_test), data.y_test).to_json(), seen, count_parameters(network))
+            plan, accuracy(ask(predict, data, TEST, plan.name), data.y_test).to_json(), seen, count_parameters(network))
 
 
 def run_audit(session: Session, attacks: Sequence[str] = ATTACKS,

@@ -18,6 +18,7 @@ from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.document_rows import document_rows
 from mindleak.data.splits import Split
 from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.finite import TEST, TRAINING, ask
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.subjects import SubjectPlan
 from mindleak.jobs.training_task import TrainingTask
@@ -112,7 +113,8 @@ def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: Doc
     rows = np.concatenate(sides)
     n_in, n_own = len(sides[0]), len(rows)
     predict = Predictor(network)
-    logits = np.concatenate([predict(data.x_train[rows]), predict(data.x_test[planned.target_test])])
+    logits = np.concatenate([ask(predict, data, TRAINING, plan.name, rows),
+                             ask(predict, data, TEST, plan.name, planned.target_test)])
     labels = np.concatenate([data.y_train[rows], data.y_test[planned.target_test]])
     place = np.arange(len(labels))
     asked = Asked(place < n_in, place >= n_own, labels)

@@ -24,6 +24,7 @@ from mindleak.attacks.membership.features import (
 )
 from mindleak.attacks.membership.improved import Observed
 from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
+from mindleak.jobs.finite import TRAINING, ask
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.training_task import TrainingTask
 from mindleak.models.base import LOGITS
@@ -109,7 +110,8 @@ class Observer:
 
         def compute(context: StageContext) -> dict[str, Any]:
             images, labels, answers = plan.dataset.x_train, plan.dataset.y_train, network()
-            found = {"logits": answers(LOGITS, images[asked])}
+            found = {"logits": ask(lambda wanted: answers(LOGITS, wanted), plan.dataset, TRAINING,
+                                   f"{plan.name} {role}", asked)}
             if penultimate is not None:
                 ours, theirs = (answers(penultimate, images[rows]) for rows in (own, population))
                 found[HIDDEN] = hidden_description(ours, labels[own], theirs, labels[population])

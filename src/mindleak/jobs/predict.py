@@ -11,6 +11,7 @@ from mindspore import nn
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError, first_line
 from mindleak.jobs.answers import kind, said
+from mindleak.jobs.finite import TEST, ask
 from mindleak.jobs.session import Session
 from mindleak.jobs.subjects import SubjectPlan, require_subjects, subject_plans
 from mindleak.jobs.training_task import headline_task
@@ -86,7 +87,7 @@ def _predict(session: Session, plan: SubjectPlan, subject: _Trained, count: int,
     data = plan.dataset
     rows = np.sort(stratified(data.y_test, np.arange(len(data.y_test)), count, session.seed("predict")))
     images, actual = data.x_test[rows], data.y_test[rows]
-    predicted = Predictor(subject.network)(images).argmax(axis=1)
+    predicted = ask(Predictor(subject.network), data, TEST, plan.name, rows).argmax(axis=1)
     session.say(f"{plan.name}: {data.name}, {count} of {len(data.y_test)} test images, drawn class by class (seed "
                 f"{session.config.seed})")
     session.say(f"checkpoint: {subject.source}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from mindleak.attacks.membership.reference_report import (
 from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, model_signals, stacked
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
+from mindleak.jobs.finite import TRAINING, ask
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.references import ReferencePlan
 from mindleak.jobs.training_task import mirror
@@ -94,11 +96,14 @@ def _attack(context: StageContext, planned: MembershipPlan, references: Referenc
 def _answers(planned: MembershipPlan, references: ReferencePlan, results: list[StageResult], network: nn.Cell,
              columns: np.ndarray) -> _Answers:
     """Ask the subject and read what the references have answered."""
-    images, predict = planned.plan.dataset.x_train, Predictor(network)
-    queries = images[references.rows[columns]]
-    own = [predict(queries), *([predict(mirror(queries))] if references.mirrored else [])]
+    predict, queries = Predictor(network), references.rows[columns]
+
+    def asked(rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        return ask(predict, planned.plan.dataset, TRAINING, planned.plan.name, rows, change)
+
+    own = [asked(queries), *([asked(queries, mirror)] if references.mirrored else [])]
     pairs = [references.logits(number, result) for number, result in enumerate(results)]
-    return _Answers(np.stack(own), predict(images[references.population]),
+    return _Answers(np.stack(own), asked(references.population),
                     np.stack([pool[:, columns] for pool, _ in pairs]), np.stack([z for _, z in pairs]))
 
 

@@ -21,6 +21,7 @@ from mindleak.data.splits import check_rows
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 from mindleak.jobs.answers import misfit, require_logits
+from mindleak.jobs.finite import require_finite
 from mindleak.jobs.key_names import MEMBERSHIP, KeyNames
 from mindleak.jobs.own_model import Subject, check_subject, make_twin
 from mindleak.jobs.session import Session
@@ -63,6 +64,7 @@ class SubjectPlan:
         """
         trained = self.provided is not None
         network = self.untrained if self.provided is None else self.provided.network
+        require_finite(network, self.dataset, self.model_label, trained)
         return require_logits(network, self.dataset, self.model_label, trained)
 
     @cached_property
@@ -74,11 +76,12 @@ class SubjectPlan:
 
     @cached_property
     def trains_by_logits(self) -> bool:
-        """True: its twins answer with logits when they are asked and while they train.
+        """True: its twins answer with logits, and finite ones, when they are asked and while they train.
 
         Raises:
             InputError: they do not.
         """
+        require_finite(self.untrained, self.dataset, self.model_label, trained=False)
         require_logits(self.untrained, self.dataset, self.model_label, trained=False)
         if self.make is not None or self.config.model.name not in registry.CLASSIFIERS:
             require_logits(self.make_network(0), self.dataset, self.model_label, trained=False, training=True)

@@ -26,6 +26,7 @@ from mindleak.data.samples import stratified
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError
 from mindleak.jobs.attacks import code_digest
+from mindleak.jobs.finite import TRAINING, ask
 from mindleak.jobs.inversion import Attack, inversion_attacks
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.subjects import SubjectPlan
@@ -184,7 +185,7 @@ class Variant:
                   "attacks": [attack.settings() for attack in attacks]}
 
         def compute(context: StageContext) -> dict[str, Any]:
-            logits = Predictor(network)(plan.dataset.x_train[self.pool.rows])
+            logits = ask(Predictor(network), plan.dataset, TRAINING, self.name, self.pool.rows)
             found = {} if judge is None else {
                 attack.layer: _invert(attack, network, plan.dataset, rows, judge.network) for attack in attacks}
             arrays = {f"{layer}_{name}": values for layer, (per_image, _) in found.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.finite import TEST, TRAINING, ask
 from mindleak.jobs.own_model import architecture, weights_digest
 from mindleak.jobs.subjects import SubjectPlan, model_options
 from mindleak.models import own_file, registry
@@ -26,6 +27,7 @@ from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
+from mindleak.training.loop import Predictor
 from mindleak.training.methods import METHODS, SECTIONS, Method
 from mindleak.training.recipe import Recipe
 from mindleak.training.trainer import TrainingData, TrainingResult
@@ -191,12 +193,12 @@ class TrainingTask:
         members = np.repeat([True, False], [len(side) for side in self.queries])
         return Answers(result.arrays["logits"], labels, members)
 
-    def _queried(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Return, for a shadow's in and out samples, images and labels of their split and their rows in it."""
+    def _queried(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Return, for a shadow's in and out samples, their split, its labels and their rows in it."""
         assert self.queries is not None
         data = self.plan.dataset
-        out = (data.x_test, data.y_test) if self.out_of_test else (data.x_train, data.y_train)
-        return [(data.x_train, data.y_train, self.queries[0]), (*out, self.queries[1])]
+        out = (TEST, data.y_test) if self.out_of_test else (TRAINING, data.y_train)
+        return [(TRAINING, data.y_train, self.queries[0]), (*out, self.queries[1])]
 
     def _architecture(self) -> dict[str, Any]:
         """Return what identifies the untrained network."""
@@ -226,10 +228,10 @@ class TrainingTask:
             checkpoint.save(context.path(SHADOW_WEIGHTS), trained.network)
         if self.queries is not None:
             queried = self._queried()
-            logits = [predict(images[side]) for images, _, side in queried]
+            logits = [self._ask(predict, split, side) for split, _, side in queried]
             context.save_arrays(logits=np.concatenate(logits))
             if self.mirrored:
-                flipped = [predict(mirror(images[side])) for images, _, side in queried]
+                flipped = [self._ask(predict, split, side, mirror) for split, _, side in queried]
                 context.save_arrays("mirrored", mirrored=np.concatenate(flipped))
             result["train_accuracy"], result["test_accuracy"] = (
                 accuracy(answers, truth[side]).to_json() for answers, (_, truth, side) in zip(logits, queried))
@@ -238,23 +240,29 @@ class TrainingTask:
         context.refer("checkpoint", trained.last)
         if trained.best is not None:
             context.refer("best_checkpoint", trained.best)
-        seen, truth = data.own()
-        result["train_accuracy"] = accuracy(predict(seen), truth).to_json()
+        _, truth = data.own()
+        result["train_accuracy"] = accuracy(self._ask(predict, TRAINING, self.rows), truth).to_json()
         dataset = self.plan.dataset
-        result["test_accuracy"] = accuracy(predict(dataset.x_test), dataset.y_test).to_json()
+        result["test_accuracy"] = accuracy(self._ask(predict, TEST), dataset.y_test).to_json()
         return result
+
+    def _ask(self, predict: Predictor, split: str, rows: np.ndarray | None = None,
+             change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        """Return the trained network's answers; see ``finite.ask``."""
+        return ask(predict, self.plan.dataset, split, f"{self.plan.name} {self.role}", rows, change)
 
     def _data(self) -> TrainingData:
         """Return what to train on; shadows are watched on a part of their own out samples."""
         dataset = self.plan.dataset
         digest = dataset.digest if self.rows is None else stable_hash([dataset.digest, self.rows])
         x_val, y_val = dataset.x_test, dataset.y_test
+        split, watched = TEST, None
         if self.queries is not None:
-            images, labels, out = self._queried()[1]
+            split, labels, out = self._queried()[1]
             watched = out if len(out) <= SHADOW_VALIDATION else np.sort(
                 stratified(labels, out, SHADOW_VALIDATION, self.seed))
-            x_val, y_val = images[watched], labels[watched]
-        return TrainingData(dataset.x_train, dataset.y_train, x_val, y_val, digest, self.rows)
+            x_val, y_val = (dataset.x_test if split == TEST else dataset.x_train)[watched], labels[watched]
+        return TrainingData(dataset.x_train, dataset.y_train, x_val, y_val, digest, self.rows, split, watched)
 
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""

@@ -15,12 +15,12 @@ from mindspore import Tensor, nn, ops
 from tqdm import tqdm
 
 from mindleak import device
-from mindleak.errors import InputError
 from mindleak.evaluation.signals import loss as cross_entropy
 from mindleak.runs.digest import stable_hash
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.compiled import CompiledTraining, CompiledTrainings
+from mindleak.training.divergence import require_finite
 from mindleak.training.history import EpochPrinter, EpochRecord
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer, own_part
 from mindleak.training.recipe import Recipe, learning_rate_at
@@ -34,7 +34,8 @@ class TrainingData:
     """Images float32 (N, C, H, W) in [0, 1] and labels int32 (N,), for training and for watching it.
 
     ``rows`` are those of ``x`` and ``y`` that are trained on, None meaning all: trainings on parts of one data set
-    share it on the device.
+    share it on the device. ``watched`` names the split that the validation arrays come from, and ``watched_rows`` says
+    which of its rows they are, None meaning the first ones: for messages.
     """
 
     x: np.ndarray
@@ -43,6 +44,8 @@ class TrainingData:
     y_val: np.ndarray
     digest: str
     rows: np.ndarray | None = None
+    watched: str = "validation"
+    watched_rows: np.ndarray | None = None
 
     @property
     def samples(self) -> int:
@@ -212,7 +215,7 @@ class Training:
         val_loss, val_accuracy = self._watch()
         record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, self.rate,
                              time.perf_counter() - begun)
-        require_finite(record, self.kind)
+        require_finite(record, self._network, self._predict, self._data, self.recipe.optimizer, self.kind)
         return record
 
     def _keep(self, checkpoints: CheckpointFolder) -> None:
@@ -255,18 +258,6 @@ def calls(steps: int, printer: EpochPrinter, steps_per_call: int = STEPS_PER_CAL
 def _set_learning_rate(optimizer: nn.Cell, rate: float) -> None:
     """Change the optimiser's learning rate in place, so that nothing is compiled again."""
     ops.assign(optimizer.learning_rate, Tensor(rate, ms.float32))
-
-
-def require_finite(record: EpochRecord, kind: str = "training") -> None:
-    """Stop a training that has diverged, in the epoch's steps or in its last one.
-
-    Raises:
-        InputError: the training or the validation loss is not finite.
-    """
-    for loss in (record.train_loss, record.val_loss):
-        if not math.isfinite(loss):
-            raise InputError(f"{kind} diverged in epoch {record.epoch}: the loss is {loss}; "
-                             f"lower training.learning_rate (now {record.learning_rate:g})")
 
 
 def _continue_from(checkpoints: CheckpointFolder | None, network: nn.Cell, optimizer: nn.Cell,

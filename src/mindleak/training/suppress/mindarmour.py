@@ -19,11 +19,12 @@ from mindleak import device
 from mindleak.errors import InputError
 from mindleak.quiet import mindarmour_call
 from mindleak.training.checkpoint import CheckpointFolder
+from mindleak.training.divergence import require_finite
 from mindleak.training.history import EpochPrinter, EpochRecord
 from mindleak.training.loop import Predictor, epoch_order, interruptible
 from mindleak.training.recipe import Recipe
 from mindleak.training.suppress.settings import MaskLayer, SuppressSettings
-from mindleak.training.trainer import TrainingData, TrainingResult, Validation, require_finite
+from mindleak.training.trainer import TrainingData, TrainingResult, Validation
 
 
 def train(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: SuppressSettings, layers: list[MaskLayer],
@@ -143,6 +144,7 @@ class EpochWatcher(ms.Callback):
         super().__init__()
         self._network = network
         self._recipe = recipe
+        self._data = data
         self._printer = printer
         self._checkpoints = checkpoints
         self._identity = identity
@@ -164,7 +166,7 @@ class EpochWatcher(ms.Callback):
         epoch = len(self.history) + 1
         record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, self._recipe.learning_rate,
                              time.perf_counter() - self._begun)
-        require_finite(record, "suppress training")
+        require_finite(record, self._network, self.predict, self._data, self._recipe.optimizer, "suppress training")
         self.history.append(record)
         self._printer.epoch(record)
         if self._checkpoints is not None:
