@@ -289,3 +289,10 @@ def test_array_files_whose_header_is_damaged(tmp_path, kind):
     if kind not in ("Python 2", "records", "negative"):  # NumPy reads these; check_rows has its say
         with pytest.raises(InputError, match=r"rows\.npy"):
             read_rows(tmp_path / "rows.npy")
+
+
+@pytest.mark.parametrize("place", ["/proc/self/mem", "/dev/zero", "folder", "nothing"])
+def test_model_files_that_cannot_be_read(work, capfd, place):
+    (work / "folder").mkdir()
+    (work / "net.py").symlink_to(place)
+    refused(call(capfd, "train", "--model", "net.py:Net"), "net.py")

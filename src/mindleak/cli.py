@@ -208,8 +208,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return 141
     except OSError as error:
-        if error.errno in _NAME_REFUSED and error.filename is not None:
-            return _refuse(f"cannot use '{os.fsdecode(error.filename)}': {(error.strerror or str(error)).lower()}")
+        if error.errno in _NAME_REFUSED:
+            which = "a file" if error.filename is None else f"'{os.fsdecode(error.filename)}'"
+            return _refuse(f"cannot use {which}: {(error.strerror or str(error)).lower()}")
         if error.errno not in _DISK_REFUSES:
             raise
         _drop_output()

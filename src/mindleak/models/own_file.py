@@ -44,6 +44,10 @@ def load_class(reference: str) -> type[nn.Cell]:
         raise InputError(f"model file '{file}' does not exist (form: path/to/net.py:ClassName)")
     if path.suffix != ".py":
         raise InputError(f"model file '{file}' is no Python file (form: path/to/net.py:ClassName)")
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise InputError(f"model file '{file}' cannot be read: {(error.strerror or str(error)).lower()}") from error
     module = _module(path, file)
     found = getattr(module, class_name, None)
     cells = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Cell)]
