@@ -33,14 +33,18 @@ def _render_all(folder: Path) -> None:
         sources.insert(0, folder / "report.json")
     documents = [_read(source) for source in sources]
     for source, document in zip(sources, documents):
-        say(_render(source, document))
+        _render(source, document)
 
 
-def _render(source: Path, document: dict[str, Any]) -> str:
-    """Render one report; return its summary and where its page is."""
+def _render(source: Path, document: dict[str, Any]) -> None:
+    """Render one report; print its summary and where its page is."""
     try:
         table = terminal_text(document)
-        path = render_report(document, source.parent, arrays_root=source.parent, name=source.stem)
+        try:
+            path = render_report(document, source.parent, arrays_root=source.parent, name=source.stem)
+        except InputError:
+            say(table)  # a folder that cannot be written, or pictures that are gone, hide no figures
+            raise
     except (InputError, MemoryError, OSError):
         raise
     # The file is the user's input here, what an audit wrote was rendered by that audit, and each kind of damage raises
@@ -48,7 +52,7 @@ def _render(source: Path, document: dict[str, Any]) -> str:
     except Exception as error:
         raise InputError(f"'{source}' is damaged ({first_line(error)}); run the audit again to write it "
                          "anew") from error
-    return f"{table}\n\nreport: {path}"
+    say(f"{table}\n\nreport: {path}")
 
 
 def _read(source: Path) -> dict[str, Any]:
