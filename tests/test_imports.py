@@ -21,7 +21,7 @@ PACKAGE = Path(mindleak.__file__).resolve().parent
 # The house, from the ground up: a room may import from the levels above it in this list, and from itself.
 HOUSE = (
     {"errors", "defaults", "printable"},
-    {"quiet", "config_checks", "files", "yaml_text"},
+    {"quiet", "interruption", "config_checks", "files", "yaml_text"},
     {"config", "device"},
     {"models", "data", "runs", "evaluation"},
     {"training"},
@@ -39,8 +39,8 @@ NEIGHBOURS = {("data", "mindleak.runs.atomic")}
 
 FRAMEWORKS = {"mindspore", "mindarmour", "torch"}
 WITHOUT_FRAMEWORK = {
-    "errors", "defaults", "printable", "config_checks", "files", "yaml_text", "config", "evaluation", "data", "runs",
-    "reporting",
+    "errors", "defaults", "printable", "interruption", "config_checks", "files", "yaml_text", "config", "evaluation",
+    "data", "runs", "reporting",
 }
 
 

@@ -15,13 +15,11 @@ import json
 import os
 import re
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from mindleak import __version__
+from mindleak import __version__, interruption
 from mindleak.errors import InputError, nearest
 from mindleak.printable import for_stream, one_line, say
 
@@ -192,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _termination_interrupts():
+        with interruption.raised():
             _dispatch(build_parser().parse_args(words), words)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -232,28 +230,6 @@ def check(argv: Sequence[str]) -> int:
     except InputError as error:
         return _refuse(str(error))
     return 0
-
-
-@contextlib.contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """Take the first SIGTERM for a Ctrl-C: a running graph of MindSpore answers Ctrl-C by sending one to itself.
-
-    Not under msrun, where a process that waits for a dead one in C++ must die of the signal at once.
-    """
-    if (threading.current_thread() is not threading.main_thread() or "MS_ROLE" in os.environ
-            or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL):
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _refuse(message: str) -> int:

@@ -22,7 +22,7 @@ PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 #: The rooms from the bottom to the top of the house; a room may import only from levels before its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "defaults", "printable"),
-    ("quiet", "config_checks", "files", "yaml_text"),
+    ("quiet", "interruption", "config_checks", "files", "yaml_text"),
     ("config", "device"),
     ("models", "data", "runs", "evaluation"),
     ("training",),

@@ -31,7 +31,7 @@ from typing import Any
 
 import yaml
 
-from mindleak import __version__
+from mindleak import __version__, interruption
 from mindleak.errors import InputError
 from mindleak.files import read_text, require_own_folder
 from mindleak.printable import hides_characters, say
@@ -192,6 +192,7 @@ class Run:
         as null. Whatever it raises leaves the stage undone and passes through, except that a full or
         read-only disk becomes :class:`InputError`. Raises ``ValueError`` for a name unfit for a folder.
         """
+        interruption.check()
         identity, key = self._identify(name, room, inputs, seed)
         label = f"{name}-{key[:12]}"
         result = self._finished(label, key)
