@@ -20,7 +20,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 LINE_LIMIT = 500
 # Every so many inputs one trains and attacks in earnest; the others end where training would begin.
-IN_EARNEST = 12
+IN_EARNEST = 25
 # Seconds for a process to load MindSpore, on a machine that is busy.
 STARTING = 600
 # Where a command may write without having been told so.
