@@ -25,7 +25,7 @@ from mindleak.data.splits import Split
 from mindleak.errors import InputError
 from mindleak.jobs.audit import AuditReport, run_audit
 from mindleak.jobs.document import describe_data, describe_splits
-from mindleak.jobs.inversion import inverted_rows, judge_task
+from mindleak.jobs.inversion import inverted_rows, judge_task, plan_inversion
 from mindleak.jobs.session import open_session
 from mindleak.jobs.subjects import subject_plans
 from mindleak.training.checkpoint import read
@@ -275,12 +275,13 @@ def test_judges_are_shared_by_data_and_by_nothing_else(case: Case, report: Audit
     tasks = [judge_task(plan, inverted_rows(plan)) for plan in subject_plans(session)]
     assert len({task.stage_name for task in tasks}) == len({task.checkpoint_dir for task in tasks}) == 3
     (plan,) = [plan for plan in subject_plans(session) if plan.name == "lstm_rnn-suppress"]
-    judge = judge_task(plan, inverted_rows(plan))
+    judge = plan_inversion(plan, plan.untrained).judge
     assert judge.stage_name in keys(report)
     # The judge takes its own size from the defaults, not the 8 of the subject it judges.
     assert judge.plan.config.model.hidden_size == 128
     # It has not seen the four images that it is to recognise, and everything else.
-    assert judge.rows is not None and judge.rows.tolist() == list(range(4, 1297))
+    assert judge.rows is not None and len(inverted_rows(plan)) == 4
+    assert judge.rows.tolist() == np.setdiff1d(np.arange(1297), inverted_rows(plan)).tolist()
     assert judge_task(plan, np.array([7])).stage_name != judge.stage_name
 
 
