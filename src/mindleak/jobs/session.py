@@ -128,7 +128,6 @@ def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, co
         InputError: the device is not there, a folder cannot be written, or the run directory belongs to
             another configuration.
     """
-    _require_here()
     folder, checkpoints = _folders(config, run_dir, ckpt_dir)
     session = Session(config, _configure(config, folder, checkpoints, trains), folder, checkpoints, command)
     if is_run(folder):
@@ -150,6 +149,7 @@ def _require_here() -> None:
 
 def _folders(config: EasyDict, run_dir: str | None, ckpt_dir: str | None) -> tuple[Path, Path]:
     """Return the folders of the run and of its checkpoints."""
+    _require_here()
     folder = Path(run_dir) if run_dir else Path("runs") / f"{_default_name(config)}-{config.seed}"
     return folder, Path(ckpt_dir) if ckpt_dir else Path("ckpt") / _checkpoint_name(folder)
 
