@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mindleak import interruption
+from mindleak import interruption, quiet
 
 # A command whose work hides an interrupt in a way of Python's, a library's or MindSpore's.
 PROGRAM = """
@@ -105,6 +105,42 @@ def test_errors_pass_where_no_signal_came(capfd):
         os.write(2, b"said\n")
         raise RuntimeError("of ours")
     assert capfd.readouterr().err == "said\n"
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+def test_a_signal_under_silenced_standard_error_gives_it_back_all_the_same(capfd):
+    with pytest.raises(KeyboardInterrupt), interruption.raised(), quiet.quiet_stderr():
+        signal.raise_signal(signal.SIGINT)
+    os.write(2, b"heard\n")
+    assert capfd.readouterr().err == "heard\n"
+
+
+ECHO = """
+import os, signal, time
+from mindleak import cli, interruption
+def echoed(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        time.sleep({wait})
+        os.kill(os.getpid(), signal.SIGTERM)
+cli._dispatch = echoed
+raise SystemExit(cli.main(["audit"]))
+"""
+
+
+@pytest.mark.parametrize(("wait", "code"), [(0, 130), (interruption.ECHO_SECONDS + 0.2, -signal.SIGTERM)])
+def test_mindspores_own_sigterm_after_a_signal_is_no_second_one_of_the_users(wait, code):
+    done = subprocess.run([sys.executable, "-c", ECHO.format(wait=wait)], capture_output=True, timeout=60, check=False)
+    assert done.returncode == code
+
+
+def test_an_interrupt_while_the_program_loads_is_one_line():
+    program = ("import sys\nclass Slow:\n    def find_spec(self, name, *_):\n        if name == 'mindleak.cli':\n"
+               "            raise KeyboardInterrupt\nsys.meta_path.insert(0, Slow())\n"
+               "from mindleak.__main__ import run\nrun()")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "mindleak: interrupted\n")
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ _current: Device | None = None
 
 def available_targets() -> list[str]:
     """Return the device targets on which this MindSpore build can run on this machine."""
-    with quiet_stderr(), uninterrupted():
+    with uninterrupted(), quiet_stderr():
         import mindspore as ms
 
         return [name for name in ("Ascend", "GPU", "CPU") if ms.hal.is_available(name)]

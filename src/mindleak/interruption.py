@@ -13,11 +13,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 # How soon an interrupt that was swallowed is raised again.
 AGAIN_SECONDS = 0.05
+# MindSpore answers a signal by sending SIGTERM to its own process; a later one is the user's, who means it.
+ECHO_SECONDS = 1.0
 
 _came = False
 
@@ -26,9 +29,9 @@ _came = False
 def raised() -> Iterator[None]:
     """Raise ``KeyboardInterrupt`` in the block for Ctrl-C and the first SIGTERM, and at its end if nothing came of it.
 
-    A running graph of MindSpore answers Ctrl-C by sending SIGTERM to its own process, so the first one is no more than
-    that; the second kills. Not under msrun, where a process that waits for a dead one in C++ must die of it at once.
-    Handlers that a program around has set stay, and so does everything in a thread that is not the main one.
+    A running graph of MindSpore answers Ctrl-C by sending SIGTERM to its own process, so that interrupts, too; another
+    one, a second or more later, kills. Not under msrun, where a process that waits for a dead one in C++ must die of it
+    at once. Handlers that a program around has set stay, and so does everything in a thread that is not the main one.
     """
     global _came
     ours = {number: before for number, before in ((signal.SIGINT, signal.default_int_handler),
@@ -37,12 +40,16 @@ def raised() -> Iterator[None]:
             and not (number == signal.SIGTERM and "MS_ROLE" in os.environ)}
     stderr = _Stderr()
     before, _came = _came, False
+    came_at: dict[int, float] = {}
 
-    def interrupt(number: int, frame: object) -> NoReturn:
+    def interrupt(number: int, frame: object) -> None:
         global _came
-        _came = True
-        if number == signal.SIGTERM:
+        now = time.monotonic()
+        first = came_at.setdefault(number, now)
+        if number == signal.SIGTERM and now - first > ECHO_SECONDS:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        _came = True
         stderr.hide()
         raise KeyboardInterrupt
 
@@ -99,24 +106,27 @@ class _Stderr:
     """File descriptor 2, which C++ writes to beyond ``sys.stderr``; hidden from the first signal on."""
 
     def __init__(self) -> None:
+        self._hidden = False
+        # Taken now: where a signal comes, it may lead elsewhere for a while.
         self._kept: int | None = None
+        with contextlib.suppress(OSError):
+            self._kept = os.dup(2)
 
     def hide(self) -> None:
-        """Send what is written from now on to nowhere; once."""
-        if self._kept is not None:
-            return
-        with contextlib.suppress(OSError, ValueError):
+        """Send what is written from now on to nowhere."""
+        with contextlib.suppress(OSError):
             null = os.open(os.devnull, os.O_WRONLY)
-            self._kept = os.dup(2)
             os.dup2(null, 2)
             os.close(null)
+            self._hidden = True
 
     def show(self) -> None:
         """Give it back."""
         if self._kept is None:
             return
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.flush()
-        os.dup2(self._kept, 2)
+        if self._hidden:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                sys.stderr.flush()
+            os.dup2(self._kept, 2)
         os.close(self._kept)
         self._kept = None
