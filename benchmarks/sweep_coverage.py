@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.datasets import load_digits
 
+from _processes import add_processes, outcomes_of
 from mindleak.attacks.membership.siblings import TILT, SiblingLira
 from mindleak.data.splits import halves
 from mindleak.evaluation.intervals import mean_metric
@@ -147,14 +148,23 @@ def _excluding(found: list[Metric], value: float) -> float:
     return float(np.mean([metric.ci is not None and not metric.ci[0] <= value <= metric.ci[1] for metric in found]))
 
 
-def _print(networks: str, models: int, families: list[Family], coverage: bool) -> None:
+def record(networks: str, models: int, families: int, seed: int, epochs: int) -> dict[str, str | int | float]:
+    """Simulate or train one case; return its line. The mean's truth is known where halves are drawn anew."""
+    kind, anew = networks.removeprefix("simulated, ").split(", ")[0], networks.endswith("of their own")
+    if kind in KINDS:
+        return _record(networks, models, list(simulated(kind, models, families, 400, seed, anew)), anew)
+    return _record(networks, models, list(digits(models, families, epochs, seed)), coverage=False)
+
+
+def _record(networks: str, models: int, families: list[Family], coverage: bool) -> dict[str, str | int | float]:
     ours, students, pairs = false_alarms(families)
-    line = {"name": "sweep_coverage", "networks": networks, "models": models, "families": len(families),
-            "pairs": pairs, "mean_auc": round(float(np.mean([family.areas.mean() for family in families])), 4),
-            "false_alarms": round(ours, 4), "false_alarms_student": round(students, 4)}
+    line: dict[str, str | int | float] = {
+        "name": "sweep_coverage", "networks": networks, "models": models, "families": len(families), "pairs": pairs,
+        "mean_auc": round(float(np.mean([family.areas.mean() for family in families])), 4),
+        "false_alarms": round(ours, 4), "false_alarms_student": round(students, 4)}
     if coverage:
         line |= dict(zip(("coverage", "coverage_student"), (round(share, 4) for share in covered(families))))
-    print(json.dumps(line), flush=True)
+    return line
 
 
 def main() -> None:
@@ -166,17 +176,16 @@ def main() -> None:
     parser.add_argument("--digits", type=int, default=40, help="families trained on digits per case (40)")
     parser.add_argument("--models", type=int, nargs="+", default=list(MODELS), help="networks per family")
     parser.add_argument("--seed", type=int, default=0)
+    add_processes(parser)
     asked = parser.parse_args()
     count, trained, epochs = asked.families, asked.digits, 60
     if asked.quick or asked.toy:
         count, trained, epochs = (50, 10, 60) if asked.quick else (4, 4, 1)
-    for models in asked.models:
-        for kind in KINDS:
-            _print(f"simulated, {kind}, same halves", models,
-                   list(simulated(kind, models, count, 400, asked.seed, dealt_anew=False)), coverage=False)
-            _print(f"simulated, {kind}, halves of their own", models,
-                   list(simulated(kind, models, count, 400, asked.seed, dealt_anew=True)), coverage=True)
-        _print("digits, same halves", models, list(digits(models, trained, epochs, asked.seed)), coverage=False)
+    names = [f"simulated, {kind}, {dealt}" for kind in KINDS for dealt in ("same halves", "halves of their own")]
+    cases = [(name, models, count if name in names else trained, asked.seed, epochs)
+             for models in asked.models for name in (*names, "digits, same halves")]
+    for line in outcomes_of(record, cases, asked.processes):
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
@@ -199,15 +201,28 @@ def _environment() -> dict[str, str]:
 
 
 def outcomes(
-    numbers: Iterable[int], seed: int, work: Path, limit: float = 30, earnest_limit: float = 120
+    numbers: Iterable[int], seed: int, work: Path, limit: float = 30, earnest_limit: float = 120, processes: int = 1
 ) -> Iterator[Outcome]:
-    """Run inputs one after the other; the folders of those with violations stay in ``work``."""
-    server = Server(seed, work, work / "assets", limit, earnest_limit)
+    """Run inputs, in order; the folders of those with violations stay in ``work``, or in one folder a process there."""
+    folders = [work / f"process{number}" for number in range(processes)] if processes > 1 else [work]
+    servers = [Server(seed, folder, work / "assets", limit, earnest_limit) for folder in folders]
+    free: SimpleQueue[Server] = SimpleQueue()
+    for server in servers:
+        free.put(server)
+
+    def ask(number: int) -> Outcome:
+        server = free.get()
+        try:
+            return server.ask(number)
+        finally:
+            free.put(server)
+
     try:
-        for number in numbers:
-            yield server.ask(number)
+        with ThreadPoolExecutor(processes) as pool:
+            yield from pool.map(ask, numbers)
     finally:
-        server.close()
+        for server in servers:
+            server.close()
 
 
 def table(results: Iterable[Outcome]) -> str:

@@ -24,11 +24,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, nargs="+", metavar="NUMBER", help="run these again")
     parser.add_argument("--work", type=Path, default=Path("fuzz"), help="where inputs with violations are kept (fuzz)")
+    parser.add_argument("--processes", type=int, default=1, help="inputs side by side (1)")
     parser.add_argument("--limit", type=float, default=30, help="seconds for an input that does not train")
     options = parser.parse_args()
     numbers = options.only or range(options.first, options.first + options.inputs)
     begun, results = time.perf_counter(), []
-    for outcome in outcomes(numbers, options.seed, options.work.resolve(), options.limit, 4 * options.limit):
+    for outcome in outcomes(
+        numbers, options.seed, options.work.resolve(), options.limit, 4 * options.limit, options.processes
+    ):
         results.append(outcome)
         for violation in outcome.violations:
             print(f"input {outcome.number} ({outcome.kind}): {violation}", flush=True)
