@@ -119,6 +119,20 @@ def test_infinite_widths_have_an_end_too():
         config.load(None, [f"model.width={math.inf}".replace("inf", ".inf")])
 
 
+NUMBERS = [key for key, default in leaves(DEFAULTS)
+           if float in TYPES.get(key, (type(default[0] if isinstance(default, list) and default else default),))]
+RECIPES = [key for key in NUMBERS if key.split(".")[0] in ("training", "suppress", "dp", "prune")]
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+@pytest.mark.parametrize("key", NUMBERS + [f"{section}.{key}" for key in RECIPES for section in
+                                            ("membership", "subjects.one", "sweep.variants.one")])
+def test_no_key_takes_a_number_that_is_none_whether_it_is_used_or_not(key, value):
+    written = f"[{value}]" if isinstance(dict(leaves(DEFAULTS)).get(key), list) else value
+    with pytest.raises(InputError, match=rf"^'{key}' on the command line is \[?-?(nan|inf)\]?; expected "):
+        config.load(None, [f"{key}={written}"])
+
+
 # --- names --------------------------------------------------------------------------------------------------------
 
 

@@ -201,14 +201,18 @@ def _checked(path: str, value: Any, default: Any, subject: str) -> Any:
         _check_text(subject, value)
     if isinstance(value, (int, float)) and value > LARGEST.get(path, math.inf):
         raise InputError(f"{subject} is {value:g}; expected at most {LARGEST[path]:,}")
+    if any(isinstance(item, float) and not math.isfinite(item) for item in _items(value)):
+        wanted_numbers = "finite numbers" if isinstance(value, list) else "a finite number"
+        raise InputError(f"{subject} is {value}; expected {wanted_numbers}")
     if isinstance(default, list) and isinstance(value, list):
         # A list that is empty by default says nothing of its items; who uses it checks them.
         value = [_checked(path, item, default[0], subject) for item in value] if default else list(value)
     if isinstance(value, list):
         if len(value) > _LONGEST_LIST:
             raise InputError(f"{subject} has {len(value):,} items; expected at most {_LONGEST_LIST:,}")
-        for item in _texts(value):
-            _check_text(f"an item of {subject}", item)
+        for item in _items(value):
+            if isinstance(item, str):
+                _check_text(f"an item of {subject}", item)
     return value
 
 
@@ -226,13 +230,13 @@ def _check_text(subject: str, text: str) -> None:
         raise InputError(f"{subject} is {text!r}, which holds half of a character; expected text") from None
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Yield all text in nested lists."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
+def _items(value: Any) -> Iterator[Any]:
+    """Yield a value, or all items of nested lists."""
+    if isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from _items(item)
+    else:
+        yield value
 
 
 def _as_float(subject: str, value: int | str, wanted: tuple[type, ...]) -> float:
