@@ -224,3 +224,15 @@ def test_pairs_asked_for_are_compared_and_say_whether_accuracies_differ() -> Non
     sweep["comparisons"] = comparisons(sweep["variants"], "net0", [["net2", "net1"]])
     assert any(sentence.startswith("At equal accuracy, within 1 percentage point: net2 against net1")
                for sentence in subject_findings(sweep))
+
+
+def test_a_pair_with_the_baseline_is_tested_once_and_has_one_verdict_in_either_direction() -> None:
+    sweep = variants_of_the_subject([.1, .2, .3, .4], [.5, .6, .5, .5])
+    for number, areas in ((1, [.6, .602]), (2, [.5, .503])):
+        sweep["variants"][number]["measures"].update(summarise({"auc/loss": areas}))
+    sweep["comparisons"] = comparisons(sweep["variants"], "net0", [["net0", "net1"]])
+    shown = SweepQuestions(sweep)
+    assert shown.direction("net1", "net0", "auc/loss") == 1 == -shown.direction("net0", "net1", "auc/loss")
+    said = shown.correction()
+    assert "2 changes of leaks against the baseline, of which 1 hold" in said and "other variants" not in said
+    assert subject_findings(sweep)[-1].startswith("9 differences were looked at")

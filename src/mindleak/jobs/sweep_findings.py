@@ -16,7 +16,7 @@ import numpy as np
 from mindleak.evaluation.intervals import mean_metric
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.shared_references import mean_over_siblings
-from mindleak.jobs.sweep_questions import ACCURACY, SweepQuestions
+from mindleak.jobs.sweep_questions import ACCURACY, SweepQuestions, differences
 
 Record = Mapping[str, Any]
 SUPPRESS = "suppress"
@@ -106,7 +106,7 @@ def against(variant: str, other: str, changes: Record, sweep: Record, shown: Swe
 
 def caution(sweep: Record, shown: SweepQuestions) -> str:
     """Say how many differences there are, and how the verdicts on them were corrected for that."""
-    intervals = sum(len(entry["changes"]) for entry in sweep["comparisons"])
+    intervals = sum(len(changes) for changes in differences(sweep).values())
     return (f"{intervals} differences were looked at, over {sweep['models']} networks per variant.{shown.correction()}")
 
 

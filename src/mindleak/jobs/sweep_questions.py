@@ -30,21 +30,21 @@ class SweepQuestions:
 
     def __init__(self, sweep: Record) -> None:
         self._questions = Questions(BENJAMINI_HOCHBERG)
-        compared = {(entry["variant"], entry["against"]): entry["changes"] for entry in sweep["comparisons"]}
-        others = {pair: changes for pair, changes in compared.items() if pair[1] != sweep["baseline"]}
+        compared = differences(sweep)
+        others = {pair: changes for pair, changes in compared.items() if sweep["baseline"] not in pair}
         with_baseline = {pair: changes for pair, changes in compared.items() if pair not in others}
+        margins = [pair for entry in sweep["comparisons"] if (pair := _pair(entry))[1] != sweep["baseline"]]
         self._leaks = [self._ask(f"changes of leaks {words}", changes, sweep["leaks"])
                        for words, changes in (("against the baseline", with_baseline),
                                               ("between other variants", others))]
         self._accuracy = self._ask("changes of accuracy", compared, [ACCURACY])
-        self._equal = self._questions.ask("accuracies against a margin of one point", _margins(sweep, others))
+        self._equal = self._questions.ask("accuracies against a margin of one point", _margins(sweep, margins))
 
     def direction(self, variant: str, other: str, measure: str) -> int:
         """Return −1 or +1 where ``variant`` was shown to be lower or higher than ``other``, else 0."""
-        key = (variant, other, measure)
-        if measure == ACCURACY:
-            return self._accuracy.direction(key)
-        return next((way for family in self._leaks if (way := family.direction(key))), 0)
+        families = [self._accuracy] if measure == ACCURACY else self._leaks
+        return sum(family.direction((variant, other, measure)) - family.direction((other, variant, measure))
+                   for family in families)
 
     def not_lower(self, variant: str, other: str) -> bool:
         """Tell whether the variant's accuracy was shown to be less than ``MARGIN`` lower; not asked of the baseline."""
@@ -68,7 +68,20 @@ class SweepQuestions:
             for measure in measures if measure in changes})
 
 
-def _margins(sweep: Record, pairs: Mapping[tuple[str, str], Record]) -> dict[Hashable, Comparison | None]:
+def differences(sweep: Record) -> dict[tuple[str, str], Record]:
+    """Return the changes of each pair of variants, once: a pair with the baseline is compared in both directions."""
+    found: dict[tuple[str, str], Record] = {}
+    for entry in sweep["comparisons"]:
+        if _pair(entry)[::-1] not in found:
+            found[_pair(entry)] = entry["changes"]
+    return found
+
+
+def _pair(entry: Record) -> tuple[str, str]:
+    return entry["variant"], entry["against"]
+
+
+def _margins(sweep: Record, pairs: Sequence[tuple[str, str]]) -> dict[Hashable, Comparison | None]:
     """Return the accuracies' differences against either end of the margin, network by network."""
     accuracies = {variant["name"]: variant["measures"][ACCURACY]["values"] for variant in sweep["variants"]}
     return {(one, other, margin): Comparison.of(
