@@ -220,8 +220,10 @@ def test_a_subject_that_has_learnt_nothing_gets_a_caveat(right: int, said: bool)
     found = generalisation(proportion(right, 500), proportion(right, 500))
     result = membership(metric(0.5, 0.45, 0.55), subject_accuracy=found,
                         per_class=[{"support_in": 70}, {"support_in": 430 // 9}, *[{"support_in": 48}] * 8])
-    sentences = [sentence for sentence in findings(body(membership=[result]), NOWHERE) if "learnt nothing" in sentence]
-    assert bool(sentences) == said
+    # It stands in the verdict itself, which would otherwise read as an all-clear.
+    verdict, *others = findings(body(membership=[result]), NOWHERE)
+    assert "no leak was detected" in verdict and ("it has learnt nothing that could leak" in verdict) == said
+    assert not any("learnt nothing" in sentence for sentence in others)
 
 
 def attacked(folder: Path, name: str, scores: np.ndarray, members: np.ndarray, *, first_row: int = 0) -> dict[str, Any]:

@@ -44,7 +44,6 @@ def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record
     for result in results:
         yield from _area(result, leaks.areas)
         yield from _rates(result, leaks.rates)
-        yield from _untrained(result)
         if result.get("skipped_classes"):
             yield (f"{_named(result)}: not attacked: "
                    + "; ".join(f"class {name}, {reason}" for name, reason in result["skipped_classes"].items()) + ".")
@@ -77,7 +76,7 @@ def _area(result: Record, family: Family) -> Iterator[str]:
         return
     low, high = interval
     found = f"{_named(result)}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
-    unlike = caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow")
+    unlike = _untrained(result) + caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow")
     way = family.direction(_key(result))
     if way > 0:
         yield f"{found}; the attack tells members from non-members better than chance.{unlike}"
@@ -150,19 +149,19 @@ def _on_own_roc(rate: Optional[Record], target: float, result: Record, family: F
            f"{_percent(limit)} that guessing may show{caveat}")
 
 
-def _untrained(result: Record) -> Iterator[str]:
+def _untrained(result: Record) -> str:
     """Warn where the subject does no better on its members than naming the commonest class: nothing could leak."""
     seen, classes = (result.get("subject_accuracy") or {}).get("seen"), result.get("per_class")
     if not seen or not classes:
-        return
+        return ""
     interval = known_interval(seen)
     supports = [row["support_in"] for row in classes]
     commonest = max(supports) / sum(supports)
-    if interval is not None and interval[0] <= commonest:
-        yield (f"{_named(result)}: it classifies {_percent(seen['value'])} "
-               f"({_percent(interval[0])} to {_percent(interval[1])}) of its own members rightly, which naming the "
-               f"commonest class would do too ({_percent(commonest)}): it has learnt nothing that could leak; train "
-               "it longer.")
+    if interval is None or interval[0] > commonest:
+        return ""
+    return (f" Caution: the subject classifies {_percent(seen['value'])} ({_percent(interval[0])} to "
+            f"{_percent(interval[1])}) of its own members rightly, which naming the commonest class would do too "
+            f"({_percent(commonest)}): it has learnt nothing that could leak; train it longer.")
 
 
 def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,
