@@ -1,4 +1,4 @@
-"""Whether a subject behaves like the shadows or references that an attack on it has learnt from.
+"""Whether a subject has learnt anything, and behaves like the shadows or references that an attack has learnt from.
 
 An attack carries over from models that were trained as the subject was. Where these are more often right on what they
 have seen, or less often on what they have not, no verdict stands on its figures, and the verdict itself says so.
@@ -43,6 +43,23 @@ def caution(subject: Mapping[str, Any] | None, others: Sequence[Mapping[str, Any
         return ""
     return (f" Caution: its {', and its '.join(said)}. The attack has learnt from models unlike it, so its figures may "
             f"miss what better {kind}s would find, and are no all-clear.")
+
+
+def learnt_nothing(subject: Mapping[str, Any] | None, commonest: float | None) -> str:
+    """Return the sentence for a subject that is not shown to be better than naming the commonest class.
+
+    That is asked of what it was trained on.
+
+    Args:
+        subject: as of ``caution``.
+        commonest: the share of the commonest class there; None if it is not known.
+    """
+    seen = _metric(subject, "train") if subject else None
+    if seen is None or seen.ci is None or commonest is None or seen.ci[0] > commonest:
+        return ""
+    return (f" Caution: the subject classifies {_percent(seen.value)} ({_percent(seen.ci[0])} to "
+            f"{_percent(seen.ci[1])}) of its own members rightly, which naming the commonest class would do too "
+            f"({_percent(commonest)}): it has learnt nothing that could leak; train it longer.")
 
 
 def _unlike(part: str, own: Metric | None, others: Sequence[float], kind: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
-from mindleak.jobs.likeness import caution
+from mindleak.jobs.likeness import caution, learnt_nothing
 from mindleak.jobs.questions import (
     OTHERS,
     OWN_ROC,
@@ -76,7 +76,10 @@ def _area(result: Record, family: Family) -> Iterator[str]:
         return
     low, high = interval
     found = f"{_named(result)}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
-    unlike = _untrained(result) + caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow")
+    supports = [row["support_in"] for row in result.get("per_class") or []]
+    commonest = max(supports) / sum(supports) if sum(supports) else None
+    unlike = (learnt_nothing(result.get("subject_accuracy"), commonest)
+              + caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow"))
     way = family.direction(_key(result))
     if way > 0:
         yield f"{found}; the attack tells members from non-members better than chance.{unlike}"
@@ -147,21 +150,6 @@ def _on_own_roc(rate: Optional[Record], target: float, result: Record, family: F
     caveat = f" on its own, which does not hold as one {family}" if verdict == "above" else ""
     yield (f"the subject's own ROC, which no attacker has, gives {_percent(rate['value'])}, {verdict} the "
            f"{_percent(limit)} that guessing may show{caveat}")
-
-
-def _untrained(result: Record) -> str:
-    """Warn where the subject does no better on its members than naming the commonest class: nothing could leak."""
-    seen, classes = (result.get("subject_accuracy") or {}).get("seen"), result.get("per_class")
-    if not seen or not classes:
-        return ""
-    interval = known_interval(seen)
-    supports = [row["support_in"] for row in classes]
-    commonest = max(supports) / sum(supports)
-    if interval is None or interval[0] > commonest:
-        return ""
-    return (f" Caution: the subject classifies {_percent(seen['value'])} ({_percent(interval[0])} to "
-            f"{_percent(interval[1])}) of its own members rightly, which naming the commonest class would do too "
-            f"({_percent(commonest)}): it has learnt nothing that could leak; train it longer.")
 
 
 def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,

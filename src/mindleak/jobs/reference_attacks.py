@@ -176,9 +176,10 @@ def _notes(planned: MembershipPlan, references: ReferencePlan) -> list[str]:
 
 
 def _likeness(answers: _Answers, truth: Truth, results: list[StageResult]) -> dict[str, Any]:
-    """Return accuracies of subject and references on members and non-members of their own."""
+    """Return accuracies of subject and references on members and others, and the share of the commonest class."""
     plain = answers.subject[0]
     sides = [accuracy(plain[side], truth.labels[side]).to_json() for side in (truth.members, ~truth.members)]
     return {"subject_accuracy": {"train": sides[0], "test": sides[1]},
+            "commonest_class": float(np.bincount(truth.labels[truth.members]).max() / truth.members.sum()),
             "reference_accuracy": [{"train": result.metrics["train_accuracy"]["value"],
                                     "test": result.metrics["test_accuracy"]["value"]} for result in results]}

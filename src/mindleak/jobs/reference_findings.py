@@ -9,7 +9,7 @@ from typing import Any
 from mindleak.attacks.membership.names import SHADOW
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.empirical_epsilon import EpsilonBound
-from mindleak.jobs.likeness import caution
+from mindleak.jobs.likeness import caution, learnt_nothing
 from mindleak.jobs.membership_findings import beyond_guessing
 from mindleak.jobs.paired_attacks import compared
 from mindleak.jobs.questions import (
@@ -45,10 +45,13 @@ def reference_findings(results: Sequence[Record], shadow_results: Sequence[Recor
     family = questions.ask("AUCs of reference attacks against those of attacks by shadows",
                            {key: Comparison.of(difference) for key, difference in differences.items()})
     for result in results:
-        unlike = caution(result.get("subject_accuracy"), result.get("reference_accuracy") or [], "reference")
+        subject = result.get("subject_accuracy")
+        nothing = learnt_nothing(subject, result.get("commonest_class"))
+        unlike = caution(subject, result.get("reference_accuracy") or [], "reference")
+        again = (f"{' Caution: it has learnt nothing, as said above.' if nothing else ''}"
+                 f"{' Caution: the references are unlike it, as said above.' if unlike else ''}")
         for number, attack in enumerate(result["attacks"]):
-            shown = unlike if number == 0 or not unlike else " Caution: the references are unlike it, as said above."
-            yield f"{_against_chance(result, attack, leaks, bounds)}{shown}"
+            yield _against_chance(result, attack, leaks, bounds) + (again if number else nothing + unlike)
         for other in (other for first, other in pairs if first is result):
             yield from _against(result, other, differences, family)
         yield from _fallbacks(result)
