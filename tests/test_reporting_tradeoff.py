@@ -113,3 +113,10 @@ def test_failed_inversions_are_shown_where_there_were_any(sweep: dict[str, Any])
     assert sweep_tables(sweep)[-1].head[-1] == "Without features"
     said = defence_findings(sweep)
     assert any(sentence.startswith("prune-95: 25.0 % of the inversions from fc1 had no features") for sentence in said)
+
+
+def test_the_note_on_brackets_says_which_attack_has_which_intervals(sweep: dict[str, Any]) -> None:
+    for variant in sweep["variants"]:
+        variant["measures"]["auc/loss"]["ci_method"] = "another"
+    membership = sweep_tables(sweep)[1]
+    assert membership.interval_note.startswith("Brackets: AUC of shadow: 95\u00a0% interval (student-t); AUC of loss: ")

@@ -66,10 +66,12 @@ class Table:
         """Return a dash; a reason, if there is one, goes below the table under a letter."""
         return Cell(DASH, note=self._note(reason))
 
-    def metric(self, key: str, metric: Optional[Mapping[str, Any]], *, label: str = "", with_fpr: bool = True) -> Cell:
+    def metric(self, key: str, metric: Optional[Mapping[str, Any]], *, label: str = "", with_fpr: bool = True,
+               of: str = "") -> Cell:
         """Return the cell of one metric: value, interval, and the realised FPR where a rate is taken at one.
 
-        ``label`` (a layer, an attack) stands below; ``with_fpr=False`` where a row of its own gives the FPR.
+        ``label`` (a layer, an attack) stands below; ``with_fpr=False`` where a row of its own gives the FPR. ``of``
+        tells columns of the same metric apart in the note on brackets.
         """
         if metric is None:
             return self.missing("")
@@ -82,16 +84,16 @@ class Table:
             details.append(f"at FPR {percent(metric['fpr'], 2)}")
         written = ""
         if interval:
-            self._interval(key, metric)
+            self._interval(metric, f"{metric_label(key)}{f' of {of}' if of else ''}")
             written = f"[{interval[0]}, {interval[1]}]"
         return Cell(number(key, metric["value"]), written, ", ".join(details), self._note(reason))
 
-    def _interval(self, key: str, metric: Mapping[str, Any]) -> None:
+    def _interval(self, metric: Mapping[str, Any], column: str) -> None:
         level, method = metric.get("ci_level"), metric.get("ci_method")
         how = f"{percent(level)} interval" if level is not None else "interval"
         labels = self.intervals.setdefault(f"{how} ({method})" if method else how, [])
-        if metric_label(key) not in labels:
-            labels.append(metric_label(key))
+        if column not in labels:
+            labels.append(column)
 
     def _note(self, reason: str) -> str:
         if not reason:

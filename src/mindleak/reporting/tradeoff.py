@@ -82,7 +82,7 @@ def _cell(table: Table, measure: str, measures: Mapping[str, Any]) -> Cell:
         return plain_cell(None)
     kind, _, of = measure.partition("/")
     realised = measures.get(f"{kind.replace('tpr', 'fpr', 1)}/{of}") if kind.startswith("tpr") else None
-    return table.metric(kind, metric if realised is None else {**metric, "fpr": realised["value"]})
+    return table.metric(kind, metric if realised is None else {**metric, "fpr": realised["value"]}, of=of)
 
 
 def tradeoff_figure(sweep: Sweep) -> Optional[Figure]:
