@@ -44,7 +44,7 @@ def made(train: np.ndarray, test: np.ndarray, y_train: np.ndarray) -> Dataset:
     y_test = np.zeros(len(test), np.int32)
     images = [numbers[:, None, None, None].astype(np.float32) for numbers in (train, test)]
     return Dataset("made", images[0], y_train.astype(np.int32), images[1], y_test, ("0", "1", "2"), {}, "d", (),
-                   number_images(*images))
+                   number_images(train[:, None], test[:, None]))
 
 
 def repeated(copies: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,10 +78,28 @@ def test_equal_images_get_equal_numbers_and_no_others(kind: Any, shape: tuple[in
 
 
 def test_images_that_differ_in_one_bit_differ() -> None:
-    image = np.zeros((1, 28, 28), np.float32)
+    image = np.zeros((1, 28, 28), np.uint32)
     flipped = np.repeat(image.reshape(1, -1), 784 * 32, axis=0).view(np.uint32)
     flipped[np.arange(784 * 32), np.repeat(np.arange(784), 32)] = np.tile(1 << np.arange(32, dtype=np.uint32), 784)
-    assert number_images(flipped.view(np.float32).reshape(-1, 1, 28, 28), image[None]).repeated == 0
+    assert number_images(flipped.reshape(-1, 1, 28, 28), image[None]).repeated == 0
+
+
+@pytest.mark.parametrize("largest", [1.0, 1 / 255])
+@pytest.mark.parametrize("change", ["negative zero", "through 8 bits", "one rounding", "half precision"])
+def test_images_that_are_equal_as_bytes_are_copies(change: str, largest: float) -> None:
+    generator = np.random.default_rng(0)
+    images = np.rint(255 * generator.random((40, 1, 8, 8)) * (generator.random((40, 1, 8, 8)) > 0.5)) / 255 * largest
+    images[0, 0, 0, 0] = largest
+    if change == "through 8 bits" and largest == 1.0:
+        images[1:] += generator.uniform(-0.4, 0.4, (39, 1, 8, 8)) / 255
+        images = np.clip(images, 0, 1)
+    images = images.astype(np.float32)
+    other = {"negative zero": np.where(images == 0, np.float32(-0.0), images),
+             "through 8 bits": (np.rint(images * 255 / largest) / 255 * largest).astype(np.float32),
+             "one rounding": np.nextafter(images, np.float32(1)),
+             "half precision": images.astype(np.float16).astype(np.float32)}[change]
+    copies = number_images(images, other)
+    assert np.array_equal(copies.train, copies.test) and copies.repeated == 0
 
 
 @pytest.mark.parametrize("size", [4, 8, 28])

@@ -3,9 +3,11 @@
 A copy of a training image in another role makes figures wrong without a sign: the network has seen the "unseen" image.
 Images are therefore numbered once, equal images alike, and whoever deals rows out looks at these numbers.
 
-Rows are told apart by a 64-bit hash of their pixels: two multilinear sums of 32-bit words (Dietzfelbinger, "Universal
-hashing and k-wise independent random variables via integer arithmetic without primes", 1996), each with a chance of
-2⁻³² of calling two different images equal. Among 70,000 images that is one error in 10¹⁰ data sets.
+Floating-point images are equal here where they would be once stored as bytes: one split that went through 8 bits, or
+other arithmetic, still holds copies. Rows are told apart by a 64-bit hash of their pixels: two multilinear sums of
+32-bit words (Dietzfelbinger, "Universal hashing and k-wise independent random variables via integer arithmetic without
+primes", 1996), each with a chance of 2⁻³² of calling two different images equal. Among 70,000 images that is one error
+in 10¹⁰ data sets.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class Copies:
 
 def number_images(train: np.ndarray, test: np.ndarray) -> Copies:
     """Number the images of two splits (N, ...) and (M, ...) of one shape and type, by their values."""
-    return _numbered(np.concatenate([_hashes(train), _hashes(test)]), len(train))
+    return _numbered(_hashes_of_both(train, test), len(train))
 
 
 def number_prepared(source: Copies, train: np.ndarray, test: np.ndarray) -> Copies:
@@ -80,7 +82,7 @@ def number_prepared(source: Copies, train: np.ndarray, test: np.ndarray) -> Copi
     """
     before = np.concatenate([source.train, source.test])
     _, first, inverse = np.unique(before, return_index=True, return_inverse=True)
-    hashes = np.concatenate([_hashes(train), _hashes(test)])
+    hashes = _hashes_of_both(train, test)
     return _numbered(hashes[first][inverse], len(train))
 
 
@@ -98,6 +100,23 @@ def first_of_each(numbers: np.ndarray) -> np.ndarray:
 def _numbered(hashes: np.ndarray, train: int) -> Copies:
     numbers = np.unique(hashes, return_inverse=True)[1].astype(np.int64)
     return Copies(numbers[:train], numbers[train:])
+
+
+def _hashes_of_both(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Return a hash of each image of two splits of one type, uint64 (N + M,)."""
+    if not np.issubdtype(train.dtype, np.floating):
+        return np.concatenate([_hashes(train), _hashes(test)])
+    largest = max((float(split.max()) for split in (train, test) if split.size), default=1.0)
+    # Images that are nearly black throughout, as when they were divided twice, are told apart as finely as others.
+    steps = 255.0 / (largest if 0.0 < largest < 0.5 else 1.0)
+    return np.concatenate([_hashes(images) for split in (train, test) for images in _as_bytes(split, steps)])
+
+
+def _as_bytes(images: np.ndarray, steps: float) -> Iterator[np.ndarray]:
+    """Yield the images as bytes, some at a time, so that no second copy of a data set is in memory."""
+    rows = max(1, _CHUNK_WORDS // max(1, images[0].size)) if len(images) else 1
+    for row in range(0, len(images), rows):
+        yield np.rint(images[row:row + rows] * steps).astype(np.uint8)
 
 
 def _hashes(images: np.ndarray) -> np.ndarray:
