@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from mindleak.evaluation.answers import (
     PROBABILITIES,
     kind_of_answers,
 )
-from mindleak.jobs.answers import require_logits
+from mindleak.jobs.answers import misfit, require_logits
 
 SIZE = 12
 NET = """from mindspore import Tensor, nn, ops
@@ -225,3 +226,31 @@ def test_a_network_that_misreads_its_images_gets_advice_and_no_membership_verdic
         assert advice in first and "says anything about what it gives away" in first
         assert any("Not done: membership on net: its answers do not fit" in sentence for sentence in others)
         assert "its answers do not fit these images or labels" in (tmp_path / "run" / "report.html").read_text()
+
+
+def constant(answer: int) -> nn.Cell:
+    """A network that takes every image for one class."""
+    return own({"fc.weight": np.zeros((10, SIZE * SIZE), np.float32), "fc.bias": np.eye(10, dtype=np.float32)[answer]})
+
+
+def test_advice_rests_on_images_of_all_classes_and_never_names_the_present_order() -> None:
+    labels = np.repeat(np.arange(10), [1100, *[100] * 9]).astype(np.int32)
+    images = np.random.default_rng(0).random((2000, 1, SIZE, SIZE)).astype(np.float32)
+    said = misfit(constant(3), replace(FIRST, x_test=images, y_test=labels), None)
+    assert said is not None and "5.00 %" in said and "Check that it takes pixels" in said
+    assert misfit(constant(0), replace(FIRST, x_test=images, y_test=labels), None) is None
+
+
+def test_an_honest_network_on_unbalanced_classes_is_no_misfit() -> None:
+    rows = np.concatenate([np.flatnonzero(FIRST.y_train == 0), np.flatnonzero(FIRST.y_train == 1)[:8]])
+    data = replace(FIRST, x_train=FIRST.x_train[rows], y_train=FIRST.y_train[rows])
+    network = own(fitted(data.x_train, data.y_train))
+    assert misfit(network, data, np.arange(len(rows))) is None
+
+
+def test_a_network_that_is_right_more_often_on_signed_pixels_misreads_these() -> None:
+    weights = fitted(2 * FIRST.x_train - 1, FIRST.y_train)
+    said = misfit(own(weights), FIRST, MEMBERS)
+    assert said is not None and "Given pixels from -1 to 1 it is " in said
+    weights = fitted(FIRST.x_train, FIRST.y_train)
+    assert misfit(own(weights), FIRST, MEMBERS) is None

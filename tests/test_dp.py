@@ -246,6 +246,7 @@ def test_every_sample_counts_no_more_than_the_bound() -> None:
     ({"noise_multiplier": -1.0}, "dp.noise_multiplier is -1"), ({"noise_multiplier": math.nan}, "dp.noise_multiplier"),
     ({"clip_norm": 0.0}, "dp.clip_norm is 0"), ({"clip_norm": math.inf}, "dp.clip_norm is inf"),
     ({"noise_multiplier": None, "target_epsilon": 0.0}, "dp.target_epsilon is 0"),
+    ({"delta": 1e-20, "accountant": "pld"}, "dp.delta is 1e-20; expected at least 1e-10 with dp.accountant pld"),
     ({"delta": 0.0}, "dp.delta is 0"), ({"delta": 1.0}, "dp.delta is 1"),
     ({"accountant": "moments"}, "dp.accountant 'moments' is unknown; one of pld, rdp"),
 ])

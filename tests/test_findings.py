@@ -222,14 +222,14 @@ def test_a_subject_that_has_learnt_nothing_gets_a_caveat(right: int, said: bool)
                         per_class=[{"support_in": 70}, {"support_in": 430 // 9}, *[{"support_in": 48}] * 8])
     # It stands in the verdict itself, which would otherwise read as an all-clear.
     verdict, *others = findings(body(membership=[result]), NOWHERE)
-    assert "no leak was detected" in verdict and ("it has learnt nothing that could leak" in verdict) == said
+    assert "no leak was detected" in verdict and ("it may have learnt nothing that could leak" in verdict) == said
     assert not any("learnt nothing" in sentence for sentence in others)
     attack = {"attack": "lira_online", "overall": {"auc": judged(metric(0.5, 0.45, 0.55), 0.5)}, "notes": {},
               "n_in": 500, "n_out": 500}
     result = {"subject": "net", "attacks": [attack, attack], "notes": [], "commonest_class": 70 / 500,
               "subject_accuracy": {"train": proportion(right, 500).to_json(), "test": proportion(right, 500).to_json()}}
     verdicts = findings(body(reference_attacks=[result]), NOWHERE)[:2]
-    assert [("it has learnt nothing" in verdict) for verdict in verdicts] == [said, said]
+    assert [("it may have learnt nothing" in verdict) for verdict in verdicts] == [said, said]
 
 
 def attacked(folder: Path, name: str, scores: np.ndarray, members: np.ndarray, *, first_row: int = 0) -> dict[str, Any]:

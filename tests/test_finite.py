@@ -32,6 +32,17 @@ class Net(nn.Cell):
     def construct(self, x):
         logits = self.fc(self.flat({start}))
         return {end}
+class Hidden(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.flat, self.fc1, self.fc2 = nn.Flatten(), nn.Dense(64, 32), nn.Dense(32, 10)
+    def construct(self, x):
+        return self.fc2(ops.relu(self.fc1(self.flat(x / x.mean((1, 2, 3), True)))))
+class WhileTraining(Hidden):
+    def construct(self, x):
+        if self.training:
+            x = x / x.mean((1, 2, 3), True)
+        return self.fc2(ops.relu(self.fc1(self.flat(x))))
 class Half(nn.Cell):
     def __init__(self):
         super().__init__()
@@ -92,6 +103,14 @@ def test_answers_that_are_never_finite_are_refused_with_their_cause(capfd, tmp_p
     outcome = call(capfd, "train", *words(tmp_path, digits_file(tmp_path, TEST, None)))
     assert_refused(outcome, said.replace("its largest", "float16, whose largest"))
     assert "learning_rate" not in outcome.err
+
+
+@pytest.mark.parametrize("name", ["Hidden", "WhileTraining"])
+def test_weights_that_are_not_finite_are_found_behind_a_relu_and_in_training_mode(capfd, tmp_path, name):
+    net_file(tmp_path)
+    outcome = call(capfd, "train", *words(tmp_path, digits_file(tmp_path, TRAINING, 700), name))
+    assert_refused(outcome, "weights are not finite", "'fc1.", "All pixels of training row 700 are 0")
+    assert "learning_rate" not in outcome.err and not list(tmp_path.glob("ckpt/**/*.ckpt"))
 
 
 def test_half_precision_is_named_before_the_learning_rate(capfd, tmp_path):

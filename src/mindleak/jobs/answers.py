@@ -12,6 +12,7 @@ from mindspore import Tensor, nn
 from scipy.optimize import linear_sum_assignment
 
 from mindleak.data.dataset import Dataset
+from mindleak.data.samples import stratified
 from mindleak.errors import InputError, first_line
 from mindleak.evaluation.answers import (
     BOUNDED,
@@ -22,6 +23,7 @@ from mindleak.evaluation.answers import (
     kind_of_answers,
 )
 from mindleak.evaluation.classification import accuracy
+from mindleak.evaluation.metric import Metric
 from mindleak.models.registry import CLASSIFIERS
 from mindleak.training.loop import Predictor
 
@@ -100,8 +102,9 @@ def said(found: str, name: str) -> str | None:
 def misfit(network: nn.Cell, data: Dataset, members: np.ndarray | None) -> str | None:
     """Return why a trained network's answers do not fit the images or labels; None where they do.
 
-    They do not where it is shown to be no better than naming the commonest class, on the samples that it was trained
-    on or, where nobody knows these, on the test split. Shown is what the accuracy's interval reaches down to.
+    They do not where another reading of the images, or another order of the classes, is shown to fit better. Nor do
+    they where the network is no better than naming the commonest class: shown to be worse, or not shown to be better
+    where no class has half of the images. On what it was trained on or, where nobody knows that, on the test split.
     """
     images, labels, which = ((data.x_test, data.y_test, "the test images") if members is None
                              else (data.x_train[members], data.y_train[members], "its own members"))
@@ -109,39 +112,55 @@ def misfit(network: nn.Cell, data: Dataset, members: np.ndarray | None) -> str |
     predict = Predictor(network)
     answers = predict(images)
     found = accuracy(answers.argmax(1), labels)
-    if commonest == 1 or found.ci is None or found.ci[0] > commonest or not np.isfinite(answers).all():
+    if commonest == 1 or found.ci is None or not np.isfinite(answers).all():
+        return None
+    rows = stratified(labels, np.arange(len(labels)), min(TRIED, len(labels)), 0)
+    better = _better(predict, images[rows], labels[rows], answers[rows], max(found.ci[1], commonest))
+    no_better = found.ci[1] < commonest or (found.ci[0] <= commonest and commonest < 0.5)
+    if better is None and not no_better:
         return None
     return (f"its answers do not fit these images or labels: it classifies {_percent(found.value)} "
             f"({_percent(found.ci[0])} to {_percent(found.ci[1])}) of {which} rightly, and naming the commonest class "
-            f"is right for {_percent(commonest)}. {_advice(predict, images[:TRIED], labels[:TRIED], answers[:TRIED])}")
+            f"is right for {_percent(commonest)}. {better or _UNKNOWN}")
 
 
-def _advice(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray,
-            answers: np.ndarray) -> str:
-    """Return what to look at; what makes the answers fit half of the labels or more is named."""
+_UNKNOWN = ("Check that it takes pixels from 0 to 1, whether normalisation is part of the network, the order of the "
+            "labels, and the members file; if all are right, it has learnt nothing that could be found")
+
+
+def _better(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray,
+            answers: np.ndarray, border: float) -> str | None:
+    """Return what makes the answers fit, if anything is shown to be right for more than ``border`` of the images."""
     mean, spread = images.mean((0, 2, 3), keepdims=True), images.std((0, 2, 3), keepdims=True)
     readings = {"pixels from 0 to 255": images * 255, "pixels from -1 to 1": 2 * images - 1,
                 "each channel less its mean, by its deviation": (images - mean) / np.maximum(spread, 1e-6),
                 "dark for bright": 1 - images}
-    shares = {reading: float((predict(changed.astype(np.float32)).argmax(1) == labels).mean())
-              for reading, changed in readings.items()}
-    best = max(shares, key=lambda reading: shares[reading])
-    reordered = _reordered(answers.argmax(1), labels)
-    if max(shares[best], reordered) < 0.5:
-        return ("Check that it takes pixels from 0 to 1, whether normalisation is part of the network, the order of "
-                "the labels, and the members file; if all are right, it has learnt nothing that could be found")
-    if reordered >= shares[best]:
-        return f"With its classes in another order it would be {_percent(reordered)}: check the order of the labels"
-    return (f"Given {best} it is {_percent(shares[best])}: images here are from 0 to 1, so make that a layer of the "
-            "network")
+    found = {reading: accuracy(predict(changed.astype(np.float32)).argmax(1), labels)
+             for reading, changed in readings.items()}
+    order = _best_order(answers.argmax(1), labels)
+    renamed = accuracy(order[answers.argmax(1)], labels)
+    highest = max(each.value or 0.0 for each in found.values())
+    # Of readings that do about as well, the simplest, which comes first.
+    best = next(reading for reading, each in found.items() if (each.value or 0.0) >= highest - 0.02)
+    # The order is fitted to these very labels, so it must be right for half of them at the least.
+    if _above(renamed, max(border, 0.5)) and (renamed.value or 0.0) >= (found[best].value or 0.0):
+        return f"With its classes in another order it would be {_percent(renamed.value)}: check the order of the labels"
+    if _above(found[best], border):
+        return (f"Given {best} it is {_percent(found[best].value)}: images here are from 0 to 1, so make that a layer "
+                "of the network")
+    return None
 
 
-def _reordered(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share that is right after the best renaming of the classes."""
+def _above(found: Metric, border: float) -> bool:
+    return found.ci is not None and found.ci[0] > border
+
+
+def _best_order(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the renaming of the classes with which most predictions are right."""
     size = int(max(predicted.max(), labels.max())) + 1
     counts = np.zeros((size, size), np.int64)
     np.add.at(counts, (predicted, labels), 1)
-    return float(counts[linear_sum_assignment(counts, maximize=True)].sum()) / len(labels)
+    return linear_sum_assignment(counts, maximize=True)[1]
 
 
 def _several(labels: np.ndarray) -> np.ndarray:

@@ -58,8 +58,8 @@ def learnt_nothing(subject: Mapping[str, Any] | None, commonest: float | None) -
     if seen is None or seen.ci is None or commonest is None or seen.ci[0] > commonest:
         return ""
     return (f" Caution: the subject classifies {_percent(seen.value)} ({_percent(seen.ci[0])} to "
-            f"{_percent(seen.ci[1])}) of its own members rightly, which naming the commonest class would do too "
-            f"({_percent(commonest)}): it has learnt nothing that could leak; train it longer.")
+            f"{_percent(seen.ci[1])}) of its own members rightly, not shown to be more than naming the commonest class "
+            f"gives ({_percent(commonest)}): it may have learnt nothing that could leak; train it longer.")
 
 
 def _unlike(part: str, own: Metric | None, others: Sequence[float], kind: str) -> Iterator[str]:

@@ -48,7 +48,7 @@ def reference_findings(results: Sequence[Record], shadow_results: Sequence[Recor
         subject = result.get("subject_accuracy")
         nothing = learnt_nothing(subject, result.get("commonest_class"))
         unlike = caution(subject, result.get("reference_accuracy") or [], "reference")
-        again = (f"{' Caution: it has learnt nothing, as said above.' if nothing else ''}"
+        again = (f"{' Caution: it may have learnt nothing, as said above.' if nothing else ''}"
                  f"{' Caution: the references are unlike it, as said above.' if unlike else ''}")
         for number, attack in enumerate(result["attacks"]):
             yield _against_chance(result, attack, leaks, bounds) + (again if number else nothing + unlike)

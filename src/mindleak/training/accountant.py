@@ -20,6 +20,9 @@ from typing import Any
 from mindleak.errors import InputError
 
 ACCOUNTANTS = ("pld", "rdp")
+# Below it the rounding of long convolutions decides: over 200,000 steps ε rose above Rényi's, at 1e-11, and rose with
+# the noise.
+SMALLEST_PLD_DELTA = 1e-10
 # Where the search for a noise multiplier ends: below, the promise is empty; above, nothing is learned.
 _SMALLEST_NOISE, _LARGEST_NOISE = 0.01, 1000.0
 # What is found is a multiple of the first; below the second, multiples lie closer by powers of two.

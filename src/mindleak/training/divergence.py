@@ -30,15 +30,19 @@ def require_finite(record: EpochRecord, network: nn.Cell, predict: Callable[[np.
         kind: what messages call the training.
 
     Raises:
-        InputError: the training or the validation loss is not finite. Where the weights are, an image is to blame, and
-            the message names it; otherwise it says what weights of their type do, and at last the learning rate.
+        InputError: the training or the validation loss, or a weight, is not finite. Where the weights are, an image is
+            to blame, and the message names it; otherwise it says what weights of their type do, and at last the
+            learning rate.
     """
     watched = math.isfinite(record.train_loss)
     loss = record.val_loss if watched else record.train_loss
+    weights = not_finite_weights(network)
     if math.isfinite(loss):
+        if weights is not None:
+            raise InputError(f"{kind} fails in epoch {record.epoch}: weights are not finite ({weights}), though the "
+                             f"loss is {loss:g}. {_hidden(data)}")
         return
     which = f"the {'validation' if watched else 'training'} loss is {loss:g}"
-    weights = not_finite_weights(network)
     if weights is None:
         said = _blamed_image(predict, data)
         if said is not None:
@@ -55,6 +59,19 @@ def not_finite_weights(network: nn.Cell) -> str | None:
         if bad:
             return f"{bad:,} of {int(parameter.size):,} in '{parameter.name}'"
     return None
+
+
+def _hidden(data: TrainingData) -> str:
+    """Say what makes weights NaN under a finite loss: a ReLU makes 0 of NaN, so no answer shows it."""
+    images, _ = data.own()
+    flat = images.reshape(len(images), -1)
+    places = np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))
+    what = "does the network divide by an image's mean, sum or deviation, or take its logarithm, before a ReLU?"
+    if not len(places):
+        return f"A ReLU makes 0 of NaN: {what}"
+    row = places[0] if data.rows is None else data.rows[places[0]]
+    return (f"All pixels of training row {row} are {flat[places[0], 0]:g} ({len(places):,} such images): {what} A ReLU "
+            "makes 0 of NaN, so that no answer shows it")
 
 
 def _blamed_image(predict: Callable[[np.ndarray], np.ndarray], data: TrainingData) -> str | None:

@@ -76,6 +76,9 @@ class DPSettings:
         if self.accountant not in accountant.ACCOUNTANTS:
             raise InputError(f"dp.accountant '{self.accountant}' is unknown; one of "
                              f"{', '.join(accountant.ACCOUNTANTS)}")
+        if self.accountant == "pld" and self.delta < accountant.SMALLEST_PLD_DELTA:
+            raise InputError(f"dp.delta is {self.delta:g}; expected at least {accountant.SMALLEST_PLD_DELTA:g} with "
+                             "dp.accountant pld, whose rounding exceeds smaller ones; dp.accountant=rdp takes them")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict."""
