@@ -48,6 +48,11 @@ DOUBTFUL = {
     "test inverted": (lambda x: 1 - x, ("x_test",), ("seems to be inverted",)),
     "training inverted": (lambda x: 1 - x, ("x_train",), ("seems to be inverted",)),
     "test much brighter": (lambda x: np.sqrt(np.sqrt(x)), ("x_test",), ("differ from test images in brightness",)),
+    "bytes 0 to 16 and one odd image": (lambda x: np.where(np.arange(len(x))[:, None, None] == 5, 255 * x, 16 * x)
+                                        .astype(np.uint8), BOTH, ("bytes from 0 to 16 of 255",)),
+    "half of the test images divided twice": (
+        lambda x: np.where(np.arange(len(x))[:, None, None] >= 250, x / 255, x), ("x_test",),
+        ("250 of 500 test images have no value above 2 % of the others' largest, 1",)),
     "blank images": (lambda x: np.where(np.arange(len(x))[:, None, None] % 4 == 0, 1, x), ("x_test",),
                      ("125 of 500 test images have one value throughout",)),
     "test of one class": (lambda y: np.full_like(y, 3), ("y_test",), ("all 500 test images are of class '3'",)),

@@ -301,3 +301,10 @@ def test_halves_of_an_odd_number_of_models_are_refused(models: int) -> None:
 def test_halves_of_classes_of_one_are_refused() -> None:
     with pytest.raises(InputError, match="no class has two samples"):
         halves(np.arange(5), np.arange(5), 2, 0)
+
+
+@pytest.mark.parametrize("values, shown", [((-1, 1), "-1, 1"), ((0, 1, 2), "0, 1, 2"), ((3.0, 0.5), "0.5, 3")])
+def test_one_of_a_few_numbers_for_every_row_is_taken_for_a_mask_too(values, shown):
+    column = np.array(values)[np.arange(20) % len(values)]
+    with pytest.raises(InputError, match=rf"{len(values)} different numbers \({shown}\) for 20 rows look like a mask"):
+        check_rows(column, 20, "members file 'm.npy'")

@@ -168,7 +168,10 @@ def test_the_home_folder_of_nobody(work, capfd, words):
     assert not contents(work)
 
 
-def test_a_home_folder_of_nobody_in_the_environment(monkeypatch):
+def test_a_home_folder_of_nobody_in_the_environment_or_for_results(monkeypatch, capfd, work):
+    for option in ("--run_dir", "--ckpt_dir"):
+        refused(call(capfd, "train", option, "~nosuchuser/x"), "'~nosuchuser/x' begins with the home folder")
+    assert not contents(work)
     monkeypatch.setenv("MINDLEAK_DATA_DIR", "~nosuchuser")
     with pytest.raises(InputError, match="'~nosuchuser' begins with the home folder"):
         data_root(None)

@@ -24,6 +24,10 @@ LARGEST_DISTANCE = 0.5
 MOST, FEWEST = 5_000, 20
 # From this share on, images of one value throughout are more than a few oddities.
 MANY = 0.01
+# The share of a split's images whose extremes are left aside.
+ODD = 0.01
+# Images without a value above this part of the others' largest stand on another scale.
+DARKER = 0.02
 # The mean image of half of a split says what its images share where it agrees with the other half's so well.
 CLEAR = 0.9
 
@@ -38,6 +42,7 @@ def doubts(raw: RawData) -> tuple[str, ...]:
     train, test = _scale(raw.x_train, raw.scale), _scale(raw.x_test, raw.scale)
     found = ([f"training and test images {train}"] if train == test and train else
              [f"{name} images {text}" for name, text in (("training", train), ("test", test)) if text])
+    found += [*_darker_part("training", raw.x_train), *_darker_part("test", raw.x_test)]
     # Where a split's scale is in doubt already, that the other one differs is no news.
     return (*found, *(_of_two_splits(raw) if not found else ()), *_blank("training", raw.x_train),
             *_blank("test", raw.x_test), *_of_labels(raw))
@@ -55,10 +60,22 @@ def _refuse_nothing_to_learn(raw: RawData) -> None:
 
 def _scale(images: np.ndarray, scale: float) -> str:
     """Say that values use so little of the range that they must stand on another scale; nothing where they do not."""
-    low, high = float(images.min()), float(images.max())
+    flat = images.reshape(len(images), -1)
+    # A few odd images neither hide what holds for all others nor stand for them.
+    low, high = float(np.quantile(flat.min(axis=1), ODD)), float(np.quantile(flat.max(axis=1), 1 - ODD))
     if high - low >= LEAST_RANGE * scale:
         return ""
     return f"{_range(images, low, high, scale)}. {_advice(images, high, scale)}"
+
+
+def _darker_part(name: str, images: np.ndarray) -> Iterator[str]:
+    """Say how many images of a split stand on a far smaller scale than its others, where they are more than a few."""
+    highest = images.reshape(len(images), -1).max(axis=1)
+    usual = float(np.quantile(highest, 1 - ODD))
+    darker = int(np.count_nonzero((highest > 0) & (highest < DARKER * usual)))
+    if darker > MANY * len(images):
+        yield (f"{darker:,} of {len(images):,} {name} images have no value above {100 * DARKER:g} % of the others' "
+               f"largest, {usual:.3g}: these seem to be divided once more than the rest. Scale all images alike")
 
 
 def _blank(name: str, images: np.ndarray) -> Iterator[str]:
@@ -89,7 +106,7 @@ def _of_two_splits(raw: RawData) -> Iterator[str]:
     if min(len(train), len(test)) < FEWEST:
         return
     advice = "Both splits must be scaled alike; if they are meant to differ, test accuracy tells of that difference too"
-    highest = float(raw.x_train.max()), float(raw.x_test.max())
+    highest = [float(np.quantile(part.max(axis=1), 1 - ODD)) for part in (train, test)]
     halves = train[::2].mean(axis=0), train[1::2].mean(axis=0)
     if _alike(*halves) > CLEAR and _alike(train.mean(axis=0), test.mean(axis=0)) < -LARGEST_DISTANCE:
         yield f"test images are dark where training images are bright: one of the splits seems to be inverted. {advice}"

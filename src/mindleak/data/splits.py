@@ -265,9 +265,16 @@ def _refuse_mask(rows: np.ndarray, available: int, what: str) -> None:
     """Refuse what says of every row whether it is meant, as other tools take members, and say how to turn it into rows.
 
     Raises:
-        InputError: Boolean values, or more than two numbers of which all are 0 or 1.
+        InputError: Boolean values, more than two numbers of which all are 0 or 1, or a few numbers repeated, one for
+            every row.
     """
-    zeros_and_ones = rows.dtype.kind in "iuf" and rows.size > 2 and bool(np.isin(rows, (0, 1)).all())
+    numbers = rows.dtype.kind in "iuf"
+    zeros_and_ones = numbers and rows.size > 2 and bool(np.isin(rows, (0, 1)).all())
+    if numbers and not zeros_and_ones and rows.size == available and len(found := np.unique(rows)) <= available // 2:
+        shown = ", ".join(f"{value:g}" for value in found[:4])
+        raise InputError(f"{what}: {len(found)} different numbers ({shown}{', ...' if len(found) > 4 else ''}) for "
+                         f"{available} rows look like a mask or like names of parts; expected the row numbers of the "
+                         "members, such as np.flatnonzero(mask == 1)")
     if rows.dtype.kind != "b" and not zeros_and_ones:
         return
     kind = "True and False" if rows.dtype.kind == "b" else "0 and 1"

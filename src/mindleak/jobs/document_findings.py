@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mindleak.evaluation.comparisons import Comparison, Family
@@ -83,14 +83,16 @@ def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) 
     if interval is None or own_interval is None:
         return
     constant = unbalanced["majority"]
-    way, own_way = (family.direction((result["subject"], training)) for training in (UNBALANCED, DOCUMENT))
-    part = ("so class imbalance alone gives as much" if way <= 0 else
+    keys = [(result["subject"], training) for training in (UNBALANCED, DOCUMENT)]
+    way, own_way = map(family.direction, keys)
+    notes = [alone(family, key, each, constant) for key, each in zip(keys, (interval, own_interval))]
+    part = ("so nothing beyond class imbalance was shown" if way <= 0 else
             f"so {_points(constant - 0.5)} points of what it has above 50 % are class imbalance and the rest is not")
     yield (f"{_name(result)}, class imbalance: on the samples as drawn, {unbalanced['n_in']} members and "
            f"{unbalanced['n_out']} non-members, always saying \"member\" is right for {_percent(constant)}. Attack "
-           f"models trained without balancing are right for {_rate(accuracy)}, {_AGAINST_CONSTANT[way]} that, {part}; "
-           f"their balanced accuracy is {_rate(balanced)}. The document's own models are right for "
-           f"{_rate(own['accuracy'])}, {_AGAINST_CONSTANT[own_way]} always saying \"member\".")
+           f"models trained without balancing are right for {_rate(accuracy)}, {_AGAINST_CONSTANT[way]} that{notes[0]}"
+           f", {part}; their balanced accuracy is {_rate(balanced)}. The document's own models are right for "
+           f"{_rate(own['accuracy'])}, {_AGAINST_CONSTANT[own_way]} always saying \"member\"{notes[1]}.")
 
 
 def _splits(result: Record, control: Record, family: Family) -> Iterator[str]:
@@ -114,19 +116,19 @@ def _parts(result: Record, family: Family) -> Iterator[str]:
     parts = result["decomposition"]
     if any(known_interval(metric) is None for metric in parts.values()):
         return
-    above, split, membership = (_part(parts[name], family.direction((result["subject"], name)))
-                                       for name in ("above_chance", "split", "membership"))
+    above, split, membership = (_part(parts[name], family, (result["subject"], name))
+                                for name in ("above_chance", "split", "membership"))
     yield (f"{_name(result)}: across the splits its balanced accuracy is {above} points from chance. That is the sum "
            f"of {split} by a difference between the splits and {membership} by membership.")
 
 
-def _part(metric: Record, way: int) -> str:
+def _part(metric: Record, family: Family, key: Hashable) -> str:
     """Write a part of the balanced accuracy in points, and whether it was shown."""
     interval = known_interval(metric)
     assert interval is not None
     low, high = interval
-    verdict = {1: "shown", -1: "below zero", 0: "not distinguishable from none"}[way]
-    return f"{_points(metric['value'])} ({_points(low)} to {_points(high)}, {verdict})"
+    verdict = {1: "shown", -1: "below zero", 0: "not distinguishable from none"}[family.direction(key)]
+    return f"{_points(metric['value'])} ({_points(low)} to {_points(high)}, {verdict}{alone(family, key, interval)})"
 
 
 def _left(result: Record, own: Record, once: Record, family: Family) -> Iterator[str]:

@@ -216,8 +216,9 @@ def _nearest(result: Record, family: Family) -> Iterator[str]:
     interval, chance = known_interval(nearest["top1"]), nearest["chance"]["top1"]
     if interval is None:
         return
-    shown = family.direction((result["subject"], result["layer"])) > 0
-    verdict = "above chance" if shown else "not distinguishable from chance"
+    key = (result["subject"], result["layer"])
+    verdict = "above chance" if family.direction(key) > 0 else "not distinguishable from chance"
     yield (f"Of {nearest['candidates']:,} training images the original is nearest to its inversion in "
            f"{percent(nearest['top1']['value'], 1)} of cases ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}), "
-           f"{verdict} ({percent(chance, 2)}); its median rank is {nearest['median_rank']:,.0f}.")
+           f"{verdict} ({percent(chance, 2)}){alone(family, key, interval, chance)}; its median rank is "
+           f"{nearest['median_rank']:,.0f}.")

@@ -17,6 +17,7 @@ from mindleak import config as configuration
 from mindleak import device
 from mindleak.data.catalogue import load
 from mindleak.data.dataset import Dataset
+from mindleak.data.locate import expanded
 from mindleak.errors import InputError
 from mindleak.printable import say
 from mindleak.runs.digest import stable_hash
@@ -150,8 +151,8 @@ def _require_here() -> None:
 def _folders(config: EasyDict, run_dir: str | None, ckpt_dir: str | None) -> tuple[Path, Path]:
     """Return the folders of the run and of its checkpoints."""
     _require_here()
-    folder = Path(run_dir) if run_dir else Path("runs") / f"{_default_name(config)}-{config.seed}"
-    return folder, Path(ckpt_dir) if ckpt_dir else Path("ckpt") / _checkpoint_name(folder)
+    folder = expanded(run_dir) if run_dir else Path("runs") / f"{_default_name(config)}-{config.seed}"
+    return folder, expanded(ckpt_dir) if ckpt_dir else Path("ckpt") / _checkpoint_name(folder)
 
 
 def _configure(config: EasyDict, folder: Path, checkpoints: Path, trains: bool) -> device.Device:
