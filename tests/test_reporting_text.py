@@ -32,7 +32,7 @@ def test_values_intervals_and_realised_fpr_are_there(document: dict[str, Any]) -
     for part in ("98.90 %", "98.70–99.10", "94.9 %", "0.998", "0.561", "0.555–0.567", "1.73 %", "FPR 0.98 %"):
         assert part in table
     assert "ranges: 95 % intervals" in table
-    assert "smallest membership AUC these samples would have shown: 0.511" in table
+    assert "smallest membership AUC these samples would have shown, asked alone: 0.511" in table
 
 
 def test_long_names_missing_values_and_wide_numbers_still_fit(document: dict[str, Any]) -> None:

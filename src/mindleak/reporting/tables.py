@@ -209,7 +209,7 @@ def detectable(document: Document, subjects: Subjects) -> Table:
         )
     )
     table = Table(
-        "What the sample size could have shown",
+        "What the sample size could have shown, each as the only question asked",
         [
             "Subject",
             "Members / non-members",
