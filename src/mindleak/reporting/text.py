@@ -118,7 +118,8 @@ def _explained(document: Mapping[str, Any], subjects: Subjects) -> Lines:
             smallest.setdefault(number("auc", effect["auc"]), []).append(subjects.name(result["subject"]).recipe)
     for value, names in smallest.items():
         whose = "" if len(smallest) == 1 else f" ({', '.join(names)})"
-        lines.append(_cut(f"smallest membership AUC these samples would have shown, asked alone: {value}{whose}", WIDTH))
+        line = f"smallest membership AUC these samples would have shown, asked alone: {value}{whose}"
+        lines.append(_cut(line, WIDTH))
     return lines
 
 
