@@ -20,10 +20,15 @@ from mindleak.errors import InputError
 from mindleak.evaluation.answers import (
     BOUNDED,
     CONSTANT,
+    IN_OTHER_COMPANY,
     LOG_PROBABILITIES,
+    LOG_SIGMOIDS,
     LOGITS,
     PROBABILITIES,
+    SCALED_PROBABILITIES,
+    TWICE,
     kind_of_answers,
+    unsteady,
 )
 from mindleak.jobs.answers import misfit, require_logits
 
@@ -40,7 +45,14 @@ class Net(nn.Cell):
 ENDS = {
     "softmax": ("ops.softmax(logits)", "probabilities, as after a softmax; expected logits"),
     "float16": ("ops.softmax(logits.astype('float16'))", "probabilities, as after a softmax; expected logits"),
-    "sigmoid": ("ops.sigmoid(logits)", "numbers between 0 and 1 that do not sum up to 1, as after a sigmoid"),
+    "less than a softmax": ("ops.softmax(logits) - 0.1", "probabilities, scaled or shifted, as after a softmax"),
+    "percent": ("100 * ops.softmax(logits)", "probabilities, scaled or shifted, as after a softmax"),
+    "sigmoid": ("ops.sigmoid(logits)", "numbers that stop at two bounds and do not sum up to one number, as after a "),
+    "tanh": ("ops.tanh(logits)", "numbers that stop at two bounds and do not sum up to one number, as after a "),
+    "clipped": ("ops.clamp(logits, -1, 1)", "numbers that stop at two bounds"),
+    "log-sigmoid": ("nn.LogSigmoid()(logits)", "numbers that stop at 0, as after a log-sigmoid; expected logits"),
+    "dropout": ("ops.dropout(logits, 0.5, True)", "answers the same images differently when asked twice, by up to"),
+    "batch mean": ("logits - logits.mean(0)", "answers the same images differently when asked together with other im"),
     "softmax when asked": ("logits if self.training else ops.softmax(logits)", "probabilities, as after a softmax"),
     "softmax when trained": ("ops.softmax(logits) if self.training else logits",
                              "while it trains, model 'NET' answers with probabilities"),
@@ -90,13 +102,29 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+# The last layer of a network whose layers before it are squashed.
+UNEQUAL = np.random.default_rng(5).normal(size=(10, 10))
 KINDS = {
     LOGITS: [lambda x: x, lambda x: 30 * x, lambda x: x - 100, lambda x: np.maximum(x, 0), lambda x: x * np.nan,
-             lambda x: 0.01 * x + 0.5, lambda x: np.tanh(x), lambda x: 1e-3 * np.abs(x)],
+             lambda x: 0.01 * x + 0.5, lambda x: 1e-3 * np.abs(x), lambda x: x - x.mean(1, keepdims=True),
+             lambda x: 5 * (x / np.linalg.norm(x, axis=1, keepdims=True)), lambda x: -np.abs(x),
+             lambda x: 2 * log_softmax(x), lambda x: x - x.mean(1, keepdims=True) + 8, lambda x: np.minimum(x, 0), lambda x: -np.maximum(x, 0),
+             lambda x: np.tanh(x) @ UNEQUAL[:x.shape[1], :x.shape[1]], lambda x: np.where(x > 0, x, 0.01 * x)],
     PROBABILITIES: [softmax, lambda x: softmax(50 * x), lambda x: softmax(x).astype(np.float16),
                     lambda x: softmax(1e-3 * x)],
-    LOG_PROBABILITIES: [lambda x: np.log(softmax(x)), lambda x: np.log(softmax(x)).astype(np.float16)],
-    BOUNDED: [lambda x: 1 / (1 + np.exp(-x)), lambda x: 1 / (1 + np.exp(-0.01 * x)), lambda x: (x > 0) * 1.0],
+    LOG_PROBABILITIES: [log_softmax, lambda x: log_softmax(x).astype(np.float16)],
+    SCALED_PROBABILITIES: [lambda x: softmax(x) - 0.1, lambda x: 100 * softmax(x), lambda x: 3 * softmax(x) - 1,
+                           lambda x: softmax(x) - 1 / x.shape[1], lambda x: -softmax(x), lambda x: softmax(30 * x) + 7],
+    BOUNDED: [lambda x: 1 / (1 + np.exp(-x)), lambda x: 1 / (1 + np.exp(-0.01 * x)), lambda x: (x > 0) * 1.0,
+              np.tanh, lambda x: 3 * np.tanh(0.1 * x) + 5, lambda x: np.clip(x, -1, 1), lambda x: np.clip(x, 0, 6),
+              np.arctan],
+    LOG_SIGMOIDS: [lambda x: -np.logaddexp(0, -x), lambda x: -np.logaddexp(0, -0.1 * x),
+                   lambda x: np.log(1 / (1 + np.exp(-x.astype(np.float32))))],
     CONSTANT: [lambda x: 0 * x, lambda x: 0 * x + 0.1, lambda x: 0 * x + np.arange(x.shape[1])],
 }
 
@@ -107,8 +135,22 @@ def test_answers_are_told_apart_by_their_values(kind: str, end: Any, classes: in
     generator = np.random.default_rng(classes)
     mix = generator.normal(size=(16, classes))
     images = generator.random((30, 1, 4, 4))
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", divide="ignore"):
         assert kind_of_answers(lambda x: end((x.reshape(len(x), -1) - 0.5) @ mix), images) == kind
+
+
+def test_answers_that_change_are_told_from_rounding() -> None:
+    generator = np.random.default_rng(0)
+    images = generator.random((40, 1, 4, 4))
+
+    def flat(x: np.ndarray) -> np.ndarray:
+        return x.reshape(len(x), -1)
+
+    assert unsteady(flat, images) is None
+    assert unsteady(lambda x: flat(x) + 1e-6 * generator.normal(size=flat(x).shape), images) is None
+    assert unsteady(lambda x: flat(x) * np.inf, images) is None
+    assert unsteady(lambda x: flat(x) * (generator.random(flat(x).shape) > 0.1), images)[0] == TWICE  # type: ignore[index]
+    assert unsteady(lambda x: flat(x) - flat(x).mean(0), images)[0] == IN_OTHER_COMPANY  # type: ignore[index]
 
 
 # --- every command that asks ---------------------------------------------------------------------------------

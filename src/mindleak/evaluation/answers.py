@@ -1,7 +1,8 @@
-"""What kind of numbers a network answers with: logits, or what is often taken for them.
+"""What kind of numbers a network answers with: logits, or what is often taken for them; and whether they are fixed.
 
 Attacks and training take the softmax of a network's answers. Of logits that gives probabilities, and of their
-logarithms, too; of probabilities it gives nearly equal numbers, in which members and non-members are hard to tell.
+logarithms, too; of probabilities, or of numbers squashed between two bounds, it gives nearly equal numbers, in which
+members and non-members are hard to tell.
 """
 
 from __future__ import annotations
@@ -13,20 +14,35 @@ import numpy as np
 LOGITS = "logits"
 LOG_PROBABILITIES = "log-probabilities"
 PROBABILITIES = "probabilities"
+SCALED_PROBABILITIES = "scaled or shifted probabilities"
 # Each class answered for itself, as a sigmoid does.
-BOUNDED = "numbers between 0 and 1"
+BOUNDED = "numbers between two bounds"
+LOG_SIGMOIDS = "numbers that stop at 0"
 CONSTANT = "one answer"
+
+TWICE = "when asked twice"
+IN_OTHER_COMPANY = "when asked together with other images"
+
+Ask = Callable[[np.ndarray], np.ndarray]
 
 # Half precision sums ten probabilities up to one this closely.
 _TOLERANCE = 4e-3
-_STRETCHES = (1e4, -1e4)
+# The first that leaves answers finite counts: the logarithm of a sigmoid that was rounded to 0 is none.
+_STRETCHES = (1e4, 1e3, 1e2, 30, 10)
+# Share of the answers to stretched images that lie at one of the two bounds where there are bounds.
+_SQUASHED = 0.9
+# Batches of another size are summed up in another order; what is larger than this is no rounding.
+_ROUNDING = 1e-3
 
 
-def kind_of_answers(ask: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> str:
-    """Return one of the kinds above, by what a network answers about real images.
+def kind_of_answers(ask: Ask, images: np.ndarray) -> str:
+    """Return one of the kinds above, by what a network answers about real images, and about these stretched.
 
-    Logits of an untrained network may happen to lie between 0 and 1; asked about images stretched ten thousandfold, it
-    leaves that range, and a sigmoid does not. Answers that are not finite are left to those who look for them.
+    Stretched ten thousandfold, images drive logits far apart, and a softmax, a sigmoid, a tanh or a clipping to its
+    bounds, whatever they are multiplied by or added to afterwards. Sums alone would not do: logits that were fitted by
+    least squares sum up to one number, too. A network that divides each image by its own spread answers stretched
+    images alike, so that of its answers only probabilities and the range from 0 to 1 are seen. Answers that are not
+    finite are left to those who look for them.
 
     Args:
         ask: returns answers (N, classes) about images (N, C, H, W).
@@ -39,15 +55,44 @@ def kind_of_answers(ask: Callable[[np.ndarray], np.ndarray], images: np.ndarray)
         return CONSTANT
     if answers.max() <= _TOLERANCE and _sum_to_one(np.exp(answers)):
         return LOG_PROBABILITIES
-    if not _within(answers):
-        return LOGITS
-    if _sum_to_one(answers):
+    if _within(answers) and _sum_to_one(answers):
         return PROBABILITIES
-    return BOUNDED if all(_within(_finite(ask(images * stretch))) for stretch in _STRETCHES) else LOGITS
+    stretched = [_stretched(ask, images, sign) for sign in (1, -1)]
+    known = [each for each in stretched if len(each) > 1 and np.ptp(each) > 0]
+    if known and all(map(_squashed, known)):
+        return SCALED_PROBABILITIES if _sum_alike(answers) else BOUNDED
+    if _within(answers) and all(map(_within, stretched)):
+        return BOUNDED
+    return LOG_SIGMOIDS if answers.max() < 0 and known and all(map(_stop_at_zero, known)) else LOGITS
+
+
+def unsteady(ask: Ask, images: np.ndarray) -> tuple[str, float] | None:
+    """Return when a network's answers about the same images change, and by how much at most; None where they do not.
+
+    They do by a Dropout that is never switched off, or by means over a batch: then no figure of it can be repeated.
+    """
+    half = len(images) // 2
+    first, again, part = ask(images), ask(images), ask(images[:half])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for when, one, other in ((TWICE, first, again), (IN_OTHER_COMPANY, first[:half], part)):
+            change = np.abs(one.astype(np.float64) - other)
+            found = float(change[np.isfinite(change)].max(initial=0.0))
+            if found > _ROUNDING * np.abs(one[np.isfinite(one)]).max(initial=0.0):
+                return when, found
+    return None
 
 
 def _finite(answers: np.ndarray) -> np.ndarray:
     return answers[np.isfinite(answers).all(axis=1)].astype(np.float64)
+
+
+def _stretched(ask: Ask, images: np.ndarray, sign: int) -> np.ndarray:
+    """Return the finite answers about images stretched as far as leaves at least half of the answers finite."""
+    for stretch in _STRETCHES:
+        found = _finite(ask(sign * stretch * images))
+        if 2 * len(found) >= len(images):
+            return found
+    return np.empty((0, 0))
 
 
 def _within(answers: np.ndarray) -> bool:
@@ -56,3 +101,22 @@ def _within(answers: np.ndarray) -> bool:
 
 def _sum_to_one(answers: np.ndarray) -> bool:
     return bool((np.abs(answers.sum(axis=1) - 1) <= _TOLERANCE).all())
+
+
+def _sum_alike(answers: np.ndarray) -> bool:
+    """Return whether rows sum up to one number, by far closer than classes that know nothing of each other would."""
+    apart = np.sqrt(answers.var(axis=0).sum())
+    return bool(answers.sum(axis=1).std() <= _TOLERANCE * apart)
+
+
+def _squashed(answers: np.ndarray) -> bool:
+    """Return whether nearly all answers lie at the smallest or the largest of them."""
+    low, high = answers.min(), answers.max()
+    near = np.minimum(answers - low, high - answers) <= _TOLERANCE * (high - low)
+    return bool(near.mean() >= _SQUASHED)
+
+
+def _stop_at_zero(answers: np.ndarray) -> bool:
+    """Return whether answers end at 0 for some classes, and not for one class of every image as log-softmax's do."""
+    zeros = answers > -1e-3 * np.abs(answers).max()
+    return bool(answers.max() <= 0 and zeros.mean() >= 0.1 and not (zeros.sum(axis=1) == 1).all())

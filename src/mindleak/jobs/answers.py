@@ -5,8 +5,6 @@ Both are asked once, about real images. Networks of the project's own answer wit
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from mindspore import Tensor, nn
 from scipy.optimize import linear_sum_assignment
@@ -17,10 +15,16 @@ from mindleak.errors import InputError, first_line
 from mindleak.evaluation.answers import (
     BOUNDED,
     CONSTANT,
+    IN_OTHER_COMPANY,
     LOG_PROBABILITIES,
+    LOG_SIGMOIDS,
     LOGITS,
     PROBABILITIES,
+    SCALED_PROBABILITIES,
+    TWICE,
+    Ask,
     kind_of_answers,
+    unsteady,
 )
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
@@ -31,12 +35,20 @@ PER_CLASS, AT_MOST = 4, 64
 # On how many images another reading of them is tried, where the answers do not fit.
 TRIED = 1000
 
+_SOFTMAX = ("expected logits: training and attacks take a softmax, and a second one makes another network of it. Leave "
+            "the softmax out of the Cell; its checkpoint still fits, since a softmax has no weights")
 _REFUSED = {
-    PROBABILITIES: "probabilities, as after a softmax; expected logits: training and attacks take a softmax, and a "
-                   "second one makes another network of it. Leave the softmax out of the Cell; its checkpoint still "
-                   "fits, since a softmax has no weights",
-    BOUNDED: "numbers between 0 and 1 that do not sum up to 1, as after a sigmoid; expected logits. Leave the sigmoid "
-             "out of the Cell; its checkpoint still fits, since a sigmoid has no weights",
+    PROBABILITIES: f"probabilities, as after a softmax; {_SOFTMAX}",
+    SCALED_PROBABILITIES: f"probabilities, scaled or shifted, as after a softmax; {_SOFTMAX}",
+    BOUNDED: "numbers that stop at two bounds and do not sum up to one number, as after a sigmoid, tanh or clipping; "
+             "expected logits. Leave that last step out of the Cell; its checkpoint still fits, since it has no weights",
+    LOG_SIGMOIDS: "numbers that stop at 0, as after a log-sigmoid; expected logits. Leave the log-sigmoid out of the "
+                  "Cell; its checkpoint still fits, since a log-sigmoid has no weights",
+}
+_BECAUSE = {
+    TWICE: "expected one answer to one image. Is there a Dropout, or noise, that set_train(False) does not switch off?",
+    IN_OTHER_COMPANY: "expected one answer to one image. Does it take means over a batch that set_train(False) does "
+                      "not switch off?",
 }
 
 
@@ -57,28 +69,36 @@ def kind(network: nn.Cell, data: Dataset, name: str, trained: bool, training: bo
         return LOGITS
 
     def ask(images: np.ndarray) -> np.ndarray:
-        network.set_train(training)
-        try:
-            answers = network(Tensor(images.astype(np.float32)))
-        except Exception as error:
-            raise InputError(f"model '{name}' fails on {len(images)} images of {data.name}: "
-                             f"{first_line(error)}") from error
-        finally:
-            network.set_train(False)
-        if "Float" not in str(answers.dtype):
-            raise InputError(f"model '{name}' answers with {str(answers.dtype).lower()} numbers; expected logits")
-        return answers.astype("float32").asnumpy()
+        return _asked(network, images, data, name, training)
 
     found = kind_of_answers(ask, data.x_train[_several(data.y_train)])
     return LOGITS if found == CONSTANT and not trained else found
+
+
+def _asked(network: nn.Cell, images: np.ndarray, data: Dataset, name: str, training: bool) -> np.ndarray:
+    """Return a network's answers, which are real numbers or refused; leave it in evaluation mode."""
+    network.set_train(training)
+    try:
+        answers = network(Tensor(images.astype(np.float32)))
+    except Exception as error:
+        raise InputError(f"model '{name}' fails on {len(images)} images of {data.name}: "
+                         f"{first_line(error)}") from error
+    finally:
+        network.set_train(False)
+    if "Float" not in str(answers.dtype):
+        raise InputError(f"model '{name}' answers with {str(answers.dtype).lower()} numbers; expected logits")
+    return answers.astype("float32").asnumpy()
 
 
 def require_logits(network: nn.Cell, data: Dataset, name: str, trained: bool, training: bool = False) -> str:
     """Return what a network answers with, logits or log-probabilities; arguments as of ``kind``.
 
     Raises:
-        InputError: probabilities, answers of a sigmoid, or of a trained network one and the same answer to all.
+        InputError: probabilities, answers of a sigmoid and the like, answers that change when the same images are
+            asked about again, or of a trained network one and the same answer to all.
     """
+    if not training:
+        require_steady(network, data, name)
     found = kind(network, data, name, trained, training)
     mode = "while it trains, model" if training else "model"
     if found in _REFUSED:
@@ -87,6 +107,17 @@ def require_logits(network: nn.Cell, data: Dataset, name: str, trained: bool, tr
         raise InputError(f"model '{name}' answers {len(_several(data.y_train))} images of several classes alike; "
                          "expected answers that differ. Are its weights whole, and does it take pixels from 0 to 1?")
     return found
+
+
+def require_steady(network: nn.Cell, data: Dataset, name: str) -> None:
+    """Raise InputError where a network in evaluation mode answers the same images differently."""
+    if type(network) in CLASSIFIERS.values():
+        return
+    found = unsteady(lambda images: _asked(network, images, data, name, False), data.x_train[_several(data.y_train)])
+    if found is not None:
+        when, change = found
+        raise InputError(f"model '{name}' answers the same images differently {when}, by up to {change:.2g}; "
+                         f"{_BECAUSE[when]}")
 
 
 def said(found: str, name: str) -> str | None:
@@ -131,7 +162,7 @@ _UNKNOWN = ("Check that it takes pixels from 0 to 1, whether normalisation is pa
             "labels, and the members file; if all are right, it has learnt nothing that could be found")
 
 
-def _better(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray,
+def _better(predict: Ask, images: np.ndarray, labels: np.ndarray,
             answers: np.ndarray, border: float) -> str | None:
     """Return what makes the answers fit, if anything is shown to be right for more than ``border`` of the images."""
     mean, spread = images.mean((0, 2, 3), keepdims=True), images.std((0, 2, 3), keepdims=True)

@@ -10,7 +10,7 @@ from mindspore import nn
 
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError, first_line
-from mindleak.jobs.answers import kind, said
+from mindleak.jobs.answers import kind, require_steady, said
 from mindleak.jobs.finite import TEST, ask
 from mindleak.jobs.session import Session
 from mindleak.jobs.subjects import SubjectPlan, require_subjects, subject_plans
@@ -91,6 +91,7 @@ def _predict(session: Session, plan: SubjectPlan, subject: _Trained, count: int,
     session.say(f"{plan.name}: {data.name}, {count} of {len(data.y_test)} test images, drawn class by class (seed "
                 f"{session.config.seed})")
     session.say(f"checkpoint: {subject.source}")
+    require_steady(subject.network, data, plan.model_label)
     sentence = said(kind(subject.network, data, plan.model_label, trained=True), plan.name)
     if sentence is not None:
         session.say(sentence)
