@@ -30,7 +30,8 @@ from mindleak.evaluation.answers import (
     kind_of_answers,
     unsteady,
 )
-from mindleak.jobs.answers import misfit, require_logits
+from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.answers import misfit, require_logits, split_misfit
 
 SIZE = 12
 NET = """from mindspore import Tensor, nn, ops
@@ -113,7 +114,8 @@ KINDS = {
     LOGITS: [lambda x: x, lambda x: 30 * x, lambda x: x - 100, lambda x: np.maximum(x, 0), lambda x: x * np.nan,
              lambda x: 0.01 * x + 0.5, lambda x: 1e-3 * np.abs(x), lambda x: x - x.mean(1, keepdims=True),
              lambda x: 5 * (x / np.linalg.norm(x, axis=1, keepdims=True)), lambda x: -np.abs(x),
-             lambda x: 2 * log_softmax(x), lambda x: x - x.mean(1, keepdims=True) + 8, lambda x: np.minimum(x, 0), lambda x: -np.maximum(x, 0),
+             lambda x: 2 * log_softmax(x), lambda x: x - x.mean(1, keepdims=True) + 8,
+             lambda x: np.minimum(x, 0), lambda x: -np.maximum(x, 0),
              lambda x: np.tanh(x) @ UNEQUAL[:x.shape[1], :x.shape[1]], lambda x: np.where(x > 0, x, 0.01 * x)],
     PROBABILITIES: [softmax, lambda x: softmax(50 * x), lambda x: softmax(x).astype(np.float16),
                     lambda x: softmax(1e-3 * x)],
@@ -296,3 +298,47 @@ def test_a_network_that_is_right_more_often_on_signed_pixels_misreads_these() ->
     assert said is not None and "Given pixels from -1 to 1 it is " in said
     weights = fitted(FIRST.x_train, FIRST.y_train)
     assert misfit(own(weights), FIRST, MEMBERS) is None
+
+
+# --- splits that do not fit each other -----------------------------------------------------------------------
+
+
+def answered(images: np.ndarray) -> np.ndarray:
+    """The answers of a network that has learnt the training split."""
+    weights = fitted(FIRST.x_train, FIRST.y_train)
+    return np.asarray(images.reshape(len(images), -1) @ weights["fc.weight"].T + weights["fc.bias"])
+
+
+@pytest.mark.parametrize("images, labels, advice", [
+    (FIRST.x_test, (FIRST.y_test + 3) % 10, "With its classes in another order it would be "),
+    (1 - FIRST.x_test, FIRST.y_test, "Given dark for bright it is "),
+    (FIRST.x_test, FIRST.y_test, None),
+    (FIRST.x_test, np.random.default_rng(0).permutation(FIRST.y_test), None)],
+    ids=["numbered otherwise", "inverted", "honest", "noise"])
+def test_a_test_split_that_is_read_otherwise_is_told_from_one_that_is_hard(images: np.ndarray, labels: np.ndarray,
+                                                                           advice: str | None) -> None:
+    data = replace(FIRST, x_test=images, y_test=labels)
+    seen = accuracy(answered(data.x_train).argmax(1), data.y_train)
+    unseen = accuracy(answered(images).argmax(1), labels)
+    said = split_misfit(answered, data, seen, unseen)
+    assert said is None if advice is None else said is not None and advice in said
+
+
+def test_test_labels_that_are_numbered_otherwise_are_said_wherever_their_accuracy_is(
+        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "mine.npz"
+    np.savez(data, x_train=FIRST.x_train, y_train=FIRST.y_train, x_test=FIRST.x_test, y_test=(FIRST.y_test + 3) % 10)
+    words = ["--dataset", "custom", "--data_dir", data]
+    warning = "the test split does not fit the training split: the network classifies "
+    trained = call(capfd, "train", *words, "--set", "training.epochs=8", "--set", "training.batch_size=20",
+                   "--run_dir", tmp_path / "train", "--ckpt_dir", tmp_path / "train-ckpt")
+    assert trained.code == 0 and f"warning: lenet5_bias-ordinary: {warning}" in trained.out
+    weights = saved(tmp_path / "net.ckpt", fitted(FIRST.x_train, FIRST.y_train))
+    np.save(tmp_path / "members.npy", MEMBERS)
+    outcome = run(capfd, tmp_path, "audit", *words, "--model", net_file(tmp_path, "logits"), "--ckpt",
+                  weights, "--members", tmp_path / "members.npy")
+    document = json.loads((tmp_path / "run" / "report.json").read_text())
+    for said in (document["cautions"], document["findings"]):
+        assert any(warning in sentence and "another order" in sentence for sentence in said)
+    last = " ".join(outcome.out[outcome.out.index("Before you rely on these figures:"):].split())
+    assert outcome.code == 0 and warning in last

@@ -17,7 +17,7 @@ from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
 from mindleak.jobs.findings import findings
-from mindleak.jobs.likeness import caution
+from mindleak.jobs.likeness import unlike
 
 NOWHERE = Path("/nonexistent")
 
@@ -212,7 +212,7 @@ def test_verdicts_by_references_and_by_the_document_say_so_too() -> None:
     assert "more than 2 points below every reference's (98.00 % to 98.50 %)" in first and "better references" in first
     assert second.endswith("Caution: the references are unlike it, as said above.")
     assert "Caution" not in "".join(findings(body(reference_attacks=[{**result, "reference_accuracy": []}]), NOWHERE))
-    assert "Caution" in caution(generalisation(proportion(910, 1000), proportion(900, 1000)), others, "shadow")
+    assert unlike(generalisation(proportion(910, 1000), proportion(900, 1000)), others, "shadow")
 
 
 @pytest.mark.parametrize("right, said", [(60, True), (75, True), (200, False)])

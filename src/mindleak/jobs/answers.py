@@ -27,7 +27,7 @@ from mindleak.evaluation.answers import (
     unsteady,
 )
 from mindleak.evaluation.classification import accuracy
-from mindleak.evaluation.metric import Metric
+from mindleak.evaluation.metric import Interval, Metric
 from mindleak.models.registry import CLASSIFIERS
 from mindleak.training.loop import Predictor
 
@@ -41,7 +41,7 @@ _REFUSED = {
     PROBABILITIES: f"probabilities, as after a softmax; {_SOFTMAX}",
     SCALED_PROBABILITIES: f"probabilities, scaled or shifted, as after a softmax; {_SOFTMAX}",
     BOUNDED: "numbers that stop at two bounds and do not sum up to one number, as after a sigmoid, tanh or clipping; "
-             "expected logits. Leave that last step out of the Cell; its checkpoint still fits, since it has no weights",
+             "expected logits. Leave that step out of the Cell; its checkpoint still fits, since it has no weights",
     LOG_SIGMOIDS: "numbers that stop at 0, as after a log-sigmoid; expected logits. Leave the log-sigmoid out of the "
                   "Cell; its checkpoint still fits, since a log-sigmoid has no weights",
 }
@@ -146,11 +146,9 @@ def misfit(network: nn.Cell, data: Dataset, members: np.ndarray | None) -> str |
     if commonest == 1 or found.ci is None or not np.isfinite(answers).all():
         return None
     rows = stratified(labels, np.arange(len(labels)), min(TRIED, len(labels)), 0)
-    no_better = found.ci[1] < commonest or (found.ci[0] <= commonest and commonest < 0.5)
-    # A network that has learnt little may be right a little more often about images of more contrast, and reads these
-    # as it was meant to; one that misreads them makes half as many mistakes with the right reading, or fewer.
-    border = max(found.ci[1], commonest) if no_better else (1 + found.ci[1]) / 2
-    better = _better(predict, images[rows], labels[rows], answers[rows], border)
+    no_better, border = _border(found.ci, commonest)
+    better = _better(predict, images[rows], labels[rows], answers[rows], border,
+                     "images here are from 0 to 1, so make that a layer of the network")
     if better is None and not no_better:
         return None
     return (f"its answers do not fit these images or labels: it classifies {_percent(found.value)} "
@@ -158,13 +156,50 @@ def misfit(network: nn.Cell, data: Dataset, members: np.ndarray | None) -> str |
             f"is right for {_percent(commonest)}. {better or _UNKNOWN}")
 
 
+def split_misfit(predict: Ask, data: Dataset, seen: Metric, unseen: Metric) -> str | None:
+    """Return why a network that was trained here seems to read the test images otherwise; None where it does not.
+
+    Files say nothing of how a split's labels were numbered or its pixels scaled; a network that has learnt one split
+    and makes half as many mistakes with another reading of the other split does.
+
+    Args:
+        predict: returns the network's answers.
+        data: with its test split.
+        seen, unseen: its accuracy on what it was trained on and on the test split.
+    """
+    if seen.ci is None or unseen.ci is None or unseen.ci[1] >= seen.ci[0]:
+        return None
+    rows = stratified(data.y_test, np.arange(len(data.y_test)), min(TRIED, len(data.y_test)), 0)
+    images, labels = data.x_test[rows], data.y_test[rows]
+    _, border = _border(unseen.ci, float(np.bincount(data.y_test).max()) / len(data.y_test))
+    better = _better(predict, images, labels, predict(images), border,
+                     "scale both splits alike")
+    if better is None:
+        return None
+    return (f"the test split does not fit the training split: the network classifies {_percent(seen.value)} of what "
+            f"it was trained on rightly and {_percent(unseen.value)} of the test images. {better}")
+
+
 _UNKNOWN = ("Check that it takes pixels from 0 to 1, whether normalisation is part of the network, the order of the "
             "labels, and the members file; if all are right, it has learnt nothing that could be found")
 
 
+def _border(found: Interval, commonest: float) -> tuple[bool, float]:
+    """Return whether an accuracy is no better than the commonest class, and what another reading must be better than.
+
+    A network that has learnt little may be right a little more often about images of more contrast, and reads these as
+    it was meant to; one that misreads them makes half as many mistakes with the right reading, or fewer.
+    """
+    no_better = found[1] < commonest or (found[0] <= commonest and commonest < 0.5)
+    return no_better, max(found[1], commonest) if no_better else (1 + found[1]) / 2
+
+
 def _better(predict: Ask, images: np.ndarray, labels: np.ndarray,
-            answers: np.ndarray, border: float) -> str | None:
-    """Return what makes the answers fit, if anything is shown to be right for more than ``border`` of the images."""
+            answers: np.ndarray, border: float, advice: str) -> str | None:
+    """Return what makes the answers fit, if anything is shown to be right for more than ``border`` of the images.
+
+    ``advice`` is what to do about pixels that need another reading.
+    """
     mean, spread = images.mean((0, 2, 3), keepdims=True), images.std((0, 2, 3), keepdims=True)
     readings = {"pixels from 0 to 255": images * 255, "pixels from -1 to 1": 2 * images - 1,
                 "each channel less its mean, by its deviation": (images - mean) / np.maximum(spread, 1e-6),
@@ -180,8 +215,7 @@ def _better(predict: Ask, images: np.ndarray, labels: np.ndarray,
     if _above(renamed, max(border, 0.5)) and (renamed.value or 0.0) >= (found[best].value or 0.0):
         return f"With its classes in another order it would be {_percent(renamed.value)}: check the order of the labels"
     if _above(found[best], border):
-        return (f"Given {best} it is {_percent(found[best].value)}: images here are from 0 to 1, so make that a layer "
-                "of the network")
+        return f"Given {best} it is {_percent(found[best].value)}: {advice}"
     return None
 
 

@@ -16,7 +16,7 @@ from mindleak.attacks.membership.names import SHADOW
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs import document
-from mindleak.jobs.answers import said
+from mindleak.jobs.answers import said, split_misfit
 from mindleak.jobs.attacks import (
     ImpossibleSplitError,
     MembershipPlan,
@@ -26,7 +26,7 @@ from mindleak.jobs.attacks import (
     subject_network,
 )
 from mindleak.jobs.document_attack import document_stage
-from mindleak.jobs.findings import findings
+from mindleak.jobs.findings import cautions, findings
 from mindleak.jobs.finite import TEST, TRAINING, ask
 from mindleak.jobs.improved_attack import ablation_stage, improved_stage
 from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
@@ -100,8 +100,9 @@ class Audit:
         if self._sweep is not None:
             body["sweep"] = self._sweep.record()
             datasets["sweep"] = self._sweep.dataset
-        body["findings"] = [*(f"Warning: {text}." for text in self._session.warnings),
-                            *findings(body, self._session.run.run_dir)]
+        warnings = [f"Warning: {text}." for text in self._session.warnings]
+        body["findings"] = [*warnings, *findings(body, self._session.run.run_dir)]
+        body["cautions"] = [*warnings, *cautions(body)]
         head = document.head(self._session, datasets,
                              {name: planned.split for name, planned in self._memberships.items()},
                              time.perf_counter() - started)
@@ -268,9 +269,12 @@ class Audit:
         data, network, members = plan.dataset, plan.provided.network, plan.provided.members
         predict = Predictor(network)
         seen = None if members is None else accuracy(
-            ask(predict, data, TRAINING, plan.name, members), data.y_train[members]).to_json()
-        return document.provided_subject(
-            plan, accuracy(ask(predict, data, TEST, plan.name), data.y_test).to_json(), seen, count_parameters(network))
+            ask(predict, data, TRAINING, plan.name, members), data.y_train[members])
+        unseen = accuracy(ask(predict, data, TEST, plan.name), data.y_test)
+        record = document.provided_subject(plan, unseen.to_json(), None if seen is None else seen.to_json(),
+                                           count_parameters(network))
+        differs = None if seen is None or plan.misfit else split_misfit(predict, data, seen, unseen)
+        return {**record, **({"split_misfit": differs} if differs else {})}
 
 
 def run_audit(session: Session, attacks: Sequence[str] = ATTACKS,

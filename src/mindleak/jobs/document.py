@@ -105,6 +105,7 @@ def subject(identifier: str, plan: SubjectPlan, role: str, task: TrainingTask, r
             "privacy": metrics["privacy"],
             "history": metrics["history"], "parameters": metrics["parameters"], "seconds": result.seconds,
             "recipe": task.recipe.as_dict(), **task.method_settings(), **_answers(plan),
+            **({"split_misfit": metrics["split_misfit"]} if metrics.get("split_misfit") else {}),
             "data_digest": plan.dataset.digest, "image_shape": list(plan.dataset.image_shape),
             "checkpoint": str(result.external["checkpoint"])}
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mindleak.evaluation.comparisons import Comparison, Family
-from mindleak.jobs.likeness import caution
+from mindleak.jobs.likeness import caution, unlike
 from mindleak.jobs.questions import LeakFamilies, Questions, alone, among, detectable_auc, known_interval
 
 Record = Mapping[str, Any]
@@ -38,8 +38,7 @@ def document_findings(results: Sequence[Record], leaks: LeakFamilies, questions:
         for result in results for each in result["compared"]})
     for result in results:
         found = judged[result["subject"]]
-        unlike = caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow")
-        yield f"{_as_documented(result, found['document', 'document'])}{unlike}"
+        yield _as_documented(result, found["document", "document"]) + caution(*doubts(result))
         yield from _imbalance(result, found["document", "as_drawn"], found["none", "as_drawn"], imbalance)
         yield from _splits(result, found["document", "split_control"], parts)
         yield from _parts(result, parts)
@@ -49,6 +48,11 @@ def document_findings(results: Sequence[Record], leaks: LeakFamilies, questions:
             yield (f"{_name(result)}: no attack model for "
                    + "; ".join(f"class {name} ({reason})" for name, reason in result["skipped_classes"].items()) + ".")
         yield from (f"{_name(result)}: {note}." for note in result["notes"])
+
+
+def doubts(result: Record) -> tuple[str, ...]:
+    """Return what makes the figures of the document's attack doubtful, a sentence or nothing."""
+    return (unlike(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow"),)
 
 
 def _what_it_is_made_of(results: Sequence[Record], judged: Mapping[str, Mapping[tuple[str, str], Record]],

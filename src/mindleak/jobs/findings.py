@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mindleak.jobs import document_findings as of_document
+from mindleak.jobs import membership_findings as of_membership
+from mindleak.jobs import reference_findings as of_references
 from mindleak.jobs.document_findings import document_findings
 from mindleak.jobs.improved_findings import improved_findings
 from mindleak.jobs.inversion_findings import inversion_findings, suppression_findings
@@ -45,15 +48,38 @@ def findings(body: Record, run_dir: Path) -> list[str]:
             *questions.correction()]
 
 
+def cautions(body: Record) -> list[str]:
+    """Return what makes figures of an audit doubtful, each once: for a terminal, whose table has figures alone.
+
+    Args:
+        body: as of ``findings``.
+    """
+    said = [*_misfits(body["subjects"])]
+    for part, doubts in (("membership", of_membership.doubts), ("reference_attacks", of_references.doubts),
+                         ("document_attack", of_document.doubts)):
+        for result in body.get(part, []):
+            said += [f"{result['subject']}: {sentence}" for sentence in doubts(result) if sentence]
+    return list(dict.fromkeys(said))
+
+
 def _answers(subjects: Sequence[Record]) -> Iterator[str]:
     """Say where a network does not answer with plain logits, and where its answers do not fit the data."""
     for name, subject in {subject.get("name", subject["id"]): subject for subject in subjects}.items():
         if "answers" in subject:
             yield (f"{name} answers with {subject['answers']}; they are taken for logits, since their softmax gives "
                    "the same probabilities.")
+    yield from _misfits(subjects)
+
+
+def _misfits(subjects: Sequence[Record]) -> Iterator[str]:
+    """Say where a network's answers do not fit the data, or the test split."""
+    for name, subject in {subject.get("name", subject["id"]): subject for subject in subjects}.items():
         if "misfit" in subject:
             yield (f"{name}: {subject['misfit']}. No figure for it, inversion's included, says anything about what it "
                    "gives away.")
+    for subject in subjects:
+        if "split_misfit" in subject:
+            yield f"{subject['id']}: {subject['split_misfit']}. Its test accuracy says nothing."
 
 
 def _privacy(subjects: Sequence[Record]) -> Iterator[str]:

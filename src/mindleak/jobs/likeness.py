@@ -20,8 +20,13 @@ _PARTS = {"train": "accuracy on what it was trained on", "test": "accuracy on wh
           "gap": "gap between these accuracies"}
 
 
-def caution(subject: Mapping[str, Any] | None, others: Sequence[Mapping[str, Any]], kind: str) -> str:
-    """Return the sentence to be added to a verdict, with a space before it; nothing where the models are alike.
+def caution(*sentences: str) -> str:
+    """Return what is to be added to a verdict of these sentences, of which any may be empty."""
+    return "".join(f" Caution: {sentence}" for sentence in sentences if sentence)
+
+
+def unlike(subject: Mapping[str, Any] | None, others: Sequence[Mapping[str, Any]], kind: str) -> str:
+    """Return the sentence that tells of a subject unlike the other models; empty where they are alike.
 
     Unlike is a subject whose interval lies wholly more than ``THRESHOLD`` beyond every other model's accuracy, on one
     side of all. The gap is looked at where neither accuracy is unlike.
@@ -30,6 +35,9 @@ def caution(subject: Mapping[str, Any] | None, others: Sequence[Mapping[str, Any
         subject: its accuracies, ``attacks.membership.report.generalisation`` or ``train`` and ``test`` as metrics.
         others: the other models' accuracies, ``train`` and ``test`` as numbers or metrics.
         kind: what these are called, 'shadow' or 'reference'.
+
+    Returns:
+        It begins with "its".
     """
     if not subject or not others:
         return ""
@@ -41,23 +49,23 @@ def caution(subject: Mapping[str, Any] | None, others: Sequence[Mapping[str, Any
         said = list(_unlike("gap", difference_of_independent(seen, unseen), gaps, kind))
     if not said:
         return ""
-    return (f" Caution: its {', and its '.join(said)}. The attack has learnt from models unlike it, so its figures may "
+    return (f"its {', and its '.join(said)}. The attack has learnt from models unlike it, so its figures may "
             f"miss what better {kind}s would find, and are no all-clear.")
 
 
 def learnt_nothing(subject: Mapping[str, Any] | None, commonest: float | None) -> str:
-    """Return the sentence for a subject that is not shown to be better than naming the commonest class.
+    """Return the sentence for a subject that is not shown to be better than naming the commonest class; else nothing.
 
     That is asked of what it was trained on.
 
     Args:
-        subject: as of ``caution``.
+        subject: as of ``unlike``.
         commonest: the share of the commonest class there; None if it is not known.
     """
     seen = _metric(subject, "train") if subject else None
     if seen is None or seen.ci is None or commonest is None or seen.ci[0] > commonest:
         return ""
-    return (f" Caution: the subject classifies {_percent(seen.value)} ({_percent(seen.ci[0])} to "
+    return (f"the subject classifies {_percent(seen.value)} ({_percent(seen.ci[0])} to "
             f"{_percent(seen.ci[1])}) of its own members rightly, not shown to be more than naming the commonest class "
             f"gives ({_percent(commonest)}): it may have learnt nothing that could leak; train it longer.")
 

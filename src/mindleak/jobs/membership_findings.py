@@ -13,7 +13,7 @@ from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
-from mindleak.jobs.likeness import caution, learnt_nothing
+from mindleak.jobs.likeness import caution, learnt_nothing, unlike
 from mindleak.jobs.questions import (
     OTHERS,
     OWN_ROC,
@@ -76,18 +76,23 @@ def _area(result: Record, family: Family) -> Iterator[str]:
         return
     low, high = interval
     found = f"{_named(result)}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
-    supports = [row["support_in"] for row in result.get("per_class") or []]
-    commonest = max(supports) / sum(supports) if sum(supports) else None
-    unlike = (learnt_nothing(result.get("subject_accuracy"), commonest)
-              + caution(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow"))
+    doubtful = caution(*doubts(result))
     way = family.direction(_key(result))
     if way > 0:
-        yield f"{found}; the attack tells members from non-members better than chance.{unlike}"
+        yield f"{found}; the attack tells members from non-members better than chance.{doubtful}"
     elif way < 0:
-        yield f"{found}; below chance: one null audit in forty ends there, or the shadows are unlike it.{unlike}"
+        yield f"{found}; below chance: one null audit in forty ends there, or the shadows are unlike it.{doubtful}"
     else:
         yield (f"{found}; no leak was detected on average{alone(family, _key(result), interval, 0.5)}. "
-               f"{_could_have_shown(result, family)}{unlike}")
+               f"{_could_have_shown(result, family)}{doubtful}")
+
+
+def doubts(result: Record) -> tuple[str, ...]:
+    """Return what makes the figures of a membership attack doubtful, a sentence each, some of them empty."""
+    supports = [row["support_in"] for row in result.get("per_class") or []]
+    commonest = max(supports) / sum(supports) if sum(supports) else None
+    subject = result.get("subject_accuracy")
+    return learnt_nothing(subject, commonest), unlike(subject, result.get("shadow_accuracy") or [], "shadow")
 
 
 def _could_have_shown(result: Record, family: Family) -> str:

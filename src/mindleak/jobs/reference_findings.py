@@ -9,7 +9,7 @@ from typing import Any
 from mindleak.attacks.membership.names import SHADOW
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.empirical_epsilon import EpsilonBound
-from mindleak.jobs.likeness import caution, learnt_nothing
+from mindleak.jobs.likeness import caution, learnt_nothing, unlike
 from mindleak.jobs.membership_findings import beyond_guessing
 from mindleak.jobs.paired_attacks import compared
 from mindleak.jobs.questions import (
@@ -45,17 +45,22 @@ def reference_findings(results: Sequence[Record], shadow_results: Sequence[Recor
     family = questions.ask("AUCs of reference attacks against those of attacks by shadows",
                            {key: Comparison.of(difference) for key, difference in differences.items()})
     for result in results:
-        subject = result.get("subject_accuracy")
-        nothing = learnt_nothing(subject, result.get("commonest_class"))
-        unlike = caution(subject, result.get("reference_accuracy") or [], "reference")
-        again = (f"{' Caution: it may have learnt nothing, as said above.' if nothing else ''}"
-                 f"{' Caution: the references are unlike it, as said above.' if unlike else ''}")
+        nothing, different = doubts(result)
+        again = caution("it may have learnt nothing, as said above." if nothing else "",
+                        "the references are unlike it, as said above." if different else "")
         for number, attack in enumerate(result["attacks"]):
-            yield _against_chance(result, attack, leaks, bounds) + (again if number else nothing + unlike)
+            yield _against_chance(result, attack, leaks, bounds) + (again if number else caution(nothing, different))
         for other in (other for first, other in pairs if first is result):
             yield from _against(result, other, differences, family)
         yield from _fallbacks(result)
         yield from (f"References of {result['subject']}: {note}." for note in result["notes"])
+
+
+def doubts(result: Record) -> tuple[str, str]:
+    """Return what makes the figures of reference attacks doubtful: nothing learnt, unlike references; or empty."""
+    subject = result.get("subject_accuracy")
+    return (learnt_nothing(subject, result.get("commonest_class")),
+            unlike(subject, result.get("reference_accuracy") or [], "reference"))
 
 
 def _against_chance(result: Record, attack: Record, leaks: LeakFamilies, bounds: int) -> str:

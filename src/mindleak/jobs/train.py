@@ -86,6 +86,8 @@ def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: Sta
     session.say(f"{plan.name}: {'already trained' if result.cached else 'trained'}; test accuracy "
                 f"{accuracy['value']:.4f} ({accuracy['ci'][0]:.4f} to {accuracy['ci'][1]:.4f}, n {accuracy['n']}"
                 f"{_seen(plan, task)})")
+    if "split_misfit" in record:
+        session.say(f"warning: {plan.name}: {record['split_misfit']}.")
     if record["sparsity"] is not None:
         _say_sparsity(session, record["sparsity"])
     if record["privacy"] is not None:

@@ -16,6 +16,7 @@ from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.answers import split_misfit
 from mindleak.jobs.finite import TEST, TRAINING, ask
 from mindleak.jobs.own_model import architecture, weights_digest
 from mindleak.jobs.subjects import SubjectPlan, model_options
@@ -241,10 +242,11 @@ class TrainingTask:
         if trained.best is not None:
             context.refer("best_checkpoint", trained.best)
         _, truth = data.own()
-        result["train_accuracy"] = accuracy(self._ask(predict, TRAINING, self.rows), truth).to_json()
         dataset = self.plan.dataset
-        result["test_accuracy"] = accuracy(self._ask(predict, TEST), dataset.y_test).to_json()
-        return result
+        seen = accuracy(self._ask(predict, TRAINING, self.rows), truth)
+        unseen = accuracy(self._ask(predict, TEST), dataset.y_test)
+        return {**result, "train_accuracy": seen.to_json(), "test_accuracy": unseen.to_json(),
+                "split_misfit": split_misfit(predict, dataset, seen, unseen)}
 
     def _ask(self, predict: Predictor, split: str, rows: np.ndarray | None = None,
              change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:

@@ -27,7 +27,7 @@ _TUTORIAL = (
 
 
 def terminal_text(document: Mapping[str, Any]) -> str:
-    """Return what a terminal shows of a report: subjects, membership attacks, ablations, inversions, sweep."""
+    """Return what a terminal shows of a report: subjects, attacks, sweep, and what makes their figures doubtful."""
     sweep = document.get("sweep")
     parts = [
         summary_table(document) if document["subjects"] or not sweep else "",
@@ -36,8 +36,15 @@ def terminal_text(document: Mapping[str, Any]) -> str:
         "\n".join(ablation_lines(document)),
         inversion_lines(document),
         sweep_lines(sweep) if sweep else "",
+        "\n".join(_caution_lines(document)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _caution_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return what makes figures doubtful, last, where a reader of the tables comes by."""
+    said = document.get("cautions")
+    return ["Before you rely on these figures:", *_bullets(said)] if said else []
 
 
 def inversion_lines(document: Mapping[str, Any]) -> str:
@@ -75,10 +82,12 @@ def sweep_lines(sweep: Mapping[str, Any]) -> str:
     for start in _blocks(widths):
         lines += [_row(row, widths, start) for row in rows]
         lines.append("")
-    for sentence in sweep["conclusions"]:
-        lines += textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ",
-                               break_on_hyphens=False)
-    return "\n".join(lines)
+    return "\n".join([*lines, *_bullets(sweep["conclusions"])])
+
+
+def _bullets(sentences: Sequence[str]) -> list[str]:
+    return [line for sentence in sentences for line in textwrap.wrap(
+        sentence, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)]
 
 
 def _means(variant: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
