@@ -158,10 +158,10 @@ choose_port() {
     fi
 }
 
-# Refuses here, in a second and once, what every process would refuse after MindSpore has started.
+# Refuses here, in seconds and once, what every process would refuse half a minute later.
 check_configuration() {
-    "$python" -c 'import sys; from mindleak.cli import check; sys.exit(check(sys.argv[1:]))' \
-        "$@" --device_target "$device_target" || exit "$?"
+    "$python" -c 'import sys; from mindleak.cli import check; sys.exit(check(sys.argv[2:], int(sys.argv[1])))' \
+        "$workers" "$@" --device_target "$device_target" || exit "$?"
 }
 
 # Makes the log folder. Names in it are predictable: where others can write, a link may wait under one of them.

@@ -330,7 +330,7 @@ def test_test_labels_that_are_numbered_otherwise_are_said_wherever_their_accurac
     np.savez(data, x_train=FIRST.x_train, y_train=FIRST.y_train, x_test=FIRST.x_test, y_test=(FIRST.y_test + 3) % 10)
     words = ["--dataset", "custom", "--data_dir", data]
     warning = "the test split does not fit the training split: the network classifies "
-    trained = call(capfd, "train", *words, "--set", "training.epochs=8", "--set", "training.batch_size=20",
+    trained = call(capfd, "train", *words, "--set", "training.epochs=20", "--set", "training.batch_size=20",
                    "--run_dir", tmp_path / "train", "--ckpt_dir", tmp_path / "train-ckpt")
     assert trained.code == 0 and f"warning: lenet5_bias-ordinary: {warning}" in trained.out
     weights = saved(tmp_path / "net.ckpt", fitted(FIRST.x_train, FIRST.y_train))

@@ -16,7 +16,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mindleak import __version__, interruption
@@ -188,10 +188,15 @@ def assignments(arguments: argparse.Namespace) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    return _guarded(list(sys.argv[1:] if argv is None else argv),
+                    lambda words: _dispatch(build_parser().parse_args(words), words))
+
+
+def _guarded(words: list[str], command: Callable[[list[str]], None]) -> int:
+    """Call a command with its words and return the exit code for how it ends."""
     try:
         with interruption.raised():
-            _dispatch(build_parser().parse_args(words), words)
+            command(words)
         if sys.stdout is not None:
             sys.stdout.flush()
     except InputError as error:
@@ -199,8 +204,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _refuse(f"not enough memory ({error or 'no more to be had'}); lower the image size or a batch size")
     except KeyboardInterrupt:
-        command = next((word for word in words if word in _GOES_ON), "")
-        say(f"mindleak: interrupted{_GOES_ON.get(command, '')}", sys.stderr)
+        name = next((word for word in words if word in _GOES_ON), "")
+        say(f"mindleak: interrupted{_GOES_ON.get(name, '')}", sys.stderr)
         return 130
     except BrokenPipeError:
         _drop_output()
@@ -216,20 +221,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def check(argv: Sequence[str]) -> int:
-    """Look at a command line and its configuration without running anything; return 0, or 2 after saying what is wrong.
+def check(argv: Sequence[str], workers: int = 1) -> int:
+    """Do of a command what can be known to fail, and no more; return 0, or 2 after saying what is wrong.
 
-    Of several processes every one would refuse the same, after MindSpore has started: ``run_ascend.sh`` asks once.
+    Of several processes every one would refuse the same, half a minute later: ``run_ascend.sh`` asks once.
+
+    Args:
+        argv: the command line.
+        workers: how many processes will run it.
     """
-    try:
-        arguments = build_parser().parse_args(list(argv))
-        if hasattr(arguments, "assignments"):
-            from mindleak import config
+    return _guarded(list(argv), lambda words: _in_advance(build_parser().parse_args(words), workers))
 
-            config.load(arguments.config, assignments(arguments))
-    except InputError as error:
-        return _refuse(str(error))
-    return 0
+
+def _in_advance(arguments: argparse.Namespace, workers: int) -> None:
+    """Load, plan and check what a command on a run would, on the CPU."""
+    if not hasattr(arguments, "assignments"):
+        return
+    from mindleak import config
+
+    merged = config.load(arguments.config, assignments(arguments))
+    from mindleak.jobs.session import session_in_advance
+
+    if arguments.command == "predict":
+        return
+    with session_in_advance(merged, arguments.run_dir, arguments.ckpt_dir, workers) as session:
+        if arguments.command == "train":
+            from mindleak.jobs.train import planned_trainings
+
+            planned_trainings(session, arguments.resume, arguments.restart)
+        else:
+            from mindleak.jobs.audit import Audit
+
+            Audit(session, _attacks(arguments)).plan()
 
 
 def _refuse(message: str) -> int:
@@ -295,6 +318,13 @@ def _in_session(arguments: argparse.Namespace, session: Session) -> None:
 
         run_predict(session, arguments.n, arguments.show, arguments.best)
     else:
-        from mindleak.jobs.audit import ATTACKS, run_audit
+        from mindleak.jobs.audit import run_audit
 
-        run_audit(session, ATTACKS if arguments.command == "audit" else (arguments.attack,))
+        run_audit(session, _attacks(arguments))
+
+
+def _attacks(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the attacks that a command stands for."""
+    from mindleak.jobs.audit import ATTACKS
+
+    return ATTACKS if arguments.command == "audit" else (arguments.attack,)

@@ -85,19 +85,11 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels
             use, ``threads`` is negative, or there is one process only to divide batches among.
     """
     global _current
-    if target not in TARGETS:
-        raise InputError(f"device_target '{target}' is unknown; one of {', '.join(TARGETS)}")
     if threads < 0:
         raise InputError(f"device.threads is {threads}; right is 0 (MindSpore's choice) or more")
     if kernels not in KERNELS:
         raise InputError(f"device.kernels '{kernels}' is unknown; one of {', '.join(KERNELS)}")
-    usable = available_targets()
-    chosen = usable[0] if target == "auto" else target
-    if chosen not in usable:
-        raise InputError(
-            f"device_target {chosen} cannot be used here: available {', '.join(usable)}; "
-            f"missing: {missing_for(chosen)}"
-        )
+    chosen = require_usable(target)
     if _current is not None and _current.target != chosen:
         raise InputError(f"this process already runs on {_current.target}; start another for {chosen}")
     _check_device_id(chosen, device_id)
@@ -119,6 +111,20 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels
         _start_operator_threads_on_one_core(rank)
     _current = Device(chosen, device_id, rank, world, kernels, _divisible(data_parallel, world))
     return _current
+
+
+def require_usable(target: str) -> str:
+    """Return a device target that can be used here, 'auto' resolved; arguments and errors are ``configure``'s."""
+    if target not in TARGETS:
+        raise InputError(f"device_target '{target}' is unknown; one of {', '.join(TARGETS)}")
+    usable = available_targets()
+    chosen = usable[0] if target == "auto" else target
+    if chosen not in usable:
+        raise InputError(
+            f"device_target {chosen} cannot be used here: available {', '.join(usable)}; "
+            f"missing: {missing_for(chosen)}"
+        )
+    return chosen
 
 
 def _start_operator_threads_on_one_core(rank: int) -> None:

@@ -95,6 +95,9 @@ def entry(name: str) -> Entry:
     Raises:
         InputError: there is none of that name.
     """
+    if name not in _CATALOGUE and ("/" in name or name.endswith(".npz")):
+        raise InputError(f"data set '{name}' is a path; a file or folder of your own is --dataset custom --data_dir "
+                         f"{name}")
     if name not in _CATALOGUE:
         raise InputError(f"data set '{name}' is unknown{nearest(name, _CATALOGUE)}")
     return _CATALOGUE[name]

@@ -58,7 +58,7 @@ class Audit:
     """All stages of one audit, in the order in which they are needed."""
 
     def __init__(self, session: Session, attacks: Sequence[str], provided: Subject | None = None) -> None:
-        if session.device.data_parallel:
+        if session.config.device.data_parallel:
             raise InputError("device.data_parallel is for 'mindleak train'; attacks and audits deal whole trainings "
                              "out to the processes, each of which trains as one alone would")
         self._session = session
@@ -78,11 +78,7 @@ class Audit:
     def run(self) -> dict[str, Any] | None:
         """Do all stages and return the audit document; None on processes other than the main one."""
         started = time.perf_counter()
-        tasks = self._plan()
-        for task in tasks:
-            task.check()
-            task.refuse_foreign_checkpoint()
-        self._train(tasks)
+        self._train(self.plan())
         if not self._session.device.is_main:
             if self._sweep is not None:
                 self._sweep.assist()
@@ -107,6 +103,18 @@ class Audit:
                              {name: planned.split for name, planned in self._memberships.items()},
                              time.perf_counter() - started)
         return {**head, **body}
+
+    def plan(self) -> list[TrainingTask]:
+        """Return all trainings, of which it is known that they can begin.
+
+        Raises:
+            InputError: anything that can be known to fail before any work is done.
+        """
+        tasks = self._plan()
+        for task in tasks:
+            task.check()
+            task.refuse_foreign_checkpoint()
+        return tasks
 
     def _planned_sweep(self, provided: Subject | None) -> Sweep | None:
         """Return the defence sweep, which belongs to a whole audit of a configuration that has one.

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ class Session:
         ckpt_dir: folder of this run's checkpoints.
         command: how the program was called, for the report's provenance.
         warnings: what the user has been warned of, for the report.
+        speaks: False where another process will say the same.
     """
 
     config: EasyDict
@@ -51,6 +52,7 @@ class Session:
     ckpt_dir: Path
     command: str
     warnings: list[str] = field(default_factory=list)
+    speaks: bool = True
     _datasets: dict[str, Dataset] = field(default_factory=dict)
 
     @cached_property
@@ -64,7 +66,7 @@ class Session:
         identity["device"] = {"target": self.device.target}
         return Run.open(self.run_dir, identity, device_target=self.device.target,
                         whole=configuration.to_plain(self.config),
-                        **({} if self.device.is_main else {"say": _silent}))
+                        **({} if self._is_heard else {"say": _silent}))
 
     @cached_property
     def compiled(self) -> CompiledTrainings:
@@ -75,8 +77,12 @@ class Session:
 
     def say(self, text: str) -> None:
         """Print a line, on the one process that speaks."""
-        if self.device.is_main:
+        if self._is_heard:
             say(text)
+
+    @property
+    def _is_heard(self) -> bool:
+        return self.speaks and self.device.is_main
 
     def warn(self, text: str) -> None:
         """Tell the user once of what makes figures doubtful; it will stand in the report as well."""
@@ -110,6 +116,26 @@ def session_alone(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, c
     say = say_on_stderr if selected.is_main else _silent
     with alone_in(folders if trains else folders[:1], say, device.job_name()):
         yield open_session(config, run_dir, ckpt_dir, command, trains)
+
+
+@contextlib.contextmanager
+def session_in_advance(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, workers: int) -> Iterator[Session]:
+    """Give a silent session that stands for one of ``workers`` processes on the configured device, but computes on CPU.
+
+    It is for asking what every one of them would refuse. Nothing is left behind. Arguments and errors are those of
+    :func:`open_session`.
+    """
+    folders = _folders(config, run_dir, ckpt_dir)
+    for folder in folders:
+        _require_writable(folder)
+    target = device.require_usable(config.device.target)
+    here = device.configure("CPU", threads=config.device.threads, kernels=config.device.kernels)
+    stands_for = replace(here, target=target, world_size=workers, data_parallel=config.device.data_parallel)
+    with alone_in(folders, say_on_stderr):
+        session = Session(config, stands_for, *folders, "check", speaks=False)
+        if is_run(session.run_dir):
+            _ = session.run
+        yield session
 
 
 def open_session(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, command: str,

@@ -26,11 +26,7 @@ def run_train(session: Session, resume: bool, restart: bool) -> None:
         InputError: a recipe that cannot work, or the checkpoint folder holds an unfinished training, or somebody
             else's, and neither ``resume`` nor ``restart`` says what to do with it.
     """
-    tasks = [_task(plan) for plan in require_subjects(subject_plans(session))]
-    for task in tasks:
-        task.check()
-        _refuse_to_overwrite(task, resume, restart)
-    for task in tasks:
+    for task in planned_trainings(session, resume, restart):
         _announce(session, task, resume)
         if session.device.shards > 1 and not session.device.is_main:
             task.train_along(resume)
@@ -38,6 +34,18 @@ def run_train(session: Session, resume: bool, restart: bool) -> None:
         result = task.run(resume)
         if session.device.is_main:
             _report(session, task.plan, task, result)
+
+
+def planned_trainings(session: Session, resume: bool, restart: bool) -> list[TrainingTask]:
+    """Return the trainings of a configuration's subjects, of which it is known that they can begin.
+
+    Arguments and errors are those of ``run_train``.
+    """
+    tasks = [_task(plan) for plan in require_subjects(subject_plans(session))]
+    for task in tasks:
+        task.check()
+        _refuse_to_overwrite(task, resume, restart)
+    return tasks
 
 
 def _task(plan: SubjectPlan) -> TrainingTask:
