@@ -16,7 +16,7 @@ from mindleak.evaluation.means import mean_over_images
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
-from mindleak.jobs.findings import findings
+from mindleak.jobs.findings import cautions, findings, with_power
 from mindleak.jobs.likeness import unlike
 
 NOWHERE = Path("/nonexistent")
@@ -107,6 +107,46 @@ def test_what_one_of_many_intervals_excludes_by_chance_is_no_verdict() -> None:
     assert "would show an AUC of 0.583 as one of 7 compared" in lucky
     assert "better than chance" in leaky
     assert "within each question: 7 AUCs of attacks against chance, of which 1 holds." in correction
+
+
+def test_what_a_sample_could_have_shown_is_that_of_the_corrected_verdict() -> None:
+    results = [membership(judged(metric(0.5, 0.46, 0.54), 0.5), subject=f"net{n}", thresholds={"n_out": 300})
+               for n in range(7)]
+    first, *_ = with_power(body(membership=results))
+    assert first["detectable"]["compared"] == {"auc": 7, "rates": 0}
+    assert f"would show an AUC of {first['detectable']['auc']:.3f} as one of 7" in findings(
+        body(membership=results), NOWHERE)[0]
+    (alone,) = with_power(body(membership=results[:1]))
+    assert alone["detectable"]["auc"] < first["detectable"]["auc"]
+    several = [{**result, "overall": {**result["overall"], "tpr@0.01": rate(12, 10)}} for result in results]
+    assert with_power(body(membership=several))[0]["detectable"]["tpr@0.01"] > alone["detectable"]["tpr@0.01"]
+
+
+def test_cautions_are_what_verdicts_say_once_each() -> None:
+    unseen = generalisation(proportion(990, 1000), proportion(800, 1000))
+    shadow = generalisation(proportion(990, 1000), proportion(950, 1000))
+    results = [membership(metric(0.5, 0.45, 0.55), subject_accuracy=unseen, shadow_accuracy=[shadow], attack=attack,
+                          notes=[])
+               for attack in ("shadow", "improved")]
+    (said,) = cautions(body(membership=results))
+    assert said.startswith("net-membership: its accuracy on what it was not trained on is 80.00 %")
+    assert said.partition(": ")[2] in findings(body(membership=results), NOWHERE)[0]
+    assert cautions(body(membership=[membership(metric(0.5, 0.45, 0.55))])) == []
+    subjects = [{"id": "net", "name": "net", "misfit": "it reads them wrongly"},
+                {"id": "net-m", "name": "net-m", "split_misfit": "the splits differ"}]
+    assert [sentence.partition(":")[0] for sentence in cautions(body(subjects=subjects))] == ["net", "net-m"]
+
+
+def test_an_interval_that_excludes_chance_and_does_not_hold_is_said_to(tmp_path: Path) -> None:
+    def at(layer: str, p: float) -> dict[str, Any]:
+        found = inversion(tmp_path, "plain", CALM, layer=layer, difference=metric(0.0, -0.1, 0.1))
+        top1 = {**metric(0.1, 0.02, 0.27), "p": p}
+        return {**found, "nearest": {"top1": top1, "chance": {"top1": 0.01}, "candidates": 100, "median_rank": 40}}
+
+    said = " ".join(findings(body(inversion=[at("one", 0.03), at("two", 0.9)]), tmp_path))
+    assert said.count("not distinguishable from chance") == 2 and "above chance" not in said
+    assert said.count("(its own interval says otherwise, which does not hold as one of 2 shares of originals") == 2
+    assert "above chance" in " ".join(findings(body(inversion=[at("one", 0.03)]), tmp_path))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))

@@ -26,7 +26,7 @@ from mindleak.jobs.attacks import (
     subject_network,
 )
 from mindleak.jobs.document_attack import document_stage
-from mindleak.jobs.findings import cautions, findings
+from mindleak.jobs.findings import cautions, findings, with_power
 from mindleak.jobs.finite import TEST, TRAINING, ask
 from mindleak.jobs.improved_attack import ablation_stage, improved_stage
 from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
@@ -96,6 +96,7 @@ class Audit:
         if self._sweep is not None:
             body["sweep"] = self._sweep.record()
             datasets["sweep"] = self._sweep.dataset
+        body["membership"] = with_power(body)
         warnings = [f"Warning: {text}." for text in self._session.warnings]
         body["findings"] = [*warnings, *findings(body, self._session.run.run_dir)]
         body["cautions"] = [*warnings, *cautions(body)]

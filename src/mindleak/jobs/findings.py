@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mindleak.attacks.membership import report
 from mindleak.jobs import document_findings as of_document
 from mindleak.jobs import membership_findings as of_membership
 from mindleak.jobs import reference_findings as of_references
@@ -18,7 +19,7 @@ from mindleak.jobs.document_findings import document_findings
 from mindleak.jobs.improved_findings import improved_findings
 from mindleak.jobs.inversion_findings import inversion_findings, suppression_findings
 from mindleak.jobs.membership_findings import membership_findings
-from mindleak.jobs.questions import Questions, leak_families
+from mindleak.jobs.questions import LeakFamilies, Questions, leak_families
 from mindleak.jobs.reference_findings import reference_findings
 
 Record = Mapping[str, Any]
@@ -36,7 +37,7 @@ def findings(body: Record, run_dir: Path) -> list[str]:
     memberships, inversions = body["membership"], body["inversion"]
     references, documents = body.get("reference_attacks", []), body.get("document_attack", [])
     questions = Questions()
-    leaks = leak_families(memberships, references, documents, questions)
+    leaks = _leaks(body, questions)
     return [*_answers(body["subjects"]), *_privacy(body["subjects"]),
             *membership_findings(memberships, subjects, run_dir, leaks, questions),
             *suppression_findings(inversions, subjects, run_dir, questions),
@@ -46,6 +47,28 @@ def findings(body: Record, run_dir: Path) -> list[str]:
             *reference_findings(references, memberships, run_dir, leaks, questions),
             *document_findings(documents, leaks, questions),
             *questions.correction()]
+
+
+def with_power(body: Record) -> list[dict[str, Any]]:
+    """Return the membership results of an audit with what their samples could have shown as its verdicts are made.
+
+    Verdicts are corrected for the number of comparisons in the whole audit, of which a stage knows nothing.
+
+    Args:
+        body: as of ``findings``.
+    """
+    leaks = _leaks(body, Questions())
+    compared = {"auc": leaks.areas.size, "rates": leaks.rates.size}
+    return [{**result, "detectable": {
+        **report.detectable(result["n_in"], result["n_out"], n_threshold=result["thresholds"]["n_out"],
+                            areas=leaks.areas.strictest, rates=leaks.rates.strictest), "compared": compared}}
+            if result.get("detectable") else result for result in body["membership"]]
+
+
+def _leaks(body: Record, questions: Questions) -> LeakFamilies:
+    """Ask which attacks of an audit tell members from non-members."""
+    return leak_families(body["membership"], body.get("reference_attacks", []), body.get("document_attack", []),
+                         questions)
 
 
 def cautions(body: Record) -> list[str]:

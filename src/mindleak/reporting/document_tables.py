@@ -39,7 +39,7 @@ def judged_table(result: Record, subjects: Subjects) -> Table:
     table = Table(
         f"{name}: {result['n_shadows']} shadows of {count(result['train_size'])} samples, judged in several ways",
         ["Judged on", "Members", "Non-members", "Accuracy", "Always “member”", "Balanced accuracy", "AUC",
-         "Smallest visible AUC"],
+         "Smallest visible AUC, asked alone"],
     )
     for trained, heading in _TRAINED.items():
         rows = [each for each in result["evaluations"] if each["training"] == trained]

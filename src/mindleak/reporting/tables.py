@@ -19,6 +19,7 @@ from mindleak.reporting.wording import (
 )
 
 Document = Mapping[str, Any]
+_EFFECTS = {"auc", "tpr", "tpr_own_roc"}
 _ELSEWHERE = {
     ("headline", "membership"): "trained on everything: membership is measured on the membership subject",
     ("membership", "inversion"): "inversion is measured on the headline subject",
@@ -205,11 +206,11 @@ def detectable(document: Document, subjects: Subjects) -> Table:
     results = document["membership"]
     keys = list(
         dict.fromkeys(
-            key for result in results for key in (result.get("detectable") or {}) if key not in {"level", "power"}
+            key for result in results for key in (result.get("detectable") or {}) if key.partition("@")[0] in _EFFECTS
         )
     )
     table = Table(
-        "What the sample size could have shown, each as the only question asked",
+        "What the sample size could have shown",
         [
             "Subject",
             "Members / non-members",
@@ -221,7 +222,7 @@ def detectable(document: Document, subjects: Subjects) -> Table:
     rows = []
     for result in results:
         name, effect = subjects.name(result["subject"]), result.get("detectable") or {}
-        test = f"{percent(effect['level'])} level, {percent(effect['power'])} power" if effect else ""
+        test = _power(effect) if effect else ""
         rows.append(
             Row(
                 name.recipe,
@@ -236,6 +237,14 @@ def detectable(document: Document, subjects: Subjects) -> Table:
         )
     table.groups = [rows]
     return table
+
+
+def _power(effect: Mapping[str, Any]) -> str:
+    """Say by which test an effect is the smallest: of how many that the whole audit makes."""
+    compared = effect.get("compared")
+    among = (f", as one of {compared['auc']} AUCs or {compared['rates']} rates compared" if compared
+             else ", each as the only question asked")
+    return f"{percent(effect['power'])} power at {percent(effect['level'])} level{among}"
 
 
 def _smallest(key: str) -> str:

@@ -112,13 +112,16 @@ def _explained(document: Mapping[str, Any], subjects: Subjects) -> Lines:
     }
     lines = [f"ranges: {' / '.join(_ordinary(percent(level)) for level in sorted(levels))} intervals"] if levels else []
     smallest: dict[str, Lines] = {}
+    among = ", asked alone"
     for result in document["membership"]:
         effect = result.get("detectable") or {}
         if effect.get("auc") is not None:
+            compared = effect.get("compared", {"auc": 1})["auc"]
+            among = f" as one of {compared} compared" if compared > 1 else ", asked alone"
             smallest.setdefault(number("auc", effect["auc"]), []).append(subjects.name(result["subject"]).recipe)
     for value, names in smallest.items():
         whose = "" if len(smallest) == 1 else f" ({', '.join(names)})"
-        line = f"smallest membership AUC these samples would have shown, asked alone: {value}{whose}"
+        line = f"smallest membership AUC these samples would have shown{among}: {value}{whose}"
         lines.append(_cut(line, WIDTH))
     return lines
 

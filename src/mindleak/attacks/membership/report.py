@@ -85,17 +85,23 @@ def _side(side: dict[str, Any]) -> dict[str, Any]:
 
 
 def detectable(n_in: int, n_out: int, fprs: Sequence[float] = TARGET_FPRS,
-               n_threshold: int | None = None) -> dict[str, float | None]:
-    """Return the smallest AUC and TPRs that this many samples would have shown, at 95 % level and 80 % power.
+               n_threshold: int | None = None, areas: float = LEVEL, rates: float = LEVEL) -> dict[str, Any]:
+    """Return the smallest AUC and TPRs that this many samples would have shown with 80 % power.
 
     Each by the test of its own verdict: of the AUC's interval, of TPR - FPR at a threshold that ``n_threshold``
     non-members of other models set, and on the subject's own ROC. None stands where there is no verdict, or not even a
     perfect attack would be significant.
+
+    Args:
+        n_in, n_out: members and non-members.
+        fprs: the rates that TPRs are taken at.
+        n_threshold: of the threshold of other models; without it the threshold realises its rate.
+        areas, rates: levels of the tests of AUCs and of rates, higher where each is one of several compared.
     """
-    effects = {"auc": smallest_detectable_auc(n_in, n_out, LEVEL, POWER)}
-    effects |= {f"tpr@{target:g}": smallest_detectable_tpr(n_in, n_out, target, n_threshold, LEVEL, POWER)
+    effects = {"auc": smallest_detectable_auc(n_in, n_out, areas, POWER)}
+    effects |= {f"tpr@{target:g}": smallest_detectable_tpr(n_in, n_out, target, n_threshold, rates, POWER)
                 for target in fprs}
-    effects |= {f"tpr_own_roc@{target:g}": smallest_detectable_own_roc_tpr(n_in, n_out, target, LEVEL, POWER)
+    effects |= {f"tpr_own_roc@{target:g}": smallest_detectable_own_roc_tpr(n_in, n_out, target, rates, POWER)
                 for target in fprs}
     finite = {name: effect if math.isfinite(effect) else None for name, effect in effects.items()}
     return {**finite, "level": LEVEL, "power": POWER}
