@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from mindleak.errors import InputError
+from mindleak.training import accountant
 from mindleak.training.accountant import ACCOUNTANTS, epsilon, noise_for, version
 
 MNIST = 60000
@@ -119,3 +120,18 @@ def test_a_target_out_of_reach_is_refused_with_what_can_be_had(name: str, rate: 
 
 def test_the_package_is_named_with_its_version() -> None:
     assert version().startswith("dp-accounting 0.")
+
+
+def test_a_promise_of_zero_ends_the_search_for_finer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    grids: list[float] = []
+    computed = accountant._Training.epsilon
+
+    def watched(training: accountant._Training, noise: float, grid: float) -> float:
+        grids.append(grid)
+        return computed(training, noise, grid)
+
+    monkeypatch.setattr(accountant._Training, "epsilon", watched)
+    # δ covers all that a sample could change; the finest grid would take minutes and promise less.
+    assert accountant.epsilon("pld", 0.1, 1000.0, 101, 1e-3) == 0.0
+    assert accountant.noise_for("pld", 0.1, 101, 0.02, 1e-3) == pytest.approx(59, rel=0.1)
+    assert min(grids) > 1e-7

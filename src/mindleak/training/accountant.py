@@ -77,22 +77,22 @@ def epsilon(accountant: str, sampling_rate: float, noise_multiplier: float, step
     training = _Training(accountant, sampling_rate, steps, delta)
     grid = _COARSEST_GRID
     bound = training.epsilon(noise_multiplier, grid)
-    while accountant != "rdp" and _grid_for(bound) < grid:
+    # A bound of 0 is as good as any, and the finest grid would take minutes for it.
+    while accountant != "rdp" and bound > 0 and _grid_for(bound) < grid:
         grid = _grid_for(bound)
         bound = training.epsilon(noise_multiplier, grid)
     return bound
 
 
 def _grid_for(bound: float) -> float:
-    """Return the step of the privacy loss for an ε near ``bound``: 1e-4 from 1 to 10, and beyond by its decade.
+    """Return the step of the privacy loss for an ε near ``bound``: 1e-4 from 1 to 4, 2e-4 to 10; beyond by its decade.
 
     ε is then good to less than .1 %, and a figure takes about a second. Far finer steps would make it worse again:
     probabilities are differences that are divided by the step.
     """
-    if bound <= 0:
-        return _FINEST_GRID
     decade = math.floor(math.log10(bound))
-    return float(min(max(1e-4 * 10.0**decade if decade >= 0 else 2.5e-4 * 10.0**decade, _FINEST_GRID), _COARSEST_GRID))
+    share = 2.5e-4 if decade < 0 else 1e-4 if bound < 4 * 10.0**decade else 2e-4
+    return float(min(max(share * 10.0**decade, _FINEST_GRID), _COARSEST_GRID))
 
 
 @functools.lru_cache(maxsize=64)
@@ -105,7 +105,6 @@ def noise_for(accountant: str, sampling_rate: float, steps: int, target_epsilon:
         InputError: none from .01 to 1,000 does that, or all of them promise more; the message says what can be had.
     """
     training = _Training(accountant, sampling_rate, steps, delta)
-    _require_reachable(training, target_epsilon)
     fine = _grid_for(target_epsilon)
     # A fine grid with little noise would take minutes.
     noise, slope = min(max(1 / target_epsilon, 0.1), 100.0), -1.0
@@ -115,6 +114,8 @@ def noise_for(accountant: str, sampling_rate: float, steps: int, target_epsilon:
         noise, slope = _guess(training, target_epsilon, noise, slope, grid)
         if abs(noise / before - 1) <= _ARRIVED and _SMALLEST_NOISE < noise < _LARGEST_NOISE:
             break
+    if not _SMALLEST_NOISE < noise < _LARGEST_NOISE:
+        _require_reachable(training, target_epsilon)
     step = _NOISE_STEP * min(1.0, 2.0 ** math.floor(math.log2(noise / _STEP_HALVES_BELOW)))
     multiple = math.ceil(noise / step)
     while epsilon(accountant, sampling_rate, multiple * step, steps, delta) > target_epsilon:
