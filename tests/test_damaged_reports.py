@@ -14,6 +14,7 @@ import pytest
 from mindleak.errors import InputError
 from mindleak.jobs import report
 from mindleak.jobs.report import run_report
+from mindleak.reporting.html import write_json
 from mindleak.runs import lock
 from mindleak.runs.atomic import plain
 from test_reporting_document import build_document
@@ -71,6 +72,20 @@ def test_a_damaged_report_is_refused_in_one_line_or_rendered(harm, audited, tmp_
         assert "is damaged" in line or "is a named pipe" in line
     else:
         assert harm in ("a huge number", "an empty list of a ROC", "no subjects", "findings that are none")
+
+
+@pytest.mark.parametrize("harm", [
+    lambda text: text.replace('"value": 0.', '"value": 0.1', 1), lambda text: text.replace('"n_in": ', '"n_in": 1', 1),
+    lambda text: text.replace('"findings": [', '"findings": ["All is well.",', 1)],
+    ids=["a figure", "a size", "a finding"])
+def test_a_report_that_was_altered_is_never_shown(harm, audited, tmp_path, capsys):
+    path = write_json(audited[1], tmp_path)
+    whole = path.read_text()
+    assert harm(whole) != whole
+    path.write_text(harm(whole))
+    with pytest.raises(InputError, match="was altered after it was written: its checksum does not fit"):
+        run_report(str(tmp_path))
+    assert capsys.readouterr().out == ""
 
 
 def test_a_report_in_a_folder_that_cannot_be_written_is_shown_and_the_page_refused(audited, monkeypatch, capsys):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mindleak.reporting.html import write_json
+from mindleak.runs.digest import stable_hash
 
 CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 RECIPES = [("lenet5", "ordinary"), ("lenet5", "suppress"), ("lstm_rnn", "ordinary"), ("lstm_rnn", "suppress")]
@@ -269,7 +270,8 @@ def test_report_json_gives_the_document_back(tmp_path: Path) -> None:
     document = build_document(tmp_path, images=2)
     path = write_json(document, tmp_path / "run")
     assert path == tmp_path / "run" / "report.json"
-    assert json.loads(path.read_text(encoding="utf-8")) == document
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written.pop("checksum") == stable_hash(document) and written == document
 
 
 def test_report_json_refuses_a_number_that_is_not_finite(tmp_path: Path) -> None:

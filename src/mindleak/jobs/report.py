@@ -11,6 +11,7 @@ from mindleak.files import read_text
 from mindleak.printable import say
 from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import SCHEMA, render_report
+from mindleak.runs.digest import stable_hash
 from mindleak.runs.lock import alone_in, say_on_stderr
 
 
@@ -69,4 +70,8 @@ def _read(source: Path) -> dict[str, Any]:
         found = document.get("schema") if isinstance(document, dict) else None
         raise InputError(f"'{source}' has schema {found!r}, this version reads {SCHEMA}; run the audit again to write "
                          "it anew")
+    # Reports of earlier versions have none.
+    if "checksum" in document and document.pop("checksum") != stable_hash(document):
+        raise InputError(f"'{source}' was altered after it was written: its checksum does not fit; run the audit again "
+                         "to write it anew")
     return document

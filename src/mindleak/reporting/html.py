@@ -7,6 +7,7 @@ the user's.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,8 @@ from mindleak.reporting.palette import css_variables
 from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table, reference_worth
 from mindleak.reporting.tradeoff import sweep_note, sweep_tables
 from mindleak.reporting.wording import Subjects, count, duration
-from mindleak.runs.atomic import atomic_json, atomic_write_text, plain
+from mindleak.runs.atomic import atomic_json, atomic_write_text, json_text, plain
+from mindleak.runs.digest import stable_hash
 
 SCHEMA = 1
 SWEEP_TITLES = {"defence": "Sweep of defences: what each costs, and what it hides",
@@ -44,14 +46,15 @@ _VERSION_KEYS = (
 
 
 def write_json(document: Mapping[str, Any], run_dir: Path, name: str = "report") -> Path:
-    """Write the document to ``run_dir/NAME.json`` atomically and return its path.
+    """Write the document with its checksum to ``run_dir/NAME.json`` atomically and return its path.
 
     Raises:
         ValueError: a number is not finite (a Metric states null and a reason instead) or the schema is not 1.
         InputError: the folder cannot be written.
     """
     _check_schema(document)
-    return atomic_json(Path(run_dir) / f"{name}.json", document)
+    as_read_back = json.loads(json_text(document))
+    return atomic_json(Path(run_dir) / f"{name}.json", {**as_read_back, "checksum": stable_hash(as_read_back)})
 
 
 def render_report(document: Mapping[str, Any], run_dir: Path, *, arrays_root: Path, name: str = "report") -> Path:
