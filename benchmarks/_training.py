@@ -87,12 +87,13 @@ def _rows(images: np.ndarray, labels: np.ndarray, wanted: int | None) -> tuple[n
 
 
 def run_ours(task: Task, case: _pairs.Case, tick: _pairs.Tick) -> None:
-    """Train by the product's own path; one unit is one epoch as ``train_ordinary`` runs it."""
+    """Train by the product's own path; one unit is one epoch of ``Training``."""
     from mindleak import device
     from mindleak.models import registry
     from mindleak.training.history import EpochPrinter, EpochRecord
     from mindleak.training.recipe import Recipe
-    from mindleak.training.trainer import TrainingData, train_ordinary
+    from mindleak.training.request import TrainingData, TrainingRequest
+    from mindleak.training.trainer import Training
 
     class Ticker(EpochPrinter):
         """Hears of every epoch."""
@@ -106,7 +107,7 @@ def run_ours(task: Task, case: _pairs.Case, tick: _pairs.Tick) -> None:
     network = registry.build(task.model, arrays.x.shape[1:], 10, seed=0, options=task.options)
     recipe = Recipe(epochs=case["rounds"] + 1, batch_size=case["batch_size"], **task.recipe)
     data = TrainingData(arrays.x, arrays.y, arrays.x_val, arrays.y_val, digest="benchmark")
-    train_ordinary(network, data, recipe, seed=0, printer=Ticker("", 0, enabled=False))
+    Training.train(TrainingRequest(network, data, recipe, 0, printer=Ticker("", 0, enabled=False)))
 
 
 def run_torch(task: Task, case: _pairs.Case, tick: _pairs.Tick) -> Any:

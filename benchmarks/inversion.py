@@ -33,7 +33,8 @@ def subject_and_images(case: _pairs.Case) -> tuple[Any, np.ndarray]:
     from mindleak.models import registry
     from mindleak.training.history import EpochPrinter
     from mindleak.training.recipe import Recipe
-    from mindleak.training.trainer import TrainingData, train_ordinary
+    from mindleak.training.request import TrainingData, TrainingRequest
+    from mindleak.training.trainer import Training
 
     device.configure("CPU", threads=case["threads"])
     arrays = _training.load_arrays(case)
@@ -41,7 +42,7 @@ def subject_and_images(case: _pairs.Case) -> tuple[Any, np.ndarray]:
     if case["epochs"]:
         recipe = Recipe(epochs=case["epochs"], batch_size=32, optimizer="momentum", learning_rate=0.02, momentum=0.9)
         data = TrainingData(arrays.x, arrays.y, arrays.x_val, arrays.y_val, digest="benchmark")
-        train_ordinary(network, data, recipe, seed=0, printer=EpochPrinter("", 0, enabled=False))
+        Training.train(TrainingRequest(network, data, recipe, 0, printer=EpochPrinter("", 0, enabled=False)))
     return network, arrays.x[: case["images"]]
 
 

@@ -41,7 +41,8 @@ def ours(case: _pairs.Case, tick: _pairs.Tick) -> None:
     from mindleak.training.compiled import CompiledTrainings
     from mindleak.training.history import EpochPrinter
     from mindleak.training.recipe import Recipe
-    from mindleak.training.trainer import TrainingData, train_ordinary
+    from mindleak.training.request import TrainingData, TrainingRequest
+    from mindleak.training.trainer import Training
 
     task, batch = TASKS[case["model"]]
     arrays = _training.load_arrays(case)
@@ -50,7 +51,8 @@ def ours(case: _pairs.Case, tick: _pairs.Tick) -> None:
     for model in range(case["rounds"] + 1):
         network = registry.build(task.model, arrays.x.shape[1:], 10, seed=model)
         data = TrainingData(arrays.x, arrays.y, arrays.x_val, arrays.y_val, str(model), rows_of(case, model))
-        trained = train_ordinary(network, data, recipe, model, quiet, shared=(shelf, case["model"]))
+        trained = Training.train(TrainingRequest(network, data, recipe, model, printer=quiet,
+                                                 shared=(shelf, case["model"])))
         logits = trained.predict(arrays.x[:case["rows"]])
         tick({"loss": trained.history[-1].train_loss, "asked": len(logits)})
 

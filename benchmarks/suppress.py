@@ -30,8 +30,9 @@ def train(engine: str, case: _pairs.Case, tick: _pairs.Tick) -> None:
     from mindleak.models import registry
     from mindleak.training.history import EpochPrinter, EpochRecord
     from mindleak.training.recipe import Recipe
-    from mindleak.training.suppress import SuppressSettings, mask_layers, train_suppress
-    from mindleak.training.trainer import TrainingData, train_ordinary
+    from mindleak.training.request import TrainingData, TrainingRequest
+    from mindleak.training.suppress import SuppressSettings, SuppressTraining, mask_layers
+    from mindleak.training.trainer import Training
 
     class Ticker(EpochPrinter):
         """Hears of every epoch."""
@@ -49,11 +50,11 @@ def train(engine: str, case: _pairs.Case, tick: _pairs.Tick) -> None:
     settings = SuppressSettings(start_epoch=1, mask_times=times, engine="graph" if engine == "graph" else "mindarmour")
     printer = Ticker("", 0, enabled=False)
     if engine == "ordinary":
-        train_ordinary(network, data, recipe, seed=0, printer=printer)
+        Training.train(TrainingRequest(network, data, recipe, 0, printer=printer))
     elif engine == "as_is":
         train_as_is(network, data, recipe, settings, mask_layers(network, "auto"), printer)
     else:
-        train_suppress(network, data, recipe, settings, seed=0, printer=printer)
+        SuppressTraining.train(TrainingRequest(network, data, recipe, 0, settings, printer=printer))
 
 
 def train_as_is(network: Any, data: Any, recipe: Any, settings: Any, layers: Any, printer: Any) -> None:

@@ -20,8 +20,9 @@ def main() -> None:
     from mindleak.models import registry
     from mindleak.training.history import EpochPrinter
     from mindleak.training.recipe import Recipe
-    from mindleak.training.suppress import SuppressSettings, train_suppress
-    from mindleak.training.trainer import TrainingData, train_ordinary
+    from mindleak.training.request import TrainingData, TrainingRequest
+    from mindleak.training.suppress import SuppressSettings, SuppressTraining
+    from mindleak.training.trainer import Training
 
     digits = catalogue.load("digits", None, 16 if model == "lenet5_bias" else None)
     data = TrainingData(digits.x_train[:640], digits.y_train[:640], digits.x_test[:100], digits.y_test[:100], "digits")
@@ -31,9 +32,9 @@ def main() -> None:
     printer = EpochPrinter("parallel", recipe.epochs, False)
     if method == "suppress":
         settings = SuppressSettings(sparse_end=0.8, start_epoch=1, mask_times=15)
-        result = train_suppress(network, data, recipe, settings, 5, printer)
+        result = SuppressTraining.train(TrainingRequest(network, data, recipe, 5, settings, printer=printer))
     else:
-        result = train_ordinary(network, data, recipe, 5, printer)
+        result = Training.train(TrainingRequest(network, data, recipe, 5, printer=printer))
     weights = {parameter.name: parameter.asnumpy() for parameter in result.network.get_parameters()}
     history = np.array([[record.train_loss, record.train_accuracy] for record in result.history])
     np.savez(Path(folder) / f"{here.rank}.npz", history=history, **weights)

@@ -17,8 +17,9 @@ from mindleak.models import registry
 from mindleak.training import loop
 from mindleak.training.compiled import CompiledTrainings
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import TrainingData, train_ordinary
-from training_setup import quiet, same, weights
+from mindleak.training.request import TrainingData, TrainingRequest
+from mindleak.training.trainer import Training
+from training_setup import same, weights
 
 SIZES = {"lenet5": 16, "lenet5_bias": 12, "lstm_rnn": 8}
 SAMPLES = 96
@@ -48,12 +49,13 @@ def test_a_model_does_not_depend_on_those_trained_before_it(name: str, optimizer
     parts = [dataclasses.replace(whole, rows=np.random.default_rng(seed).permutation(SAMPLES)[:48], digest=str(seed))
              for seed in range(2)]
     for seed, data in enumerate(parts):
-        shared = train_ordinary(registry.build(name, (1, size, size), 10, seed), data, recipe, seed, quiet(),
-                                shared=(shelf, name))
+        shared = Training.train(TrainingRequest(registry.build(name, (1, size, size), 10, seed), data, recipe, seed,
+                                                shared=(shelf, name)))
         found, answers = weights(shared.network), shared.predict(whole.x)
         x, y = data.own()
-        alone = train_ordinary(registry.build(name, (1, size, size), 10, seed),
-                               TrainingData(x, y, whole.x_val, whole.y_val, str(seed)), recipe, seed, quiet())
+        alone = Training.train(TrainingRequest(registry.build(name, (1, size, size), 10, seed),
+                                               TrainingData(x, y, whole.x_val, whole.y_val, str(seed)), recipe,
+                                               seed))
         assert same(found, weights(alone.network))
         np.testing.assert_array_equal(answers, alone.predict(whole.x))
         assert [(record.train_loss, record.val_loss) for record in shared.history] == [

@@ -14,12 +14,12 @@ from scipy import stats
 from mindleak.errors import InputError
 from mindleak.models import build
 from mindleak.training.checkpoint import CheckpointFolder
-from mindleak.training.dp import DPSettings, PoissonBatches, PrivateLoop, Promise, check_private, train_dp
+from mindleak.training.dp import DPSettings, PoissonBatches, PrivateLoop, PrivateTraining, Promise
 from mindleak.training.history import EpochPrinter, EpochRecord
 from mindleak.training.loop import LoopTotals, TrainingLoop, make_optimizer
 from mindleak.training.noise import noise_blocks
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import TrainingResult
+from mindleak.training.request import TrainingRequest, TrainingResult
 from training_setup import CLASSES, SHAPE, Linear, Stochastic, arrays, data, quiet, same, seeded, weights
 
 BATCH, SAMPLES = 8, 40
@@ -31,8 +31,9 @@ def run(recipe: Recipe = RECIPE, settings: DPSettings = SETTINGS, folder: Path |
         resume: bool = False, network: nn.Cell | None = None, printer: EpochPrinter | None = None,
         samples: int = SAMPLES) -> TrainingResult:
     checkpoints = None if folder is None else CheckpointFolder(folder, "linear", samples // recipe.batch_size)
-    return train_dp(seeded(Linear) if network is None else network, data(samples), recipe, settings, seed,
-                    printer or quiet(recipe.epochs), checkpoints, resume)
+    return PrivateTraining.train(TrainingRequest(seeded(Linear) if network is None else network, data(samples),
+                                                 recipe, seed, settings, printer=printer or quiet(recipe.epochs),
+                                                 checkpoints=checkpoints, resume=resume))
 
 
 def step(network: nn.Cell, recipe: Recipe, images: np.ndarray, labels: np.ndarray, order: np.ndarray,
@@ -180,7 +181,7 @@ def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path: Path, opti
         run(recipe, folder=tmp_path, printer=Interrupter())
     resumed = run(recipe, folder=tmp_path, resume=True)
     assert same(weights(resumed.network), weights(whole.network))
-    assert resumed.privacy == whole.privacy
+    assert resumed.record["privacy"] == whole.record["privacy"]
     assert len(resumed.history) == 3
 
 
@@ -192,7 +193,7 @@ def test_a_checkpoint_of_other_settings_is_not_continued(tmp_path: Path, change:
 
 
 def test_what_is_promised_stands_in_the_result_and_in_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    privacy = run(printer=EpochPrinter("", 3)).privacy
+    privacy = run(printer=EpochPrinter("", 3)).record["privacy"]
     assert privacy is not None
     promise = Promise.of(RECIPE, SETTINGS, SAMPLES)
     assert privacy["epsilon"] == promise.epsilon(3) > promise.epsilon(1) > 0
@@ -207,14 +208,14 @@ def test_what_is_promised_stands_in_the_result_and_in_the_lines(capsys: pytest.C
 
 def test_a_target_epsilon_is_met() -> None:
     settings = DPSettings(target_epsilon=2.0, delta=1e-3, accountant="rdp")
-    privacy = run(settings=settings).privacy
+    privacy = run(settings=settings).record["privacy"]
     assert privacy is not None
     assert 1.9 < privacy["epsilon"] <= 2.0
     assert privacy["noise_multiplier"] > 0.5
 
 
 def test_without_noise_nothing_is_promised() -> None:
-    privacy = run(settings=DPSettings(noise_multiplier=0.0, delta=1e-3)).privacy
+    privacy = run(settings=DPSettings(noise_multiplier=0.0, delta=1e-3)).record["privacy"]
     assert privacy is not None
     assert (privacy["epsilon"], privacy["reason"]) == (None, "no noise was added")
 
@@ -263,8 +264,8 @@ def test_settings_out_of_range_are_refused(change: dict[str, object], message: s
 def test_bad_combinations_are_refused_before_training(recipe: dict[str, object], settings: dict[str, object],
                                                       message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check_private(seeded(Linear), SHAPE, dataclasses.replace(RECIPE, **recipe),
-                      dataclasses.replace(SETTINGS, **settings), SAMPLES)
+        PrivateTraining.check(seeded(Linear), SHAPE, dataclasses.replace(RECIPE, **recipe),
+                              dataclasses.replace(SETTINGS, **settings), SAMPLES)
 
 
 def test_batch_statistics_are_refused() -> None:

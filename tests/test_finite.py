@@ -16,10 +16,11 @@ from mindleak.data.catalogue import load
 from mindleak.errors import InputError
 from mindleak.evaluation.finite import complaint
 from mindleak.jobs.finite import TEST, TRAINING, ask
-from mindleak.training.dp import DPSettings, train_dp
+from mindleak.training.dp import DPSettings, PrivateTraining
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import TrainingData, train_ordinary
-from training_setup import Linear, arrays, quiet, seeded
+from mindleak.training.request import TrainingData, TrainingRequest
+from mindleak.training.trainer import Training
+from training_setup import Linear, arrays, seeded
 
 NET = """import numpy as np
 import mindspore as ms
@@ -167,7 +168,7 @@ def test_an_image_that_fails_after_training_is_told_from_a_training_that_diverge
     watched[4] = 0
     data = TrainingData(images, labels, watched, arrays(21, seed=1)[1], "clouds", None, split, np.arange(100, 121))
     with pytest.raises(InputError) as caught:
-        train_ordinary(seeded(_DividesByWeight), data, Recipe(epochs=1, batch_size=8), 0, quiet())
+        Training.train(TrainingRequest(seeded(_DividesByWeight), data, Recipe(epochs=1, batch_size=8), 0))
     assert f"the validation loss is nan, and the weights are finite. {split} row 104: the network" in str(caught.value)
     assert "learning_rate" not in str(caught.value)
 
@@ -178,9 +179,9 @@ def test_a_training_that_diverges_says_which_loss_and_the_rate_last(method):
     recipe = Recipe(epochs=1, batch_size=8, learning_rate=1e38, optimizer="sgd")
     with pytest.raises(InputError, match=r"diverged in epoch 1: the \w+ loss is \S+; lower training.learning_rate"):
         if method == "dp_sgd":
-            train_dp(seeded(Linear), data, recipe, DPSettings(noise_multiplier=1.0), 0, quiet())
+            PrivateTraining.train(TrainingRequest(seeded(Linear), data, recipe, 0, DPSettings(noise_multiplier=1.0)))
         else:
-            train_ordinary(seeded(Linear), data, recipe, 0, quiet())
+            Training.train(TrainingRequest(seeded(Linear), data, recipe, 0))
 
 
 def test_answers_after_a_training_are_held_against_the_rows_that_were_asked_about():

@@ -21,7 +21,8 @@ from mindleak.jobs.subjects import SubjectPlan, subject_plans
 from mindleak.runs.stages import StageResult
 from mindleak.training.history import EpochPrinter
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import TrainingData, train_ordinary
+from mindleak.training.request import TrainingData, TrainingRequest
+from mindleak.training.trainer import Training
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=2", "membership.attack.batch_size=20")
@@ -76,7 +77,7 @@ def trained(folder: Path, rows: np.ndarray, seed: int, epochs: int = 60) -> Perc
         network = Perceptron()
     data = TrainingData(digits.x_train[rows], digits.y_train[rows], digits.x_test, digits.y_test, "")
     recipe = Recipe(epochs=epochs, batch_size=20, optimizer="adam", learning_rate=0.01)
-    train_ordinary(network, data, recipe, seed, EpochPrinter("", epochs, enabled=False))
+    Training.train(TrainingRequest(network, data, recipe, seed, printer=EpochPrinter("", epochs, enabled=False)))
     return network
 
 

@@ -37,7 +37,7 @@ def session(folder: Path, *assignments: str, base: tuple[str, ...] = SMALL) -> S
 def test_recipe_configuration_and_table_know_the_same_methods() -> None:
     assert tuple(METHODS) == NAMES
     for name, method in METHODS.items():
-        assert (method.section is None) == (method.settings is None), name
+        assert (method.section is None) == (method.settings_type is None), name
     for section in SECTIONS:
         assert set(DEFAULTS["membership"]) >= {section}
         assert section in config.SUBJECT_SECTIONS

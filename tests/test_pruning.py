@@ -14,10 +14,11 @@ from hypothesis.extra import numpy as arrays_of
 from mindleak.errors import InputError
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter, EpochRecord
-from mindleak.training.pruning import PruneSettings, prune_layers, smallest, train_prune
+from mindleak.training.pruning import PruneSettings, PruneTraining, prune_layers, smallest
 from mindleak.training.recipe import Recipe
+from mindleak.training.request import TrainingRequest, TrainingResult
 from mindleak.training.suppress import MaskLayer
-from mindleak.training.trainer import TrainingResult, train_ordinary
+from mindleak.training.trainer import Training
 from training_setup import Linear, data, quiet, same, seeded, weights
 
 RECIPE = Recipe(method="prune", epochs=2, batch_size=8, learning_rate=0.2)
@@ -29,7 +30,8 @@ OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 def run(recipe: Recipe = RECIPE, settings: PruneSettings = SETTINGS, folder: Path | None = None, resume: bool = False,
         printer: EpochPrinter | None = None) -> TrainingResult:
     checkpoints = None if folder is None else CheckpointFolder(folder, "linear", 5)
-    return train_prune(seeded(Linear), data(), recipe, settings, 5, printer or quiet(), checkpoints, resume)
+    return PruneTraining.train(TrainingRequest(seeded(Linear), data(), recipe, 5, settings,
+                                               printer=printer or quiet(), checkpoints=checkpoints, resume=resume))
 
 
 @given(arrays_of.arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 6)),
@@ -47,7 +49,7 @@ def test_the_smallest_go_and_the_floor_stays(weight: np.ndarray, fraction: float
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_pruning_follows_ordinary_training(optimizer: str) -> None:
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer, learning_rate=0.05)
-    ordinary = train_ordinary(seeded(Linear), data(), recipe, 5, quiet())
+    ordinary = Training.train(TrainingRequest(seeded(Linear), data(), recipe, 5))
     pruned = run(recipe, PruneSettings(0.5, LAYERS))
     expected = weights(ordinary.network)
     expected["dense.weight"] *= smallest(expected["dense.weight"], MaskLayer("dense.weight", 3), 0.5)
@@ -64,13 +66,13 @@ def test_what_was_pruned_stays_zero_while_the_rest_is_tuned(optimizer: str) -> N
     after = weights(result.network)["dense.weight"]
     assert ((before == 0) == (after == 0)).all() and (before == 0).sum() == 9
     assert (before != after)[before != 0].all()
-    assert result.pruning is not None
-    assert (result.pruning["overall"], result.pruning["layers"][0]["zeros"]) == (0.5, 9)
+    assert result.record["sparsity"] is not None
+    assert (result.record["sparsity"]["overall"], result.record["sparsity"]["layers"][0]["zeros"]) == (0.5, 9)
     assert [record.learning_rate for record in result.history] == pytest.approx([0.05, 0.05, 0.005, 0.005])
 
 
 def test_a_floor_limits_the_sparsity() -> None:
-    report = run(settings=PruneSettings(0.95, LAYERS)).pruning
+    report = run(settings=PruneSettings(0.95, LAYERS)).record["sparsity"]
     assert report is not None
     assert report["layers"][0]["zeros"] == 15
     assert report["layers"][0]["reachable"] == pytest.approx(15 / 18)
@@ -96,7 +98,7 @@ def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path: Path, epoc
         run(recipe, folder=tmp_path, printer=Interrupter(epoch))
     resumed = run(recipe, folder=tmp_path, resume=True)
     assert same(weights(resumed.network), weights(whole.network))
-    assert resumed.pruning == whole.pruning
+    assert resumed.record["sparsity"] == whole.record["sparsity"]
 
 
 def test_only_a_pruned_epoch_is_the_best(tmp_path: Path) -> None:

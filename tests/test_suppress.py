@@ -28,18 +28,18 @@ from mindleak.training.checkpoint import CheckpointFolder, load_weights, read
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import epoch_order
 from mindleak.training.recipe import Recipe
+from mindleak.training.request import TrainingData, TrainingRequest, TrainingResult
 from mindleak.training.suppress import (
     ENGINES,
     ZERO,
     MaskLayer,
     SuppressSettings,
+    SuppressTraining,
     check_suppress,
     mask_layers,
     sparsity,
-    train_suppress,
 )
-from mindleak.training.trainer import TrainingData, TrainingResult
-from training_setup import Linear, Stochastic, arrays, data, quiet, same, seeded, weights
+from training_setup import Linear, Stochastic, arrays, data, same, seeded, weights
 
 SEED = 5
 RECIPE = Recipe(method="suppress", epochs=4, batch_size=16, learning_rate=0.1)
@@ -61,7 +61,7 @@ def run(network: nn.Cell, given: TrainingData | None = None, recipe: Recipe = RE
         settings: SuppressSettings = SETTINGS, folder: Path | None = None) -> TrainingResult:
     given = given or data(96)
     checkpoints = None if folder is None else CheckpointFolder(folder, "net", len(given.x) // recipe.batch_size)
-    return train_suppress(network, given, recipe, settings, SEED, quiet(), checkpoints)
+    return SuppressTraining.train(TrainingRequest(network, given, recipe, SEED, settings, checkpoints=checkpoints))
 
 
 def lenet(seed: int = 1) -> nn.Cell:
@@ -123,7 +123,7 @@ def test_lenet5_gets_the_weights_that_mindarmour_gives_by_hand() -> None:
     given = digits()
     result = run(ours, given)
     by_hand(theirs, given, TUTORIAL)
-    assert result.suppress is not None
+    assert result.record["sparsity"] is not None
     assert not same(weights(ours), weights(lenet()))
     for name, value in weights(theirs).items():
         np.testing.assert_array_equal(weights(ours)[name.removeprefix("networks.")], value)
@@ -141,8 +141,8 @@ def test_lstm_gets_the_weights_that_mindarmour_gives_by_hand() -> None:
                             ("fc.weight", 4, True, False, 50)])
     for name, value in weights(theirs).items():
         np.testing.assert_array_equal(weights(ours)[name.removeprefix("networks.")], value)
-    assert result.suppress is not None
-    rows = {row["name"]: row for row in result.suppress["layers"]}  # type: ignore[union-attr,attr-defined]
+    assert result.record["sparsity"] is not None
+    rows = {row["name"]: row for row in result.record["sparsity"]["layers"]}
     assert rows["lstm.weight_hh_l0"]["size"] > 10_000
     assert rows["lstm.weight_hh_l0"]["fraction"] == pytest.approx(0.9, abs=0.02)
     assert rows["lstm.weight_ih_l0"]["fraction"] == pytest.approx(0.9, abs=0.02)
@@ -162,12 +162,12 @@ def test_auto_is_the_tutorials_mask_layers_for_lenet5() -> None:
 def test_sparsity_is_measured_on_the_weights_and_reported_beside_target_and_floor(engine: str) -> None:
     network = lenet()
     result = run(network, digits(), settings=replace(SETTINGS, engine=engine))
-    report = result.suppress
+    report = result.record["sparsity"]
     assert report is not None
     assert report["target"] == 0.9
     # Every three steps from the first of epoch 2 on; the one before the last step falls together with the sixth.
     assert report["mask_updates"] == 6
-    rows = {row["name"]: row for row in report["layers"]}  # type: ignore[union-attr,attr-defined]
+    rows = {row["name"]: row for row in report["layers"]}
     assert list(rows) == [name for name, *_ in TUTORIAL]
     for name, row in rows.items():
         value = weights(network)[name]
@@ -183,7 +183,7 @@ def test_sparsity_is_measured_on_the_weights_and_reported_beside_target_and_floo
 def test_a_floor_leaves_min_num_weights(engine: str) -> None:
     layers = [{"name": "dense1.weight", "min_num": 48}, {"name": "dense2.weight", "min_num": 50}]
     chosen = SuppressSettings(start_epoch=2, mask_times=6, layers=layers, engine=engine)
-    report = run(named(), settings=chosen).suppress
+    report = run(named(), settings=chosen).record["sparsity"]
     assert report is not None
     first, second = report["layers"]  # type: ignore[misc]
     assert first["reachable"] == pytest.approx(1 - 48 / 120)
@@ -213,7 +213,8 @@ def test_masked_weights_stay_zero_and_other_layers_are_left_alone(engine: str) -
 
     recipe = Recipe(method="suppress", epochs=8, batch_size=16, learning_rate=0.1)
     chosen = SuppressSettings(start_epoch=2, mask_times=6, layers=["dense1.weight"], engine=engine)
-    train_suppress(network, data(96), recipe, chosen, SEED, Watcher("", 8, enabled=False))
+    SuppressTraining.train(TrainingRequest(network, data(96), recipe, SEED, chosen,
+                                           printer=Watcher("", 8, enabled=False)))
     counts = [int(zeros.sum()) for zeros in seen]
     assert counts[0] == 0
     assert counts[-1] == pytest.approx(0.95 * 120, abs=2)
@@ -285,8 +286,9 @@ def test_a_training_that_is_broken_off_restores_everything(engine: str, tmp_path
     np.random.seed(3)
     frozen, stdout = gc.get_freeze_count(), sys.stdout
     with pytest.raises(error, match="enough"):
-        train_suppress(network, digits(), RECIPE, replace(SETTINGS, engine=engine), SEED, Breaker("", 4),
-                       CheckpointFolder(tmp_path, "net", 6))
+        SuppressTraining.train(TrainingRequest(network, digits(), RECIPE, SEED, replace(SETTINGS, engine=engine),
+                                               printer=Breaker("", 4),
+                                               checkpoints=CheckpointFolder(tmp_path, "net", 6)))
     np.testing.assert_array_equal(np.random.random(4), expected)
     assert gc.get_freeze_count() == frozen
     assert sys.stdout is stdout
@@ -304,7 +306,7 @@ def test_the_same_network_can_be_suppressed_again(engine: str) -> None:
     run(network, digits(), settings=replace(SETTINGS, engine=engine))
     for parameter in network.trainable_params():
         parameter.set_data(Tensor(weights(lenet(8))[parameter.name]))
-    report = run(network, digits(), settings=replace(SETTINGS, engine=engine)).suppress
+    report = run(network, digits(), settings=replace(SETTINGS, engine=engine)).record["sparsity"]
     assert report is not None
     assert report["overall"] > 0.88
 
@@ -315,11 +317,11 @@ def test_a_frozen_parameter_shifts_no_mask(engine: str) -> None:
     network.conv1.weight.requires_grad = False
     network.fc1.bias.requires_grad = False
     before = weights(network)
-    report = run(network, digits(), settings=replace(SETTINGS, engine=engine)).suppress
+    report = run(network, digits(), settings=replace(SETTINGS, engine=engine)).record["sparsity"]
     assert report is not None
-    assert [row["name"] for row in report["layers"]] == [  # type: ignore[union-attr,attr-defined]
+    assert [row["name"] for row in report["layers"]] == [
         "conv2.weight", "fc1.weight", "fc2.weight", "fc3.weight"]
-    for row in report["layers"]:  # type: ignore[union-attr,attr-defined]
+    for row in report["layers"]:
         assert row["fraction"] == pytest.approx(row["reachable"], abs=0.02)
     after = weights(network)
     np.testing.assert_array_equal(after["conv1.weight"], before["conv1.weight"])
@@ -331,7 +333,7 @@ def test_a_frozen_parameter_shifts_no_mask(engine: str) -> None:
 def test_batch_normalisation_and_dropout_are_trained_through(engine: str) -> None:
     network = seeded(Stochastic)
     before = weights(network)
-    report = run(network, settings=SuppressSettings(engine=engine, start_epoch=2, mask_times=6)).suppress
+    report = run(network, settings=SuppressSettings(engine=engine, start_epoch=2, mask_times=6)).record["sparsity"]
     assert report is not None
     assert not np.array_equal(weights(network)["norm.moving_mean"], before["norm.moving_mean"])
     assert report["layers"][0]["fraction"] == pytest.approx(0.95, abs=0.02)  # type: ignore[index]
@@ -504,7 +506,7 @@ def test_a_floor_above_the_target_is_announced_with_what_can_be_reached(engine: 
                                                                          capsys: pytest.CaptureFixture[str]) -> None:
     layers = [{"name": "dense1.weight", "min_num": 30}, "dense2.weight"]
     chosen = SuppressSettings(start_epoch=2, mask_times=6, layers=layers, engine=engine)
-    train_suppress(named(), data(96), RECIPE, chosen, SEED, EpochPrinter("", 4))
+    SuppressTraining.train(TrainingRequest(named(), data(96), RECIPE, SEED, chosen, printer=EpochPrinter("", 4)))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "dense1.weight: min_num 30 of 120 weights allows 0.7500 zero, not suppress.sparse_end 0.95"
     assert len(lines) == 1 + RECIPE.epochs
@@ -513,7 +515,7 @@ def test_a_floor_above_the_target_is_announced_with_what_can_be_reached(engine: 
 def test_updates_that_stop_a_little_short_are_announced(capsys: pytest.CaptureFixture[str]) -> None:
     recipe = Recipe(method="suppress", epochs=2, batch_size=24)
     chosen = SuppressSettings(sparse_end=0.5, start_epoch=1, mask_times=1, layers=["dense1.weight"])
-    train_suppress(named(), data(96), recipe, chosen, SEED, EpochPrinter("", 2))
+    SuppressTraining.train(TrainingRequest(named(), data(96), recipe, SEED, chosen, printer=EpochPrinter("", 2)))
     assert capsys.readouterr().out.startswith("the last mask update asks for 0.4736 zero, not suppress.sparse_end 0.5")
 
 
@@ -536,11 +538,12 @@ CHILD = textwrap.dedent("""
     device.configure("CPU", threads=1)
     import test_suppress as t
     from mindleak.training.history import EpochPrinter
-    from mindleak.training.suppress import train_suppress
+    from mindleak.training.suppress import SuppressTraining
 
     recipe = t.Recipe(method="suppress", epochs=100, batch_size=16, learning_rate=0.1)
-    train_suppress(t.lenet(), t.digits(samples=960), recipe, t.SETTINGS, 5, EpochPrinter("", 100),
-                   t.CheckpointFolder(Path(sys.argv[1]), "net", 60))
+    SuppressTraining.train(TrainingRequest(t.lenet(), t.digits(samples=960), recipe, 5, t.SETTINGS,
+                                           printer=EpochPrinter("", 100),
+                                           checkpoints=t.CheckpointFolder(Path(sys.argv[1]), "net", 60)))
     print("finished", flush=True)
 """)
 

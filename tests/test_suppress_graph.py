@@ -17,9 +17,10 @@ from mindleak.quiet import import_mindarmour
 from mindleak.training.checkpoint import CheckpointFolder, read
 from mindleak.training.history import EpochPrinter
 from mindleak.training.recipe import Recipe
-from mindleak.training.suppress import ZERO, SuppressSettings, graph, train_suppress
+from mindleak.training.request import TrainingData, TrainingRequest, TrainingResult
+from mindleak.training.suppress import ZERO, SuppressSettings, SuppressTraining, graph
 from mindleak.training.suppress.masks import Schedule
-from mindleak.training.trainer import TrainingData, TrainingResult, train_ordinary
+from mindleak.training.trainer import Training
 from test_suppress import digits, named
 from training_setup import data, quiet, same, weights
 
@@ -45,7 +46,9 @@ def lstm() -> nn.Cell:
 def train(network: nn.Cell, given: TrainingData, recipe: Recipe = RECIPE, settings: SuppressSettings = SETTINGS,
           folder: Path | None = None, printer: EpochPrinter | None = None, resume: bool = False) -> TrainingResult:
     checkpoints = None if folder is None else CheckpointFolder(folder, "net", len(given.x) // recipe.batch_size)
-    return train_suppress(network, given, recipe, settings, SEED, printer or quiet(), checkpoints, resume)
+    return SuppressTraining.train(TrainingRequest(network, given, recipe, SEED, settings,
+                                                  printer=printer or quiet(), checkpoints=checkpoints,
+                                                  resume=resume))
 
 
 # --- against MindArmour ------------------------------------------------------------------------------------
@@ -90,8 +93,8 @@ def test_a_whole_run_is_mindarmours(monkeypatch: pytest.MonkeyPatch, make: Calla
                                     shape: tuple[int, int, int]) -> None:
     given, ours, theirs = digits(shape), make(), make()
     our_updates, their_updates = watch_ours(monkeypatch), watch_theirs(monkeypatch)
-    report = train(ours, given).suppress
-    reference = train(theirs, given, settings=replace(SETTINGS, engine="mindarmour")).suppress
+    report = train(ours, given).record["sparsity"]
+    reference = train(theirs, given, settings=replace(SETTINGS, engine="mindarmour")).record["sparsity"]
     assert report is not None
     assert reference is not None
     assert [row["zeros"] for row in report["layers"]] == [row["zeros"] for row in reference["layers"]]  # type: ignore
@@ -122,8 +125,8 @@ def test_a_term_is_applied_once_even_if_the_next_update_follows_at_once() -> Non
     schedule = Schedule(chosen, 3, 6)
     assert schedule.updates[-2:] == (17, 18)
     chosen = replace(chosen, layers=[{"name": "fc1.weight", "min_num": 30_000}])
-    report = train(lenet(), given, recipe, chosen).suppress
-    reference = train(lenet(), given, recipe, replace(chosen, engine="mindarmour")).suppress
+    report = train(lenet(), given, recipe, chosen).record["sparsity"]
+    reference = train(lenet(), given, recipe, replace(chosen, engine="mindarmour")).record["sparsity"]
     assert report is not None
     assert reference is not None
     assert report["layers"][0]["zeros"] == pytest.approx(18_000, abs=5)  # type: ignore[index]
@@ -160,7 +163,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, change: 
         train(lenet(), given, recipe, chosen, tmp_path / "cut", printer=Interrupter(at))
     resumed = train(lenet(), given, recipe, chosen, tmp_path / "cut", resume=True)
     assert same(weights(resumed.network), weights(whole.network))
-    assert resumed.suppress == whole.suppress
+    assert resumed.record["sparsity"] == whole.record["sparsity"]
     assert whole.last is not None and resumed.last is not None
     ours, theirs = read(resumed.last), read(whole.last)
     assert ours.keys() == theirs.keys()
@@ -204,7 +207,7 @@ def test_dead_weights_stay_at_zero_under_any_recipe(tmp_path: Path, change: dict
             seen.append(np.abs(weights(network)["dense1.weight"]))
 
     result = train(network, data(96), recipe, folder=tmp_path, printer=Watcher("", 8, enabled=False))
-    report = result.suppress
+    report = result.record["sparsity"]
     assert report is not None
     # 120 weights, and the last layer's 60 with a floor of 50; MindArmour's rounding, 60·(1 − 50/60) < 10.
     assert [row["zeros"] for row in report["layers"]] == [107, 9]  # type: ignore[union-attr,attr-defined]
@@ -226,7 +229,7 @@ def test_before_the_first_zero_a_suppressed_training_is_an_ordinary_one() -> Non
     for optimizer in ("sgd", "momentum", "adam"):
         recipe = Recipe(epochs=1, batch_size=16, optimizer=optimizer, learning_rate=0.01)
         ordinary = named()
-        train_ordinary(ordinary, data(96), recipe, SEED, quiet())
+        Training.train(TrainingRequest(ordinary, data(96), recipe, SEED))
         masked = named()
         seen: list[dict[str, np.ndarray]] = []
 

@@ -15,8 +15,9 @@ from mindleak.evaluation.signals import loss as cross_entropy
 from mindleak.models import build
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import TrainingData, train_ordinary
-from training_setup import Linear, Stochastic, arrays, data, quiet, same, seeded, train, weights
+from mindleak.training.request import TrainingData, TrainingRequest
+from mindleak.training.trainer import Training
+from training_setup import Linear, Stochastic, arrays, data, same, seeded, train, weights
 
 BATCH = 8
 
@@ -217,7 +218,8 @@ def test_two_trainings_of_the_products_networks_are_bit_identical(name: str, opt
     images = np.random.default_rng(0).random((256, 1, 28, 28), dtype=np.float32)
     labels = (np.arange(256) % 10).astype(np.int32)
     given = TrainingData(images, labels, images[:32], labels[:32], "noise")
-    results = [train_ordinary(build(name, (1, 28, 28), 10, 1), given, Recipe(epochs=2, optimizer=optimizer), 5, quiet())
+    results = [Training.train(TrainingRequest(build(name, (1, 28, 28), 10, 1), given,
+                                              Recipe(epochs=2, optimizer=optimizer), 5))
                for _ in range(2)]
     assert same(*(weights(result.network) for result in results))
 
@@ -262,5 +264,5 @@ def test_ctrl_c_between_two_calls_stops_the_training(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(TrainingLoop, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_ordinary(seeded(Linear), data(), Recipe(batch_size=BATCH), 0, quiet())
+        Training.train(TrainingRequest(seeded(Linear), data(), Recipe(batch_size=BATCH), 0))
     assert len(calls) == 1

@@ -8,29 +8,32 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mindleak.errors import InputError
-from mindleak.training import trainer
 from mindleak.training.checkpoint import CheckpointFolder, read
+from mindleak.training.history import EpochPrinter, EpochRecord
+from mindleak.training.pruning import PruneSettings, PruneTraining
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import TrainingResult, fingerprint, is_best, train_ordinary
+from mindleak.training.request import TrainingRequest, TrainingResult
+from mindleak.training.trainer import Training, is_best
 from training_setup import Linear, Stochastic, data, same, seeded, train, weights
 
 BATCH = 8
 
 
-class Interrupter(trainer.EpochPrinter):
+class Interrupter(EpochPrinter):
     """Presses Ctrl-C when the line of an epoch is to be printed: after its steps, before its checkpoint."""
 
     def __init__(self, epoch: int) -> None:
         super().__init__("", 0, enabled=False)
         self._epoch = epoch
 
-    def epoch(self, record: trainer.EpochRecord) -> None:
+    def epoch(self, record: EpochRecord) -> None:
         if record.epoch == self._epoch:
             raise KeyboardInterrupt
 
@@ -38,7 +41,8 @@ class Interrupter(trainer.EpochPrinter):
 def interrupt_and_resume(recipe: Recipe, folder: Path, at: int) -> TrainingResult:
     checkpoints = CheckpointFolder(folder, "linear", 5)
     with pytest.raises(KeyboardInterrupt):
-        train_ordinary(seeded(Linear), data(), recipe, 5, Interrupter(at), checkpoints)
+        Training.train(TrainingRequest(seeded(Linear), data(), recipe, 5, printer=Interrupter(at),
+                                       checkpoints=checkpoints))
     assert f"-{at - 1}_" in checkpoints.latest().name  # type: ignore[union-attr]
     return train(recipe, folder, resume=True)
 
@@ -70,8 +74,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, optimize
 def test_a_training_interrupted_in_its_first_epoch_starts_again(tmp_path: Path) -> None:
     recipe = Recipe(epochs=2, batch_size=BATCH)
     with pytest.raises(KeyboardInterrupt):
-        train_ordinary(seeded(Linear), data(), recipe, 5, Interrupter(1),
-                       CheckpointFolder(tmp_path, "linear", 5))
+        Training.train(TrainingRequest(seeded(Linear), data(), recipe, 5, printer=Interrupter(1),
+                                       checkpoints=CheckpointFolder(tmp_path, "linear", 5)))
     assert same(weights(train(recipe, tmp_path, resume=True).network), weights(train(recipe).network))
 
 
@@ -104,11 +108,13 @@ def test_another_trainings_checkpoint_is_not_continued(tmp_path: Path, change: d
 
 
 def test_the_fingerprint_covers_recipe_data_seed_and_version() -> None:
-    recipe = Recipe()
-    base = fingerprint(recipe, data(), 1, "v1")
-    assert base == fingerprint(Recipe(), data(), 1, "v1")
-    assert len({base, fingerprint(Recipe(momentum=0.8), data(), 1, "v1"), fingerprint(recipe, data(48), 1, "v1"),
-                fingerprint(recipe, data(), 2, "v1"), fingerprint(recipe, data(), 1, "v2")}) == 5
+    request = TrainingRequest(seeded(Linear), data(), Recipe(), 1, version="v1")
+    base = Training.fingerprint(request)
+    assert base == Training.fingerprint(replace(request, network=seeded(Stochastic), recipe=Recipe(), resume=True))
+    others = [{"recipe": Recipe(momentum=0.8)}, {"data": data(48)}, {"seed": 2}, {"version": "v2"}]
+    assert len({base, *(Training.fingerprint(replace(request, **other)) for other in others)}) == 5
+    pruned = [PruneTraining.fingerprint(replace(request, settings=PruneSettings(sparsity))) for sparsity in (0.5, 0.9)]
+    assert len({base, *pruned}) == 3
 
 
 def test_batch_statistics_are_resumed(tmp_path: Path) -> None:
@@ -120,7 +126,8 @@ def test_batch_statistics_are_resumed(tmp_path: Path) -> None:
     recipe = Recipe(epochs=3, batch_size=BATCH)
     whole = train(recipe, network=network())
     with pytest.raises(KeyboardInterrupt):
-        train_ordinary(network(), data(), recipe, 5, Interrupter(3), CheckpointFolder(tmp_path, "linear", 5))
+        Training.train(TrainingRequest(network(), data(), recipe, 5, printer=Interrupter(3),
+                                       checkpoints=CheckpointFolder(tmp_path, "linear", 5)))
     assert same(weights(train(recipe, tmp_path, resume=True, network=network()).network), weights(whole.network))
 
 
@@ -142,14 +149,15 @@ CHILD = textwrap.dedent("""
     from pathlib import Path
     from training_setup import data, seeded, Linear
     from mindleak.training.checkpoint import CheckpointFolder
-    from mindleak.training.history import EpochPrinter
+    from mindleak.training.history import EpochPrinter, EpochRecord
     from mindleak.training.recipe import Recipe
-    from mindleak.training.trainer import train_ordinary
+    from mindleak.training.request import TrainingRequest, TrainingResult
+    from mindleak.training.trainer import Training
 
     recipe = Recipe(epochs=12, batch_size=8, optimizer="adam", learning_rate=0.01, schedule="plateau",
                     schedule_patience=1)
-    train_ordinary(seeded(Linear), data(4000), recipe, 5, EpochPrinter("", 12),
-                   CheckpointFolder(Path(sys.argv[1]), "linear", 500))
+    Training.train(TrainingRequest(seeded(Linear), data(4000), recipe, 5, printer=EpochPrinter("", 12),
+                                   checkpoints=CheckpointFolder(Path(sys.argv[1]), "linear", 500)))
     print("finished", flush=True)
 """)
 CHILD_RECIPE = Recipe(epochs=12, batch_size=8, optimizer="adam", learning_rate=0.01, schedule="plateau",

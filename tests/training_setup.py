@@ -11,7 +11,8 @@ from mindleak import device
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import TrainingData, TrainingResult, train_ordinary
+from mindleak.training.request import TrainingData, TrainingRequest, TrainingResult
+from mindleak.training.trainer import Training
 
 # As the product does, and before any test has MindSpore run something: it cannot be done later.
 device.configure("CPU")
@@ -80,5 +81,5 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
 def train(recipe: Recipe, folder: Path | None = None, *, seed: int = 5, resume: bool = False, samples: int = 40,
           network: nn.Cell | None = None) -> TrainingResult:
     checkpoints = None if folder is None else CheckpointFolder(folder, "linear", samples // recipe.batch_size)
-    return train_ordinary(seeded(Linear) if network is None else network, data(samples), recipe, seed,
-                          quiet(recipe.epochs), checkpoints, resume)
+    return Training.train(TrainingRequest(seeded(Linear) if network is None else network, data(samples), recipe, seed,
+                                          printer=quiet(recipe.epochs), checkpoints=checkpoints, resume=resume))

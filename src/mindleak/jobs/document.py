@@ -101,7 +101,7 @@ def subject(identifier: str, plan: SubjectPlan, role: str, task: TrainingTask, r
     return {"id": identifier, "name": plan.name, "model": plan.model_label, "training": task.recipe.method,
             "role": role, "n_train": metrics["n_train"],
             "test_accuracy": on_test_split(metrics["test_accuracy"], plan.dataset, task.rows),
-            "train_accuracy": metrics["train_accuracy"], "sparsity": metrics["suppress"] or metrics["pruning"],
+            "train_accuracy": metrics["train_accuracy"], "sparsity": metrics["sparsity"],
             "privacy": metrics["privacy"],
             "history": metrics["history"], "parameters": metrics["parameters"], "seconds": result.seconds,
             "recipe": task.recipe.as_dict(), **task.method_settings(), **_answers(plan),

@@ -122,10 +122,10 @@ class SubjectPlan:
     def settings(self, recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Any:
         """Return what the recipe's method is set by, with a membership section's overrides; None where by nothing."""
         method = METHODS[recipe.method]
-        if method.settings is None:
+        if method.settings_type is None:
             return None
         with self.key_names(MEMBERSHIP if overrides else "").in_messages():
-            return method.settings(**{**self.config[method.section], **(overrides or {})})
+            return method.settings_type(**{**self.config[method.section], **(overrides or {})})
 
 
 def model_options(model: EasyDict) -> dict[str, Any]:

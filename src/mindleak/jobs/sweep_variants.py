@@ -232,9 +232,8 @@ def _flat(trained: dict[str, Any], evaluated: dict[str, Any], attacked: dict[str
     """Return the measures of one network by name: ``auc/shadow``, ``confidence/fc1``, ..."""
     seen, unseen = (trained[f"{side}_accuracy"]["value"] for side in ("train", "test"))
     flat = {"accuracy": unseen, "train_accuracy": seen, "gap": seen - unseen}
-    zeros = trained["suppress"] or trained["pruning"]
-    if zeros:
-        flat["sparsity"] = zeros["overall"]
+    if trained["sparsity"]:
+        flat["sparsity"] = trained["sparsity"]["overall"]
     for attack, figures in attacked["membership"].items():
         flat.update(flat_figures(attack, figures))
     for layer, figures in evaluated["inversion"].items():

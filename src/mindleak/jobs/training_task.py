@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import Predictor
-from mindleak.training.methods import METHODS, SECTIONS, Method
+from mindleak.training.methods import METHODS, SECTIONS
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import TrainingData, TrainingResult
+from mindleak.training.request import TrainingData, TrainingRequest, TrainingResult
+from mindleak.training.trainer import Training
 
 HEADLINE = "headline"
 SHADOW_WEIGHTS = "weights.ckpt"
@@ -87,8 +88,7 @@ class TrainingTask:
 
     def owns(self, file: Path) -> bool:
         """Return whether this very training (recipe, data, seed, version) has written a checkpoint."""
-        expected = self.method.fingerprint(self.recipe, self._data(), self.seed, self.settings, self._version())
-        return checkpoint.belongs_to(file, expected)
+        return checkpoint.belongs_to(file, self.method.fingerprint(self._request(self.plan.untrained, self._data())))
 
     def refuse_foreign_checkpoint(self) -> None:
         """Raise InputError if training would replace a checkpoint that another run has written.
@@ -103,7 +103,7 @@ class TrainingTask:
                              f"{self.plan.session.run_dir} refers to it; give another --ckpt_dir, or remove it")
 
     @property
-    def method(self) -> Method:
+    def method(self) -> type[Training]:
         """How the network is trained."""
         return METHODS[self.recipe.method]
 
@@ -223,7 +223,7 @@ class TrainingTask:
         trained = self._train(data, checkpoints, resume)
         result = {"history": [asdict(record) for record in trained.history],
                   "parameters": count_parameters(trained.network), "n_train": data.samples,
-                  "suppress": trained.suppress, "pruning": trained.pruning, "privacy": trained.privacy}
+                  "sparsity": None, "privacy": None, **trained.record}
         predict = trained.predict
         if self.keeps_weights:
             checkpoint.save(context.path(SHADOW_WEIGHTS), trained.network)
@@ -286,9 +286,13 @@ class TrainingTask:
         goes_on = resume and resumes and not foreign
         if not goes_on:
             checkpoints.clear()
-        shared = {"shared": (self.plan.session.compiled, self._graphs())} if self._shares_graphs else {}
-        return self.method.train(network, data, self.recipe, self.settings, self.seed, printer, checkpoints,
-                                 goes_on, self._version(), **shared)
+        return self.method.train(replace(
+            self._request(network, data), printer=printer, checkpoints=checkpoints, resume=goes_on,
+            shared=(self.plan.session.compiled, self._graphs()) if self._shares_graphs else None))
+
+    def _request(self, network: nn.Cell, data: TrainingData) -> TrainingRequest:
+        """Return what decides the outcome of the training."""
+        return TrainingRequest(network, data, self.recipe, self.seed, self.settings, version=self._version())
 
     @property
     def _shares_graphs(self) -> bool:

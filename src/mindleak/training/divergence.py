@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import nn
@@ -12,9 +11,7 @@ from mindspore import nn
 from mindleak.errors import InputError
 from mindleak.evaluation.finite import LARGEST_HALF, complaint
 from mindleak.training.history import EpochRecord
-
-if TYPE_CHECKING:
-    from mindleak.training.trainer import TrainingData
+from mindleak.training.request import TrainingData
 
 
 def require_finite(record: EpochRecord, network: nn.Cell, predict: Callable[[np.ndarray], np.ndarray],

@@ -20,13 +20,12 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindleak.errors import InputError
 from mindleak.models.registry import CLASSIFIERS
 from mindleak.training import accountant
-from mindleak.training.checkpoint import CheckpointFolder
-from mindleak.training.history import EpochPrinter
-from mindleak.training.loop import LoopTotals, interruptible, make_optimizer, on_device
+from mindleak.training.loop import LoopTotals, interruptible, on_device
 from mindleak.training.noise import noise_blocks, steps_per_block
 from mindleak.training.per_sample import PerSampleGradients, require_exact, require_separable
 from mindleak.training.recipe import Recipe
-from mindleak.training.trainer import Training, TrainingData, TrainingResult, calls, fingerprint
+from mindleak.training.request import TrainingRequest, TrainingResult
+from mindleak.training.trainer import Training, calls
 
 # A private step costs more than an ordinary one; so many keep Ctrl-C and the progress bar lively.
 STEPS_PER_CALL = 100
@@ -83,25 +82,6 @@ class DPSettings:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict."""
         return dataclasses.asdict(self)
-
-
-def check_private(network: nn.Cell, sample_shape: tuple[int, ...], recipe: Recipe, settings: DPSettings,
-                  samples: int) -> None:
-    """Refuse what would fail or break the promise, before anything is trained.
-
-    Raises:
-        InputError: δ that allows publishing a sample, a schedule that looks at the data, a target that no noise
-            reaches, or a network whose per-sample gradients are not to be had.
-    """
-    recipe.steps_per_epoch(samples)
-    if settings.delta >= 1 / samples:
-        raise InputError(f"dp.delta {settings.delta:g} is no promise for {samples} training samples: a method that "
-                         f"publishes one of them at random has delta {1 / samples:.2g}; take a smaller one")
-    if recipe.schedule == "plateau":
-        raise InputError("dp_sgd cannot use training.schedule 'plateau', which follows the training loss, and that is "
-                         "not private; right are constant, step, cosine")
-    require_separable(network, sample_shape)
-    Promise.of(recipe, settings, samples)
 
 
 @dataclass(frozen=True)
@@ -261,78 +241,88 @@ def _compile_steps(gradients: PerSampleGradients, optimizer: nn.Optimizer, width
     return steps
 
 
-def train_dp(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: DPSettings, seed: int,
-             printer: EpochPrinter, checkpoints: CheckpointFolder | None = None, resume: bool = False,
-             version: str = "") -> TrainingResult:
-    """Train ``network`` in place by DP-SGD; bit-identical and resumable as ``train_ordinary`` is.
+class PrivateTraining(Training):
+    """A training by DP-SGD: its epochs are made of Poisson batches and noisy sums.
 
-    An epoch is ⌊samples / batch size⌋ Poisson batches. ``TrainingResult.privacy`` says what was promised.
-
-    Args:
-        network: freshly initialised; left in evaluation mode.
-        data: training and validation arrays.
-        recipe: ``batch_size`` is the expected one; schedule, optimiser and weight decay are post-processing.
-        settings: clipping, noise, δ.
-        seed: of sampling and noise, in streams of their own.
-        printer: told about every epoch, and its ε.
-        checkpoints: where to keep best (by validation accuracy) and last; None keeps nothing.
-        resume: continue from the last checkpoint where there is one.
-        version: of the code; a checkpoint of another version is not continued.
-
-    Raises:
-        InputError: see ``check_private`` and ``train_ordinary``.
+    An epoch is ⌊samples / batch size⌋ batches, ``recipe.batch_size`` being the expected one; schedule, optimiser and
+    weight decay are post-processing. Sampling and noise have streams of their own. ``record`` says what was promised.
     """
-    check_private(network, data.x.shape[1:], recipe, settings, data.samples)
-    if type(network) not in CLASSIFIERS.values():
-        require_exact(network, *data.own(_TRIED))
-    training = _PrivateTraining(network, data, recipe, settings, seed, version)
-    if checkpoints is None or not resume or checkpoints.latest() is None:
-        printer.note(training.promise.line())
-    result = training.run(printer, checkpoints, resume)
-    result.privacy = training.promise.record(recipe.epochs, training.batches.width)
-    return result
 
-
-def dp_fingerprint(recipe: Recipe, data: TrainingData, seed: int, settings: DPSettings, version: str = "") -> str:
-    """Return what must be equal for a checkpoint to be continued: see ``trainer.fingerprint``."""
-    return fingerprint(recipe, data, seed, {"dp": settings.as_dict(), "version": version})
-
-
-class _PrivateTraining(Training):
-    """A training whose epochs are made of Poisson batches and noisy sums."""
-
+    section = "dp"
+    settings_type = DPSettings
     kind = "dp_sgd training"
+    shares_graphs = False
 
-    def __init__(self, network: nn.Cell, data: TrainingData, recipe: Recipe, settings: DPSettings, seed: int,
-                 version: str) -> None:
-        self.promise = Promise.of(recipe, settings, data.samples)
-        self.batches = PoissonBatches(data.samples, self.promise.sampling_rate, self.promise.steps_per_epoch,
-                                      recipe.epochs, seed)
-        super().__init__(network, make_optimizer(network, recipe), data, recipe, seed,
-                         dp_fingerprint(recipe, data, seed, settings, version))
+    @classmethod
+    def train(cls, request: TrainingRequest) -> TrainingResult:
+        """Train a network; see ``check`` and ``Training.train`` for what is refused."""
+        network, data = request.network, request.data
+        cls.check(network, data.x.shape[1:], request.recipe, request.settings, data.samples)
+        if type(network) not in CLASSIFIERS.values():
+            require_exact(network, *data.own(_TRIED))
+        training = cls(request)
+        if request.checkpoints is None or not request.resume or request.checkpoints.latest() is None:
+            request.printer.note(training.promise.line())
+        return training.run()
 
-    def make_loop(self, data: TrainingData) -> PrivateLoop:
+    @classmethod
+    def check(cls, network: nn.Cell, shape: tuple[int, ...], recipe: Recipe, settings: DPSettings,
+              samples: int) -> None:
+        """Refuse what would fail or break the promise, before anything is trained.
+
+        Raises:
+            InputError: δ that allows publishing a sample, a schedule that looks at the data, a target that no noise
+                reaches, or a network whose per-sample gradients are not to be had.
+        """
+        recipe.steps_per_epoch(samples)
+        if settings.delta >= 1 / samples:
+            raise InputError(f"dp.delta {settings.delta:g} is no promise for {samples} training samples: a method that "
+                             f"publishes one of them at random has delta {1 / samples:.2g}; take a smaller one")
+        if recipe.schedule == "plateau":
+            raise InputError("dp_sgd cannot use training.schedule 'plateau', which follows the training loss, and that "
+                             "is not private; right are constant, step, cosine")
+        require_separable(network, shape)
+        Promise.of(recipe, settings, samples)
+
+    @classmethod
+    def divides(cls, settings: DPSettings) -> bool:
+        """Return False: every process would add noise of its own."""
+        return False
+
+    def __init__(self, request: TrainingRequest) -> None:
+        self.promise = Promise.of(request.recipe, request.settings, request.data.samples)
+        self.batches = PoissonBatches(request.data.samples, self.promise.sampling_rate, self.promise.steps_per_epoch,
+                                      request.recipe.epochs, request.seed)
+        super().__init__(request)
+
+    def make_loop(self) -> PrivateLoop:
         """Return the compiled private loop."""
-        return PrivateLoop(self._network, self._optimizer, data.x, data.y, self.batches.width, self.recipe.batch_size,
-                           self.promise.settings.clip_norm, self.promise.noise_multiplier)
+        return PrivateLoop(self._network, self._optimizer, self.request.data.x, self.request.data.y,
+                           self.batches.width, self.recipe.batch_size, self.promise.settings.clip_norm,
+                           self.promise.noise_multiplier)
 
-    def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
+    def train_epoch(self, epoch: int) -> tuple[float, float]:
         """Take an epoch's steps; return mean loss and accuracy over all samples drawn."""
         positions, counts = self.batches.epoch(epoch)
-        order, sizes = Tensor(self._data.rows_at(positions)), Tensor(counts)
+        order, sizes = Tensor(self.request.data.rows_at(positions)), Tensor(counts)
         block = steps_per_block(self.loop.coordinates, STEPS_PER_CALL)
-        noise = noise_blocks(self.seed, epoch, self.loop.coordinates, self.steps, block)
+        noise = noise_blocks(self.request.seed, epoch, self.loop.coordinates, self.steps, block)
         totals = LoopTotals()
-        for (start, stop), normals in zip(calls(self.steps, printer, block), noise):
+        for (start, stop), normals in zip(calls(self.steps, self.request.printer, block), noise):
             self.loop.run(order, sizes, Tensor.from_numpy(_whole(normals, block)), start, stop, totals)
         drawn = max(1, int(counts.sum()))
         return totals.loss / drawn, totals.correct / drawn
 
-    def announce(self, epoch: int, printer: EpochPrinter) -> None:
+    def announce(self, epoch: int) -> None:
         """Say what has been promised so far."""
         settings = self.promise.settings
-        printer.note(f"after epoch {epoch}: epsilon {self.promise.epsilon(epoch):.3f} at delta {settings.delta:g} "
-                     f"({settings.accountant}, Poisson sampling, one sample added or removed)")
+        self.request.printer.note(f"after epoch {epoch}: epsilon {self.promise.epsilon(epoch):.3f} at delta "
+                                  f"{settings.delta:g} ({settings.accountant}, Poisson sampling, one sample added or "
+                                  "removed)")
+
+    def record(self) -> dict[str, Any]:
+        """Return ε, δ and all they rest on."""
+        return {"privacy": self.promise.record(self.recipe.epochs, self.batches.width)}
 
 
 def _whole(normals: np.ndarray, block: int) -> np.ndarray:

@@ -16,12 +16,11 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindleak.errors import InputError
-from mindleak.training.checkpoint import CheckpointFolder
-from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import make_optimizer
 from mindleak.training.recipe import Recipe
+from mindleak.training.request import TrainingRequest
 from mindleak.training.suppress import MaskLayer, mask_layers, sparsity
-from mindleak.training.trainer import Training, TrainingData, TrainingResult, fingerprint, is_best
+from mindleak.training.trainer import Training, is_best
 from mindleak.training.wrapped_optimizer import WrappedOptimizer
 
 # Han et al. retrain LeNet at a tenth of its learning rate (section 4.1).
@@ -113,23 +112,34 @@ class HeldZeros(WrappedOptimizer):
             ops.assign(weight, Tensor(weight.asnumpy() * kept))
 
 
-class _PruneTraining(Training):
-    """The recipe's epochs, the last of them ending in the pruning, and those of fine-tuning."""
+class PruneTraining(Training):
+    """The recipe's epochs, the last of them ending in the pruning, and those of fine-tuning.
 
+    Up to the pruning the weights are those of the ordinary way. Fine-tuning shares its optimiser, state included, and
+    batch size; the best checkpoint is one of the pruned network's epochs. ``record`` counts the zeros.
+    """
+
+    section = "prune"
+    settings_type = PruneSettings
     kind = "prune training"
+    shares_graphs = False
 
-    def __init__(self, network: nn.Cell, data: TrainingData, recipe: Recipe, settings: PruneSettings,
-                 layers: list[MaskLayer], seed: int, version: str) -> None:
-        self._settings = settings
-        self._layers = layers
-        self._held = HeldZeros(make_optimizer(network, recipe), [layer.name for layer in layers])
-        super().__init__(network, self._held, data, recipe, seed,
-                         prune_fingerprint(recipe, data, seed, settings, version))
+    @classmethod
+    def check(cls, network: nn.Cell, shape: tuple[int, ...], recipe: Recipe, settings: PruneSettings,
+              samples: int) -> None:
+        """Refuse what ``prune_layers`` refuses."""
+        prune_layers(network, settings.layers)
 
-    @property
-    def epochs(self) -> int:
-        """How many epochs there are in all."""
-        return total_epochs(self.recipe, self._settings)
+    @classmethod
+    def epochs(cls, recipe: Recipe, settings: PruneSettings) -> int:
+        """Return how many epochs there are with fine-tuning."""
+        return recipe.epochs + settings.finetune_epochs
+
+    def __init__(self, request: TrainingRequest) -> None:
+        self._settings: PruneSettings = request.settings
+        self._layers = prune_layers(request.network, self._settings.layers)
+        self._held = HeldZeros(make_optimizer(request.network, request.recipe), [layer.name for layer in self._layers])
+        super().__init__(request, self._held)
 
     def learning_rate(self, epoch: int) -> float:
         """Return the recipe's rate, or that of fine-tuning."""
@@ -138,52 +148,20 @@ class _PruneTraining(Training):
         rate = self._settings.finetune_learning_rate
         return FINETUNE_FACTOR * self.recipe.learning_rate if rate is None else rate
 
-    def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
+    def train_epoch(self, epoch: int) -> tuple[float, float]:
         """Take an epoch's steps, and prune after the recipe's last one."""
-        figures = super().train_epoch(epoch, printer)
+        figures = super().train_epoch(epoch)
         if epoch == self.recipe.epochs:
             self._held.prune(self._layers, self._settings.sparsity)
-            printer.note(f"pruned after epoch {epoch}: its validation figures are those of the pruned network")
+            self.request.printer.note(f"pruned after epoch {epoch}: its validation figures are those of the pruned "
+                                      "network")
         return figures
 
     def is_best(self, epoch: int) -> bool:
         """Return whether the last epoch is the best of those of the pruned network; no other was asked for."""
         return epoch >= self.recipe.epochs and is_best(self._history[self.recipe.epochs - 1:])
 
-
-def total_epochs(recipe: Recipe, settings: PruneSettings) -> int:
-    """Return how many epochs a training has with its fine-tuning."""
-    return recipe.epochs + settings.finetune_epochs
-
-
-def prune_fingerprint(recipe: Recipe, data: TrainingData, seed: int, settings: PruneSettings, version: str = "") -> str:
-    """Return what must be equal for a checkpoint to be continued: see ``trainer.fingerprint``."""
-    return fingerprint(recipe, data, seed, {"prune": settings.as_dict(), "version": version})
-
-
-def train_prune(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: PruneSettings, seed: int,
-                printer: EpochPrinter, checkpoints: CheckpointFolder | None = None, resume: bool = False,
-                version: str = "") -> TrainingResult:
-    """Train ``network`` in place the ordinary way, prune it, fine-tune it; bit-identical and resumable.
-
-    Up to the pruning the weights are those of ``train_ordinary``. ``TrainingResult.pruning`` counts the zeros, as
-    ``suppress.sparsity`` does.
-
-    Args:
-        network: freshly initialised; left in evaluation mode.
-        data: training and validation arrays.
-        recipe: of the training before; fine-tuning shares its optimiser, state included, and batch size.
-        settings: how much, where, and how to go on.
-        seed: of the shuffling.
-        printer: told about every epoch.
-        checkpoints: where to keep the last, and the best of the pruned network's epochs; None keeps nothing.
-        resume: continue from the last checkpoint where there is one.
-        version: of the code; a checkpoint of another version is not continued.
-
-    Raises:
-        InputError: see ``prune_layers`` and ``train_ordinary``.
-    """
-    layers = prune_layers(network, settings.layers)
-    result = _PruneTraining(network, data, recipe, settings, layers, seed, version).run(printer, checkpoints, resume)
-    result.pruning = {**sparsity(network, layers, settings.sparsity), "finetune_epochs": settings.finetune_epochs}
-    return result
+    def record(self) -> dict[str, Any]:
+        """Return the zeros by layer."""
+        return {"sparsity": {**sparsity(self._network, self._layers, self._settings.sparsity),
+                             "finetune_epochs": self._settings.finetune_epochs}}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mindspore as ms
 import numpy as np
@@ -19,190 +18,170 @@ from mindleak.evaluation.signals import loss as cross_entropy
 from mindleak.runs.digest import stable_hash
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
-from mindleak.training.compiled import CompiledTraining, CompiledTrainings
 from mindleak.training.divergence import require_finite
 from mindleak.training.history import EpochPrinter, EpochRecord
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer, own_part
 from mindleak.training.recipe import Recipe, learning_rate_at
+from mindleak.training.request import TrainingRequest, TrainingResult
 
 # Steps per compiled call: long enough that the call costs nothing, short enough for a progress bar and Ctrl-C.
 STEPS_PER_CALL = 250
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """Images float32 (N, C, H, W) in [0, 1] and labels int32 (N,), for training and for watching it.
-
-    ``rows`` are those of ``x`` and ``y`` that are trained on, None meaning all: trainings on parts of one data set
-    share it on the device. ``watched`` names the split that the validation arrays come from, and ``watched_rows`` says
-    which of its rows they are, None meaning the first ones: for messages.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    x_val: np.ndarray
-    y_val: np.ndarray
-    digest: str
-    rows: np.ndarray | None = None
-    watched: str = "validation"
-    watched_rows: np.ndarray | None = None
-
-    @property
-    def samples(self) -> int:
-        """How many samples are trained on."""
-        return len(self.y if self.rows is None else self.rows)
-
-    def rows_at(self, positions: np.ndarray) -> np.ndarray:
-        """Return the rows of ``x`` that positions among the samples trained on stand for, in their shape and type."""
-        return positions if self.rows is None else self.rows[positions].astype(positions.dtype)
-
-    def own(self, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return images and labels of the first ``count`` samples that are trained on; of all by default."""
-        chosen = slice(count) if self.rows is None else self.rows[:count]
-        return self.x[chosen], self.y[chosen]
-
-
-@dataclass
-class TrainingResult:
-    """A trained network, its history, and where its checkpoints are (None where none were asked for).
-
-    ``predict`` asks the network, by what validation has compiled.
-    """
-
-    network: nn.Cell
-    predict: Predictor
-    history: list[EpochRecord]
-    last: Path | None = None
-    best: Path | None = None
-    seconds: float = 0.0
-    suppress: dict[str, object] | None = field(default=None)
-    pruning: dict[str, Any] | None = None
-    privacy: dict[str, Any] | None = None
-
-
-def fingerprint(recipe: Recipe, data: TrainingData, seed: int, extra: object = None) -> str:
-    """Return what must be equal for a checkpoint to be continued: recipe, data, seed, and ``extra``."""
-    return stable_hash({"recipe": recipe.as_dict(), "data": data.digest, "seed": seed, "extra": extra})
-
-
-def train_ordinary(network: nn.Cell, data: TrainingData, recipe: Recipe, seed: int,
-                   printer: EpochPrinter, checkpoints: CheckpointFolder | None = None,
-                   resume: bool = False, version: str = "",
-                   shared: tuple[CompiledTrainings, str] | None = None) -> TrainingResult:
-    """Train ``network`` in place by the recipe.
-
-    Two calls with equal arguments on one device give bit-identical weights, and a training that was
-    interrupted and resumed gives the weights of one that was not: the batches of an epoch follow from
-    (seed, epoch), the learning rate from the history, the rest is in the checkpoint. Networks with Dropout are
-    excepted: MindSpore's CPU operator draws on several threads, and its state can be neither read nor set.
-
-    Args:
-        network: freshly initialised; left in evaluation mode.
-        data: training and validation arrays.
-        recipe: ``method`` is not looked at here.
-        seed: of the shuffling.
-        printer: told about every epoch.
-        checkpoints: where to keep best (by validation accuracy) and last; None keeps nothing.
-        resume: continue from the last checkpoint where there is one.
-        version: of the code; a checkpoint of another version is not continued.
-        shared: compiled trainings to be trained in, and what stands for the architecture (``CompiledTrainings``). Where
-            one of its kind is there, ``network`` lends its weights only: the one of the result is trained, and trained
-            anew by the next call. Numbers are the same.
-
-    Raises:
-        InputError: the checkpoint to resume from belongs to another run, a batch is larger than the data,
-            or the loss stops being finite.
-    """
-    identity = fingerprint(recipe, data, seed, version)
-    if shared is None:
-        training = Training(network, make_optimizer(network, recipe), data, recipe, seed, identity)
-    else:
-        trainings, architecture = shared
-        compiled = trainings.begin(architecture, network, recipe, data.x, data.y)
-        training = Training(compiled.network, compiled.optimizer, data, recipe, seed, identity, compiled)
-    return training.run(printer, checkpoints, resume)
-
-
 class Training:
-    """A training by the compiled loop, epoch by epoch; other methods change how an epoch's steps are taken.
+    """The ordinary way to train, by the compiled loop, epoch by epoch; other ways are subclasses.
+
+    Two trainings with equal requests on one device give bit-identical weights, and a training that was interrupted and
+    resumed gives the weights of one that was not: the batches of an epoch follow from (seed, epoch), the learning rate
+    from the history, the rest is in the checkpoint. Networks with Dropout are excepted: MindSpore's CPU operator draws
+    on several threads, and its state can be neither read nor set.
 
     Args:
-        network: freshly initialised.
-        optimizer: over the network's parameters; its own ones are kept in checkpoints with them.
-        data: training and validation arrays.
-        recipe: ``method`` is not looked at here.
-        seed: of the shuffling.
-        identity: the fingerprint of its checkpoints.
-        compiled: what trains and asks this network; made here where none is given.
+        request: what to train, on what and how.
+        optimizer: over the network's parameters; its own ones are kept in checkpoints with them. The recipe's by
+            default.
+
+    Attributes:
+        section: of the configuration with the method's settings; None where the recipe says all.
+        settings_type: made from the section's keys; has ``as_dict``.
+        kind: what messages call such a training.
+        shares_graphs: whether models can be trained one after the other in the same compiled graphs.
+
+    Example:
+        >>> result = Training.train(TrainingRequest(network, data, Recipe(epochs=3), seed=0))  # doctest: +SKIP
     """
 
-    kind = "training"
+    section: ClassVar[str | None] = None
+    settings_type: ClassVar[Callable[..., Any] | None] = None
+    kind: ClassVar[str] = "training"
+    shares_graphs: ClassVar[bool] = True
 
-    def __init__(self, network: nn.Cell, optimizer: nn.Cell, data: TrainingData, recipe: Recipe, seed: int,
-                 identity: str, compiled: CompiledTraining | None = None) -> None:
-        self.recipe = recipe
-        self.seed = seed
-        self.rate = recipe.learning_rate
-        self.steps = recipe.steps_per_epoch(data.samples)
+    @classmethod
+    def train(cls, request: TrainingRequest) -> TrainingResult:
+        """Train a network.
+
+        Raises:
+            InputError: the checkpoint to resume from belongs to another run, a batch is larger than the data, the loss
+                stops being finite, or what ``check`` refuses.
+        """
+        return cls(request).run()
+
+    @classmethod
+    def check(cls, network: nn.Cell, shape: tuple[int, ...], recipe: Recipe, settings: Any, samples: int) -> None:
+        """Refuse what would fail or silently do something else, before anything is trained.
+
+        Args:
+            network: untrained, of the architecture.
+            shape: of an image.
+            recipe: of the training.
+            settings: of the method.
+            samples: how many are trained on.
+
+        Raises:
+            InputError: what it is; nothing beyond what every training needs, here.
+        """
+
+    @classmethod
+    def fingerprint(cls, request: TrainingRequest) -> str:
+        """Return what must be equal for a checkpoint to be continued: recipe, data, seed, settings, version."""
+        extra = request.version if cls.section is None else {cls.section: request.settings.as_dict(),
+                                                             "version": request.version}
+        return stable_hash({"recipe": request.recipe.as_dict(), "data": request.data.digest, "seed": request.seed,
+                            "extra": extra})
+
+    @classmethod
+    def epochs(cls, recipe: Recipe, settings: Any) -> int:
+        """Return how many epochs there are in all."""
+        return recipe.epochs
+
+    @classmethod
+    def resized(cls, settings: Any, given: Mapping[str, Any], samples: int, reference: int) -> Any:
+        """Return the settings for another number of samples than they were meant for.
+
+        Args:
+            settings: of the method.
+            given: those of its keys that were given for the new number.
+            samples: the new number.
+            reference: the old one.
+        """
+        return settings
+
+    @classmethod
+    def resumes(cls, settings: Any) -> bool:
+        """Return whether an interrupted training goes on where it was."""
+        return True
+
+    @classmethod
+    def divides(cls, settings: Any) -> bool:
+        """Return whether batches can be divided among several processes."""
+        return True
+
+    def __init__(self, request: TrainingRequest, optimizer: nn.Cell | None = None) -> None:
+        compiled, network = None, request.network
+        if request.shared is not None:
+            trainings, architecture = request.shared
+            compiled = trainings.begin(architecture, network, request.recipe, request.data.x, request.data.y)
+            network, optimizer = compiled.network, compiled.optimizer
+        self.request = request
+        self.recipe = request.recipe
+        self.rate = request.recipe.learning_rate
+        self.steps = request.recipe.steps_per_epoch(request.data.samples)
         self._network = network
-        self._optimizer = optimizer
-        self.loop: Any = self.make_loop(data) if compiled is None else compiled.loop
+        self._optimizer = make_optimizer(network, request.recipe) if optimizer is None else optimizer
+        self.loop: Any = self.make_loop() if compiled is None else compiled.loop
         self._predict = Predictor(network) if compiled is None else compiled.predict
-        self._data = data
-        self._watch = Validation(self._predict, data.x_val, data.y_val)
-        self._identity = identity
+        self._watch = Validation(self._predict, request.data.x_val, request.data.y_val)
         self._history: list[EpochRecord] = []
 
-    def run(self, printer: EpochPrinter, checkpoints: CheckpointFolder | None, resume: bool) -> TrainingResult:
-        """Train from the first epoch, or with ``resume`` from the last checkpoint where there is one."""
-        started = time.perf_counter()
-        if resume:
-            self._history = _continue_from(checkpoints, self._network, self._optimizer, self._identity)
-        with device.seeded(self.seed):
-            for epoch in range(len(self._history) + 1, self.epochs + 1):
-                self._history.append(self._epoch(epoch, printer))
-                printer.epoch(self._history[-1])
-                self.announce(epoch, printer)
-                if checkpoints is not None:
-                    self._keep(checkpoints)
+    def run(self) -> TrainingResult:
+        """Train from the first epoch, or where the request resumes, from the last checkpoint where there is one."""
+        request, identity = self.request, self.fingerprint(self.request)
+        if request.resume:
+            self._history = _continue_from(request.checkpoints, self._network, self._optimizer, identity)
+        with device.seeded(request.seed):
+            for epoch in range(len(self._history) + 1, self.epochs(self.recipe, request.settings) + 1):
+                self._history.append(self._epoch(epoch))
+                request.printer.epoch(self._history[-1])
+                self.announce(epoch)
+                if request.checkpoints is not None:
+                    self._keep(request.checkpoints, identity)
         self._network.set_train(False)
-        return TrainingResult(self._network, self._predict, self._history, *_files(checkpoints),
-                              time.perf_counter() - started)
+        return TrainingResult(self._network, self._predict, self._history, *_files(request.checkpoints), self.record())
 
-    @property
-    def epochs(self) -> int:
-        """How many epochs there are in all."""
-        return self.recipe.epochs
-
-    def make_loop(self, data: TrainingData) -> Any:
+    def make_loop(self) -> Any:
         """Return the compiled loop over the data."""
-        return TrainingLoop(self._network, self._optimizer, data.x, data.y)
+        return TrainingLoop(self._network, self._optimizer, self.request.data.x, self.request.data.y)
 
     def learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch."""
         return learning_rate_at(self.recipe, epoch, [record.train_loss for record in self._history])
 
-    def train_epoch(self, epoch: int, printer: EpochPrinter) -> tuple[float, float]:
+    def train_epoch(self, epoch: int) -> tuple[float, float]:
         """Take an epoch's steps over the shuffled data; return mean loss and accuracy over them."""
-        order = self._data.rows_at(epoch_order(self._data.samples, self.recipe.batch_size, self.seed, epoch))
-        totals = self.take_steps(epoch, Tensor(own_part(order)), printer)
+        data = self.request.data
+        order = data.rows_at(epoch_order(data.samples, self.recipe.batch_size, self.request.seed, epoch))
+        totals = self.take_steps(epoch, Tensor(own_part(order)))
         return totals.loss / self.steps, totals.correct / (self.steps * self.recipe.batch_size)
 
-    def announce(self, epoch: int, printer: EpochPrinter) -> None:
-        """Say what there is to say after an epoch beside its record: nothing here."""
-
-    def take_steps(self, epoch: int, order: Tensor, printer: EpochPrinter) -> LoopTotals:
+    def take_steps(self, epoch: int, order: Tensor) -> LoopTotals:
         """Take all steps of an epoch, a few hundred per compiled call."""
         totals = LoopTotals()
-        for start, stop in calls(self.steps, printer):
+        for start, stop in calls(self.steps, self.request.printer):
             self.loop.run(order, start, stop, totals)
         return totals
+
+    def announce(self, epoch: int) -> None:
+        """Say what there is to say after an epoch beside its record: nothing here."""
 
     def is_best(self, epoch: int) -> bool:
         """Return whether ``epoch``, the last so far, is the best."""
         return is_best(self._history)
 
-    def _epoch(self, epoch: int, printer: EpochPrinter) -> EpochRecord:
+    def record(self) -> dict[str, Any]:
+        """Return ``TrainingResult.record`` of the trained network."""
+        return {}
+
+    def _epoch(self, epoch: int) -> EpochRecord:
         """Train for one epoch and measure it.
 
         Raises:
@@ -211,18 +190,18 @@ class Training:
         begun = time.perf_counter()
         self.rate = self.learning_rate(epoch)
         _set_learning_rate(self._optimizer, self.rate)
-        train_loss, train_accuracy = self.train_epoch(epoch, printer)
+        train_loss, train_accuracy = self.train_epoch(epoch)
         val_loss, val_accuracy = self._watch()
         record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, self.rate,
                              time.perf_counter() - begun)
-        require_finite(record, self._network, self._predict, self._data, self.recipe.optimizer, self.kind)
+        require_finite(record, self._network, self._predict, self.request.data, self.recipe.optimizer, self.kind)
         return record
 
-    def _keep(self, checkpoints: CheckpointFolder) -> None:
+    def _keep(self, checkpoints: CheckpointFolder, identity: str) -> None:
         """Write the last checkpoint, and the best if this epoch is it."""
         epoch = self._history[-1].epoch
         for best in (True, False) if self.is_best(epoch) else (False,):
-            checkpoints.keep(epoch, best, self._network, self._optimizer, self._history, self._identity)
+            checkpoints.keep(epoch, best, self._network, self._optimizer, self._history, identity)
 
 
 class Validation:

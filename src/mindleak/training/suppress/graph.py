@@ -9,7 +9,9 @@ that a recipe can name) leaves it at exactly 0, at any learning rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -17,25 +19,19 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from tqdm import tqdm
 
 from mindleak.training import in_place
-from mindleak.training.checkpoint import CheckpointFolder
-from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import LoopTotals, make_optimizer
 from mindleak.training.recipe import Recipe
+from mindleak.training.request import TrainingRequest, TrainingResult
+from mindleak.training.suppress import mindarmour
+from mindleak.training.suppress.checks import check_suppress, shortfalls
 from mindleak.training.suppress.masks import LayerUpdate, NoiseStream, Schedule, update_masks
-from mindleak.training.suppress.settings import MaskLayer, SuppressSettings
-from mindleak.training.trainer import STEPS_PER_CALL, Training, TrainingData, TrainingResult
+from mindleak.training.suppress.settings import MaskLayer, SuppressSettings, mask_layers
+from mindleak.training.suppress.sparsity import sparsity
+from mindleak.training.trainer import STEPS_PER_CALL, Training
 from mindleak.training.wrapped_optimizer import WrappedOptimizer
 
 # What an optimiser's state per weight is called, before the weight's name.
 _STATE = {"sgd": (), "momentum": ("moments",), "nesterov": ("accum",), "adam": ("moment1", "moment2")}
-
-
-def train(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: SuppressSettings, layers: list[MaskLayer],
-          seed: int, identity: str, printer: EpochPrinter, checkpoints: CheckpointFolder | None,
-          resume: bool) -> tuple[TrainingResult, int]:
-    """Train; return the result and the number of mask updates."""
-    training = _SuppressTraining(network, data, recipe, settings, layers, seed, identity)
-    return training.run(printer, checkpoints, resume), len(training.schedule.updates)
 
 
 class MaskedOptimizer(WrappedOptimizer):
@@ -91,30 +87,79 @@ class MaskedOptimizer(WrappedOptimizer):
             in_place.write(state, state.asnumpy() * alive)
 
 
-class _SuppressTraining(Training):
-    """A training whose epochs are cut at the mask updates."""
+class SuppressTraining(Training):
+    """A training whose epochs are cut at the mask updates, or with the other engine, one by MindArmour's classes.
 
+    With the graph engine, two trainings with equal requests on one device give bit-identical weights, and so does one
+    that was interrupted and resumed. MindArmour's masks are in no checkpoint: with its engine, an interrupted training
+    starts again from its beginning. ``record`` says how many weights are zero. The best checkpoint is kept once the
+    network is suppressed as asked for.
+    """
+
+    section = "suppress"
+    settings_type = SuppressSettings
     kind = "suppress training"
+    shares_graphs = False
 
-    def __init__(self, network: nn.Cell, data: TrainingData, recipe: Recipe, settings: SuppressSettings,
-                 layers: list[MaskLayer], seed: int, identity: str) -> None:
+    @classmethod
+    def train(cls, request: TrainingRequest) -> TrainingResult:
+        """Train a network, after saying what keeps it from ``sparse_end``.
+
+        Raises:
+            InputError: see ``check_suppress`` and ``Training.train``; or MindArmour's layer matching went astray.
+        """
+        network, recipe, settings, samples = (request.network, request.recipe, request.settings,
+                                              request.data.samples)
+        layers = check_suppress(network, recipe, settings, samples)
+        for note in shortfalls(network, layers, recipe, settings, samples):
+            request.printer.note(note)
+        if settings.engine == "graph":
+            return cls(request).run()
+        result, updates = mindarmour.train(request, layers, cls.fingerprint(request))
+        return replace(result, record=_counted(network, layers, settings, updates))
+
+    @classmethod
+    def check(cls, network: nn.Cell, shape: tuple[int, ...], recipe: Recipe, settings: SuppressSettings,
+              samples: int) -> None:
+        """Refuse what ``check_suppress`` refuses."""
+        check_suppress(network, recipe, settings, samples)
+
+    @classmethod
+    def resized(cls, settings: SuppressSettings, given: Mapping[str, Any], samples: int,
+                reference: int) -> SuppressSettings:
+        """Return the settings with as many mask updates per sample, unless their number was given for this size."""
+        return settings if "mask_times" in given else settings.scaled(samples, reference)
+
+    @classmethod
+    def resumes(cls, settings: SuppressSettings) -> bool:
+        """Return False for MindArmour's masks, which are in no checkpoint; the compiled engine's are."""
+        return settings.engine != "mindarmour"
+
+    @classmethod
+    def divides(cls, settings: SuppressSettings) -> bool:
+        """Return True for the compiled engine, whose masks follow from weights that all processes share."""
+        return settings.engine != "mindarmour"
+
+    def __init__(self, request: TrainingRequest) -> None:
+        network, recipe, settings = request.network, request.recipe, request.settings
         order = [parameter.name for parameter in network.get_parameters()]
-        self._layers = sorted(layers, key=lambda layer: order.index(layer.name))
+        self._asked = mask_layers(network, settings.layers)
+        self._layers = sorted(self._asked, key=lambda layer: order.index(layer.name))
         self._first = order[0]
         self._masked = MaskedOptimizer(make_optimizer(network, recipe), recipe, self._layers)
-        super().__init__(network, self._masked, data, recipe, seed, identity)
+        super().__init__(request, self._masked)
         self.schedule = Schedule(settings, recipe.epochs, self.steps)
         self._noise: NoiseStream | None = None
         self._updates = frozenset(self.schedule.updates)
 
-    def take_steps(self, epoch: int, order: Tensor, printer: EpochPrinter) -> LoopTotals:
+    def take_steps(self, epoch: int, order: Tensor) -> LoopTotals:
         """Take all steps of an epoch, updating the masks before the step that follows an update's.
 
         MindArmour updates after a step; nothing happens in between, but a checkpoint then needs no pending terms.
         """
         totals = LoopTotals()
         before = (epoch - 1) * self.steps
-        with tqdm(total=self.steps, leave=False, disable=not printer.wants_steps(), unit=" steps") as bar:
+        with tqdm(total=self.steps, leave=False, disable=not self.request.printer.wants_steps(), unit=" steps") as bar:
             for start, stop in self._pieces(before):
                 if before + start in self._updates:
                     self._update(before + start)
@@ -125,6 +170,10 @@ class _SuppressTraining(Training):
     def is_best(self, epoch: int) -> bool:
         """Only the last epoch can be the best: the ones before are of a network less suppressed than asked for."""
         return epoch == self.recipe.epochs
+
+    def record(self) -> dict[str, Any]:
+        """Return the zeros by layer."""
+        return _counted(self._network, self._asked, self.request.settings, len(self.schedule.updates))
 
     def _pieces(self, before: int) -> Iterator[tuple[int, int]]:
         """Yield the steps of an epoch in pieces that begin at a mask update or are as long as one call may be."""
@@ -138,13 +187,18 @@ class _SuppressTraining(Training):
         """Update the masks from the weights as they are after ``step``."""
         masked = self._masked
         if self._noise is None:
-            self._noise = NoiseStream(self.seed, int(masked.drawn.asnumpy()))
+            self._noise = NoiseStream(self.request.seed, int(masked.drawn.asnumpy()))
         weights = {name: weight.asnumpy() for name, weight in masked.weights.items()}
         changed = update_masks(self._layers, self._first, weights, masked.dead(), self.schedule.sparsity(step),
                                self._noise)
         for name, update in changed.items():
             masked.apply(name, update, self.rate)
         in_place.write(masked.drawn, np.array(self._noise.drawn))
+
+
+def _counted(network: nn.Cell, layers: list[MaskLayer], settings: SuppressSettings, updates: int) -> dict[str, Any]:
+    """Return the zeros by layer and the number of mask updates, under the name that records have for them."""
+    return {"sparsity": {**sparsity(network, layers, settings.sparse_end), "mask_updates": updates}}
 
 
 def _beside(weight: Parameter, prefix: str, value: float) -> Parameter:

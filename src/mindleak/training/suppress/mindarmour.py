@@ -23,23 +23,28 @@ from mindleak.training.divergence import require_finite
 from mindleak.training.history import EpochPrinter, EpochRecord
 from mindleak.training.loop import Predictor, epoch_order, interruptible
 from mindleak.training.recipe import Recipe
+from mindleak.training.request import TrainingData, TrainingRequest, TrainingResult
 from mindleak.training.suppress.settings import MaskLayer, SuppressSettings
-from mindleak.training.trainer import TrainingData, TrainingResult, Validation
+from mindleak.training.trainer import Validation
 
 
-def train(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: SuppressSettings, layers: list[MaskLayer],
-          seed: int, identity: str, printer: EpochPrinter,
-          checkpoints: CheckpointFolder | None) -> tuple[TrainingResult, int]:
+def train(request: TrainingRequest, layers: list[MaskLayer], identity: str) -> tuple[TrainingResult, int]:
     """Train from the beginning; return the result and the number of mask updates.
+
+    Args:
+        request: see ``SuppressTraining.train``.
+        layers: what to suppress.
+        identity: fingerprint of its checkpoints.
 
     Raises:
         InputError: MindArmour's layer matching went astray, or the loss stops being finite.
     """
-    watcher = EpochWatcher(network, data, recipe, printer, checkpoints, identity)
-    with device.seeded(seed), mindarmour_call(seed):
-        updates = run(network, data, recipe, settings, layers, seed, watcher)
+    checkpoints = request.checkpoints
+    watcher = EpochWatcher(request.network, request.data, request.recipe, request.printer, checkpoints, identity)
+    with device.seeded(request.seed), mindarmour_call(request.seed):
+        updates = run(request.network, request.data, request.recipe, request.settings, layers, request.seed, watcher)
     last, best = (None, None) if checkpoints is None else (checkpoints.latest(), checkpoints.latest(best=True))
-    return TrainingResult(network, watcher.predict, watcher.history, last, best), updates
+    return TrainingResult(request.network, watcher.predict, watcher.history, last, best), updates
 
 
 def run(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: SuppressSettings, layers: list[MaskLayer],
