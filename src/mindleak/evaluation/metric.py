@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Interval = tuple[float, float]
-
+# A metric, or what has several, in its JSON form.
+Record = Mapping[str, Any]
 
 # Relative: figures rest on 32-bit answers, which tell no closer values apart.
 ROUNDING = 1e-6

@@ -28,6 +28,7 @@ from mindleak.evaluation.answers import (
 )
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Interval, Metric
+from mindleak.jobs.sentences import percent
 from mindleak.models.registry import CLASSIFIERS
 from mindleak.training.loop import Predictor
 
@@ -151,9 +152,9 @@ def misfit(network: nn.Cell, data: Dataset, members: np.ndarray | None) -> str |
                      "images here are from 0 to 1, so make that a layer of the network")
     if better is None and not no_better:
         return None
-    return (f"its answers do not fit these images or labels: it classifies {_percent(found.value)} "
-            f"({_percent(found.ci[0])} to {_percent(found.ci[1])}) of {which} rightly, and naming the commonest class "
-            f"is right for {_percent(commonest)}. {better or _UNKNOWN}")
+    return (f"its answers do not fit these images or labels: it classifies {percent(found.value)} "
+            f"({percent(found.ci[0])} to {percent(found.ci[1])}) of {which} rightly, and naming the commonest class "
+            f"is right for {percent(commonest)}. {better or _UNKNOWN}")
 
 
 def split_misfit(predict: Ask, data: Dataset, seen: Metric, unseen: Metric) -> str | None:
@@ -176,8 +177,8 @@ def split_misfit(predict: Ask, data: Dataset, seen: Metric, unseen: Metric) -> s
                      "scale both splits alike")
     if better is None:
         return None
-    return (f"the test split does not fit the training split: the network classifies {_percent(seen.value)} of what "
-            f"it was trained on rightly and {_percent(unseen.value)} of the test images. {better}")
+    return (f"the test split does not fit the training split: the network classifies {percent(seen.value)} of what "
+            f"it was trained on rightly and {percent(unseen.value)} of the test images. {better}")
 
 
 _UNKNOWN = ("Check that it takes pixels from 0 to 1, whether normalisation is part of the network, the order of the "
@@ -213,9 +214,9 @@ def _better(predict: Ask, images: np.ndarray, labels: np.ndarray,
     best = next(reading for reading, each in found.items() if (each.value or 0.0) >= highest - 0.02)
     # The order is fitted to these very labels, so it must be right for half of them at the least.
     if _above(renamed, max(border, 0.5)) and (renamed.value or 0.0) >= (found[best].value or 0.0):
-        return f"With its classes in another order it would be {_percent(renamed.value)}: check the order of the labels"
+        return f"With its classes in another order it would be {percent(renamed.value)}: check the order of the labels"
     if _above(found[best], border):
-        return f"Given {best} it is {_percent(found[best].value)}: {advice}"
+        return f"Given {best} it is {percent(found[best].value)}: {advice}"
     return None
 
 
@@ -235,7 +236,3 @@ def _several(labels: np.ndarray) -> np.ndarray:
     """Return the rows of the first few images of every class, as many classes as there is room for."""
     rows = [np.flatnonzero(labels == label)[:PER_CLASS] for label in np.unique(labels)[:AT_MOST // PER_CLASS]]
     return np.concatenate(rows)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f} %"

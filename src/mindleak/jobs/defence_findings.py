@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mindleak.jobs.sweep_findings import SUPPRESS, Record, against, by_pair, caution
+from mindleak.evaluation.metric import Record
+from mindleak.jobs.sweep_findings import SUPPRESS, against, by_pair, caution
 from mindleak.jobs.sweep_questions import MARGIN, SweepQuestions
 
 

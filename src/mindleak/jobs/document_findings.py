@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any
 
 from mindleak.evaluation.comparisons import Comparison, Family
+from mindleak.evaluation.metric import Record
 from mindleak.jobs.likeness import caution, unlike
 from mindleak.jobs.questions import LeakFamilies, Questions, alone, among, detectable_auc, known_interval
-
-Record = Mapping[str, Any]
-
+from mindleak.jobs.sentences import percent, points
 
 # Attack models as the document balances their data, and by data as they were drawn.
 DOCUMENT, UNBALANCED = "document", "none"
@@ -77,7 +75,7 @@ def _as_documented(result: Record, own: Record) -> str:
     return (f"{_name(result)}, judged as its code does: accuracy {_rate(accuracy)}. It counts {own['counted_in']} "
             f"members and {own['counted_out']} non-members, but the latter are {own['n_out']} different samples, most "
             "of them counted twice; always saying \"member\" is right for "
-            f"{_percent(own['always_member'])} of the rows.")
+            f"{percent(own['always_member'])} of the rows.")
 
 
 def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) -> Iterator[str]:
@@ -91,9 +89,9 @@ def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) 
     way, own_way = map(family.direction, keys)
     notes = [alone(family, key, each, constant) for key, each in zip(keys, (interval, own_interval))]
     part = ("so nothing beyond class imbalance was shown" if way <= 0 else
-            f"so {_points(constant - 0.5)} points of what it has above 50 % are class imbalance and the rest is not")
+            f"so {points(constant - 0.5)} points of what it has above 50 % are class imbalance and the rest is not")
     yield (f"{_name(result)}, class imbalance: on the samples as drawn, {unbalanced['n_in']} members and "
-           f"{unbalanced['n_out']} non-members, always saying \"member\" is right for {_percent(constant)}. Attack "
+           f"{unbalanced['n_out']} non-members, always saying \"member\" is right for {percent(constant)}. Attack "
            f"models trained without balancing are right for {_rate(accuracy)}, {_AGAINST_CONSTANT[way]} that{notes[0]}"
            f", {part}; their balanced accuracy is {_rate(balanced)}. The document's own models are right for "
            f"{_rate(own['accuracy'])}, {_AGAINST_CONSTANT[own_way]} always saying \"member\"{notes[1]}.")
@@ -132,7 +130,7 @@ def _part(metric: Record, family: Family, key: Hashable) -> str:
     assert interval is not None
     low, high = interval
     verdict = {1: "shown", -1: "below zero", 0: "not distinguishable from none"}[family.direction(key)]
-    return f"{_points(metric['value'])} ({_points(low)} to {_points(high)}, {verdict}{alone(family, key, interval)})"
+    return f"{points(metric['value'])} ({points(low)} to {points(high)}, {verdict}{alone(family, key, interval)})"
 
 
 def _left(result: Record, own: Record, once: Record, family: Family) -> Iterator[str]:
@@ -182,16 +180,8 @@ def _against(result: Record, other: Record, family: Family) -> str:
 def _rate(metric: Record) -> str:
     """Write a rate that has a value, with its interval."""
     known = known_interval(metric)
-    return _percent(metric["value"]) + ("" if known is None else f" ({_percent(known[0])} to {_percent(known[1])})")
+    return percent(metric["value"]) + ("" if known is None else f" ({percent(known[0])} to {percent(known[1])})")
 
 
 def _bounds(interval: tuple[float, float]) -> str:
     return f" ({interval[0]:.3f} to {interval[1]:.3f})"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f} %"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"

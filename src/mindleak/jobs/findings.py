@@ -7,11 +7,12 @@ comparisons together, corrected for their number; see ``jobs.questions``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mindleak.attacks.membership import report
+from mindleak.evaluation.metric import Record
 from mindleak.jobs import document_findings as of_document
 from mindleak.jobs import membership_findings as of_membership
 from mindleak.jobs import reference_findings as of_references
@@ -21,8 +22,6 @@ from mindleak.jobs.inversion_findings import inversion_findings, suppression_fin
 from mindleak.jobs.membership_findings import membership_findings
 from mindleak.jobs.questions import LeakFamilies, Questions, leak_families
 from mindleak.jobs.reference_findings import reference_findings
-
-Record = Mapping[str, Any]
 
 
 def findings(body: Record, run_dir: Path) -> list[str]:

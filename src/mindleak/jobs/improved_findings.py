@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from mindleak.attacks.membership.names import IMPROVED, SHADOW
 from mindleak.evaluation.comparisons import Comparison, Family
+from mindleak.evaluation.metric import Record
 from mindleak.jobs.membership_findings import paired_change
 from mindleak.jobs.questions import Questions, alone, known_interval
 
-Record = Mapping[str, Any]
 # How the names of an ablation's variants begin: a group beside the posterior, all but one, all by another model.
 ADDED, REMOVED, OTHER_MODEL = "posterior +", "all but", "all, "
 

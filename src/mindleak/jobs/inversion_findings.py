@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
 from mindleak.attacks.inversion.quality import DIFFERENCE_RANGES
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.means import UNBOUNDED, mean_over_images
+from mindleak.evaluation.metric import Record
 from mindleak.jobs.membership_findings import recipes_differ
 from mindleak.jobs.questions import Questions, alone, known_interval
 from mindleak.reporting.wording import has_value, percent
 
-Record = Mapping[str, Any]
 # An optimiser in order returns the image from its own pixels at more than this (dB).
 IDENTITY_PSNR = 40.0
 TEST_SPLIT = "test split"

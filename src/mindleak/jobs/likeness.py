@@ -12,6 +12,7 @@ from typing import Any
 
 from mindleak.evaluation.intervals import difference_of_independent
 from mindleak.evaluation.metric import Metric
+from mindleak.jobs.sentences import percent
 
 # By how much a subject's accuracy must be shown to lie beyond every other model's to be called unlike them.
 THRESHOLD = 0.02
@@ -65,9 +66,9 @@ def learnt_nothing(subject: Mapping[str, Any] | None, commonest: float | None) -
     seen = _metric(subject, "train") if subject else None
     if seen is None or seen.ci is None or commonest is None or seen.ci[0] > commonest:
         return ""
-    return (f"the subject classifies {_percent(seen.value)} ({_percent(seen.ci[0])} to "
-            f"{_percent(seen.ci[1])}) of its own members rightly, not shown to be more than naming the commonest class "
-            f"gives ({_percent(commonest)}): it may have learnt nothing that could leak; train it longer.")
+    return (f"the subject classifies {percent(seen.value)} ({percent(seen.ci[0])} to "
+            f"{percent(seen.ci[1])}) of its own members rightly, not shown to be more than naming the commonest class "
+            f"gives ({percent(commonest)}): it may have learnt nothing that could leak; train it longer.")
 
 
 def _unlike(part: str, own: Metric | None, others: Sequence[float], kind: str) -> Iterator[str]:
@@ -79,9 +80,9 @@ def _unlike(part: str, own: Metric | None, others: Sequence[float], kind: str) -
         return
     above, below = low > max(others) + THRESHOLD, high < min(others) - THRESHOLD
     if above or below:
-        yield (f"{_PARTS[part]} is {_percent(own.value)} ({_percent(low)} to {_percent(high)}), more than "
-               f"{100 * THRESHOLD:g} points {'above' if above else 'below'} every {kind}'s ({_percent(min(others))} to "
-               f"{_percent(max(others))})")
+        yield (f"{_PARTS[part]} is {percent(own.value)} ({percent(low)} to {percent(high)}), more than "
+               f"{100 * THRESHOLD:g} points {'above' if above else 'below'} every {kind}'s ({percent(min(others))} to "
+               f"{percent(max(others))})")
 
 
 def _metric(subject: Mapping[str, Any], part: str) -> Metric | None:
@@ -94,7 +95,3 @@ def _value(accuracy: Any) -> float:
     """Return an accuracy as a number, NaN where there is none: nothing lies beyond that."""
     value = accuracy["value"] if isinstance(accuracy, Mapping) else accuracy
     return math.nan if value is None else float(value)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f} %"

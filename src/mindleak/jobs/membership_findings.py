@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
 from mindleak.attacks.membership.names import SHADOW
 from mindleak.evaluation.comparisons import Comparison, Family
-from mindleak.evaluation.metric import Metric
+from mindleak.evaluation.metric import Metric, Record
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
 from mindleak.jobs.likeness import caution, learnt_nothing, unlike
@@ -26,8 +26,7 @@ from mindleak.jobs.questions import (
     excess,
     known_interval,
 )
-
-Record = Mapping[str, Any]
+from mindleak.jobs.sentences import percent, points
 
 
 def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,
@@ -129,9 +128,9 @@ def beyond_guessing(rate: Optional[Record], threshold: str, family: Family, key:
     if difference is None or difference.ci is None:
         yield f"no threshold from other models ({rate.get('reason') or 'not measured'})"
         return
-    amount = (f"{threshold} finds {_percent(rate['value'])} of the members and accuses {_percent(rate['fpr'])} of "
-              f"the non-members, difference {_points(difference.value)} ({_points(difference.ci[0])} to "
-              f"{_points(difference.ci[1])}) points")
+    amount = (f"{threshold} finds {percent(rate['value'])} of the members and accuses {percent(rate['fpr'])} of "
+              f"the non-members, difference {points(difference.value)} ({points(difference.ci[0])} to "
+              f"{points(difference.ci[1])}) points")
     way = family.direction(key)
     if way > 0:
         yield f"{amount}, so members are found more often than non-members are accused"
@@ -153,8 +152,8 @@ def _on_own_roc(rate: Optional[Record], target: float, result: Record, family: F
     shown = family.direction((*_key(result), f"{target:g}", OWN_ROC)) > 0
     verdict = "more than" if shown else "within" if rate["value"] <= limit else "above"
     caveat = f" on its own, which does not hold as one {family}" if verdict == "above" else ""
-    yield (f"the subject's own ROC, which no attacker has, gives {_percent(rate['value'])}, {verdict} the "
-           f"{_percent(limit)} that guessing may show{caveat}")
+    yield (f"the subject's own ROC, which no attacker has, gives {percent(rate['value'])}, {verdict} the "
+           f"{percent(limit)} that guessing may show{caveat}")
 
 
 def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,
@@ -217,13 +216,3 @@ def paired_change(ordinary: Record, suppressed: Record, run_dir: Path) -> Option
         first, second, members = before["scores"], after["scores"], before["members"]
     both = np.isfinite(first) & np.isfinite(second)
     return auc_difference(first[both], second[both], members[both])
-
-
-def _percent(value: float) -> str:
-    """Write a fraction as a percentage."""
-    return f"{100 * value:.2f} %"
-
-
-def _points(value: float) -> str:
-    """Write a difference of fractions in percentage points."""
-    return f"{100 * value:+.2f}"

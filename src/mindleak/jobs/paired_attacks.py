@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mindleak.evaluation.metric import Record
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc
 
-Record = Mapping[str, Any]
 _OF_REFERENCES = "scores_"
 
 

@@ -15,10 +15,8 @@ from typing import Any, Optional
 from mindleak.attacks.membership.names import SHADOW
 from mindleak.evaluation.comparisons import HOLM, Comparison, Family, equal_rates_p
 from mindleak.evaluation.intervals import difference_of_independent
-from mindleak.evaluation.metric import Interval, Metric
+from mindleak.evaluation.metric import Interval, Metric, Record
 from mindleak.evaluation.power import chance_tpr_p, smallest_detectable_auc
-
-Record = Mapping[str, Any]
 
 POWER = 0.8
 # Rates at which thresholds are judged in words, the finest first.

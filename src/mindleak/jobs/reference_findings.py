@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mindleak.attacks.membership.names import SHADOW
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.empirical_epsilon import EpsilonBound
+from mindleak.evaluation.metric import Record
 from mindleak.jobs.likeness import caution, learnt_nothing, unlike
 from mindleak.jobs.membership_findings import beyond_guessing
 from mindleak.jobs.paired_attacks import compared
@@ -22,8 +22,6 @@ from mindleak.jobs.questions import (
     known_interval,
     rare_rate,
 )
-
-Record = Mapping[str, Any]
 
 
 def reference_findings(results: Sequence[Record], shadow_results: Sequence[Record], run_dir: Path,

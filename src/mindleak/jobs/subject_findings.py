@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from mindleak.evaluation.comparisons import Comparison
+from mindleak.evaluation.metric import Record
 from mindleak.evaluation.ranks import kendall
-from mindleak.jobs.sweep_findings import Record, against, by_pair, caution
+from mindleak.jobs.sweep_findings import against, by_pair, caution
 from mindleak.jobs.sweep_questions import MARGIN, SweepQuestions
 
 GAP = "gap"

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from mindleak.evaluation.intervals import mean_metric
-from mindleak.evaluation.metric import Metric
+from mindleak.evaluation.metric import Metric, Record
 from mindleak.evaluation.shared_references import mean_over_siblings
 from mindleak.jobs.sweep_questions import ACCURACY, SweepQuestions, differences
 
-Record = Mapping[str, Any]
 SUPPRESS = "suppress"
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from mindleak.evaluation.comparisons import BENJAMINI_HOCHBERG, Comparison, Family
 from mindleak.evaluation.intervals import mean_metric
+from mindleak.evaluation.metric import Record
 from mindleak.jobs.questions import Questions
 
-Record = Mapping[str, Any]
 ACCURACY = "accuracy"
 # Accuracies closer than this count as equal, where that is shown: one percentage point.
 MARGIN = 0.01

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mindleak.evaluation.metric import Record
 from mindleak.reporting.cells import Cell, Row, Table
 from mindleak.reporting.wording import DASH, NBSP, Subjects, count, has_value, number, written_bounds
 
 Document = Mapping[str, Any]
-Record = Mapping[str, Any]
 
 _CHANGE = "difference of AUC"
 

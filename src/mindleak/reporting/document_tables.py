@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mindleak.evaluation.metric import Record
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
 from mindleak.reporting.wording import NBSP, Subjects, count, has_value, number, percent, written_bounds
 
 Document = Mapping[str, Any]
-Record = Mapping[str, Any]
 
 _JUDGED = {
     "document": "as the document does",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mindleak.evaluation.metric import Record
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
 from mindleak.reporting.wording import Subjects, count, metric_label, percent
 
 Document = Mapping[str, Any]
-Record = Mapping[str, Any]
 
 _OWN_ROC = "tpr_own_roc"
 _PPV_AT = "0.01"
