@@ -19,7 +19,7 @@ from mindleak.data.custom import read_custom, read_rows
 from mindleak.data.locate import data_root
 from mindleak.defaults import DEFAULTS, LARGEST, TYPES
 from mindleak.errors import InputError
-from mindleak.models.native import library
+from mindleak.kernels import library
 from mindleak.yaml_text import parse_yaml
 
 

@@ -23,6 +23,7 @@ HOUSE = (
     {"errors", "defaults", "printable"},
     {"quiet", "interruption", "config_checks", "files", "yaml_text"},
     {"config", "device"},
+    {"kernels"},
     {"models", "data", "runs", "evaluation"},
     {"training"},
     {"attacks"},
@@ -42,6 +43,8 @@ WITHOUT_FRAMEWORK = {
     "errors", "defaults", "printable", "interruption", "config_checks", "files", "yaml_text", "config", "evaluation",
     "data", "runs", "reporting",
 }
+# Rooms all of whose modules are made of MindSpore's.
+WITH_FRAMEWORK = {"kernels", "models", "training"}
 
 
 def imported(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
@@ -97,6 +100,8 @@ def objection(room: str, name: str) -> str:
     target = rest.split(".")[0]
     if target not in LEVEL or target in ROOF:
         return "" if room in ROOF else f"{room} must not import the facade ({name})"
+    if room in WITHOUT_FRAMEWORK and target in WITH_FRAMEWORK:
+        return f"{room} must not import {name}, which loads MindSpore"
     if target == room or LEVEL[target] < LEVEL[room]:
         return ""
     if any(room == who and f"{name}.".startswith(f"{what}.") for who, what in NEIGHBOURS):
@@ -126,6 +131,8 @@ def test_stage_keys_know_the_same_house() -> None:
         ("models/lenet5.py", "from mindleak.evaluation import roc", "models must not import mindleak.evaluation"),
         ("data/idx.py", "from mindleak.runs.stages import Run", "data must not import mindleak.runs.stages.Run"),
         ("data/idx.py", "import mindspore as ms", "data must not import mindspore"),
+        ("kernels/library.py", "from mindleak.models.base import Classifier", "kernels must not import"),
+        ("evaluation/roc.py", "from mindleak.kernels import library", "evaluation must not import mindleak.kernels"),
         ("evaluation/roc.py", "def f():\n    from mindspore import nn", "evaluation must not import mindspore.nn"),
         ("runs/stages.py", "import mindarmour", "runs must not import mindarmour"),
         ("reporting/html.py", "from mindleak.deletion import sisa", "reporting must not import mindleak.deletion"),

@@ -33,7 +33,7 @@ _NEEDS = {
 class Device:
     """Where this process runs: ``target`` without 'auto', and its place among the processes of the job.
 
-    ``kernels`` says what networks made from now on compute with (``mindleak.models.native``); ``data_parallel`` that
+    ``kernels`` says what networks made from now on compute with (``mindleak.kernels``); ``data_parallel`` that
     the processes train one network together, each on its part of every batch.
     """
 

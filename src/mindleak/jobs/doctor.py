@@ -73,7 +73,7 @@ def _print_devices(versions: Mapping[str, str | None]) -> None:
 
 def _print_kernels() -> None:
     """Print whether networks on CPU compute with the native kernels, compiling them if that has not been done."""
-    from mindleak.models.native import Library, attempt
+    from mindleak.kernels import Library, attempt
 
     found = attempt()
     if isinstance(found, Library):

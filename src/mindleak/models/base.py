@@ -25,7 +25,7 @@ class Classifier(nn.Cell):
     input_shape: tuple[int, int, int]
     num_classes: int
     default_epochs: int = 10
-    # True where ``forward_to`` computes some layers with kernels of ours (models/native) and passes their Cells by.
+    # True where ``forward_to`` computes some layers with kernels of ours (kernels) and passes their Cells by.
     uses_kernels: bool = False
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:

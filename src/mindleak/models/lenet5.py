@@ -9,8 +9,8 @@ import numpy as np
 from mindspore import Tensor, nn
 from mindspore.common.initializer import TruncatedNormal
 
+from mindleak import kernels
 from mindleak.errors import InputError
-from mindleak.models import native
 from mindleak.models.base import Classifier
 
 
@@ -32,11 +32,11 @@ class _LeNet5Layers(Classifier):
         self.relu = nn.ReLU()
         self.max_pool2d = nn.MaxPool2d(kernel_size=2, stride=2)
         self.flatten = nn.Flatten()
-        library = native.for_device()
+        library = kernels.for_device()
         self.uses_kernels = library is not None
         self.blocks: Any = None
         if library is not None:
-            self.blocks = (native.conv_block(library, padding), native.conv_block(library, 0))
+            self.blocks = (kernels.conv_block(library, padding), kernels.conv_block(library, 0))
         self.no_bias = tuple(Tensor(np.zeros(count, np.float32)) for count in self.channels)
 
     @classmethod

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from mindleak import device
+from mindleak import device, kernels
 from mindleak.errors import InputError, nearest
-from mindleak.models import native
 from mindleak.models.base import Classifier
 from mindleak.models.clockwork import ClockworkRNN, checked_periods
 
@@ -59,11 +58,11 @@ class Recurrent(Classifier):
         setattr(self, cell, made)
         self.recurrent = (made,)
         self.fc = nn.Dense(hidden_size * (1 + bidirectional), num_classes)
-        library = native.for_device()
+        library = kernels.for_device()
         self.uses_kernels = library is not None
         directions = 1 + bidirectional
-        self.native: Any = None if library is None else (native.recurrent_layer(library, cell, directions),
-                                                         native.recurrent_last(library, cell, directions))
+        self.native: Any = None if library is None else (kernels.recurrent_layer(library, cell, directions),
+                                                         kernels.recurrent_last(library, cell, directions))
         self.ticks = made.ticks if cell == "clockwork" else Tensor(np.ones((self.steps, hidden_size), np.float32))
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
@@ -108,7 +107,7 @@ class Recurrent(Classifier):
         return self.native[1](x, *self._weights(index))[-1]
 
     def _weights(self, index: int) -> tuple[Tensor, ...]:
-        """Return what the kernels take for one layer (models/native/operators.py)."""
+        """Return what the kernels take for one layer (kernels/operators.py)."""
         ticks = (self.ticks,) if self.kind in ("rnn", "clockwork") else ()
         if self.bidirectional:
             return *self._of_direction(2 * index), *self._of_direction(2 * index + 1), *ticks

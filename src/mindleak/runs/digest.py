@@ -24,6 +24,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "defaults", "printable"),
     ("quiet", "interruption", "config_checks", "files", "yaml_text"),
     ("config", "device"),
+    ("kernels",),
     ("models", "data", "runs", "evaluation"),
     ("training",),
     ("attacks",),
@@ -93,7 +94,7 @@ def file_digest(path: str | os.PathLike[str]) -> str:
 def rooms_below(rooms: Sequence[str]) -> tuple[str, ...]:
     """Return ``rooms`` and every room on a level below any of them, sorted by name.
 
-    ``["training"]`` gives training, models, data, runs, evaluation, config, device, quiet and errors.
+    ``["training"]`` gives training, models, data, runs, evaluation, kernels, config, device and what is below.
     Raises ``ValueError`` for a name that is no room.
     """
     level_of = {room: level for level, members in enumerate(LEVELS) for room in members}

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from mindspore import Tensor, nn, ops
 
 from command import SMALL, assert_refused, call, fresh
-from mindleak import device
+from mindleak import device, kernels
 from mindleak.data import catalogue
 from mindleak.errors import InputError
-from mindleak.models import build, native
-from mindleak.models.native import library
+from mindleak.kernels import library
+from mindleak.models import build
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe
 
@@ -41,9 +41,9 @@ NETWORKS: list[tuple[str, tuple[int, int, int], dict[str, Any]]] = [
 ]
 
 
-def kernels() -> native.Library:
-    found = native.attempt()
-    if not isinstance(found, native.Library):
+def built() -> kernels.Library:
+    found = kernels.attempt()
+    if not isinstance(found, kernels.Library):
         pytest.skip(found)
     return found
 
@@ -55,7 +55,7 @@ def _default_again() -> Iterator[None]:
 
 
 def made(which: str, name: str, shape: tuple[int, int, int], options: dict[str, Any]) -> Any:
-    kernels()
+    built()
     device.configure("CPU", kernels=which)
     return build(name, shape, 10, 5, options)
 
@@ -78,11 +78,11 @@ def whole(generator: np.random.Generator, *shape: int) -> np.ndarray:
     return generator.integers(-2, 3, shape).astype(np.float32)
 
 
-def check_convolution(found: native.Library, batch: int, image: tuple[int, int, int], outputs: int, padding: int,
+def check_convolution(found: kernels.Library, batch: int, image: tuple[int, int, int], outputs: int, padding: int,
                       seed: int) -> None:
     generator = np.random.default_rng(seed)
     inputs = (whole(generator, batch, *image), whole(generator, outputs, image[0], 5, 5), whole(generator, outputs))
-    block = native.conv_block(found, padding)
+    block = kernels.conv_block(found, padding)
 
     def expected(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return ops.MaxPool(2, 2)(ops.relu(ops.conv2d(x, weight, bias, padding=padding, pad_mode="pad")))
@@ -99,12 +99,12 @@ def check_convolution(found: native.Library, batch: int, image: tuple[int, int, 
 @given(batch=st.integers(1, 20), channels=st.integers(1, 4), height=st.integers(6, 41), width=st.integers(6, 80),
        outputs=st.integers(1, 17), padding=st.sampled_from([0, 2]), seed=st.integers(0, 99))
 def test_convolution_block_and_its_gradients_are_exact(batch, channels, height, width, outputs, padding, seed):
-    check_convolution(kernels(), batch, (channels, height, width), outputs, padding, seed)
+    check_convolution(built(), batch, (channels, height, width), outputs, padding, seed)
 
 
 def test_weights_that_are_not_finite_show_in_the_output():
     inputs = np.ones((1, 1, 12, 12)), np.full((2, 1, 5, 5), np.nan), np.zeros(2)
-    pooled = native.conv_block(kernels(), 0)(*(Tensor(each.astype(np.float32)) for each in inputs))[0]
+    pooled = kernels.conv_block(built(), 0)(*(Tensor(each.astype(np.float32)) for each in inputs))[0]
     assert np.isnan(pooled.asnumpy()).all()
 
 
@@ -121,12 +121,12 @@ def reference_lstm(x: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray, bias: np.n
     return np.stack(states, axis=1)
 
 
-def check_lstm(found: native.Library, batch: int, steps: int, inputs: int, hidden: int, seed: int) -> None:
+def check_lstm(found: kernels.Library, batch: int, steps: int, inputs: int, hidden: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     shapes = ((batch, steps, inputs), (4 * hidden, inputs), (4 * hidden, hidden), (4 * hidden,))
     given_to = [generator.normal(size=shape).astype(np.float32) for shape in shapes]
     given_to[2] /= np.float32(np.sqrt(hidden))  # larger ones would blow up rounding errors from step to step
-    layer, last = native.recurrent_layer(found, "lstm"), native.recurrent_last(found, "lstm")
+    layer, last = kernels.recurrent_layer(found, "lstm"), kernels.recurrent_last(found, "lstm")
     states = layer(*map(Tensor, given_to))[0].asnumpy()
     same(states, reference_lstm(*given_to))
     assert np.array_equal(last(*map(Tensor, given_to))[2].asnumpy(), states[:, -1])
@@ -155,7 +155,7 @@ def check_lstm(found: native.Library, batch: int, steps: int, inputs: int, hidde
 @example(batch=300, steps=3, inputs=2, hidden=9, seed=0)  # more rows than a weight gradient takes at a time
 @example(batch=100, steps=5, inputs=3, hidden=33, seed=0)  # two steps at a time, and one at the end
 def test_lstm_layer_and_its_gradients(batch, steps, inputs, hidden, seed):
-    check_lstm(kernels(), batch, steps, inputs, hidden, seed)
+    check_lstm(built(), batch, steps, inputs, hidden, seed)
 
 
 def test_lstm_functions_hold_at_the_ends_of_their_range():
@@ -163,7 +163,7 @@ def test_lstm_functions_hold_at_the_ends_of_their_range():
     for scale in (1e-6, 1e-3, 30.0, 1e4):
         x = np.linspace(-1, 1, 40, dtype=np.float32).reshape(20, 2, 1) * np.float32(scale)
         weights = [np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32), np.zeros(4, np.float32)]
-        found = native.recurrent_layer(kernels(), "lstm")(Tensor(x), *map(Tensor, weights))[0].asnumpy()
+        found = kernels.recurrent_layer(built(), "lstm")(Tensor(x), *map(Tensor, weights))[0].asnumpy()
         with np.errstate(over="ignore"):
             np.testing.assert_allclose(found, reference_lstm(x, *weights), rtol=2e-6, atol=1e-37)
 
@@ -171,12 +171,12 @@ def test_lstm_functions_hold_at_the_ends_of_their_range():
 @pytest.mark.slow
 @pytest.mark.parametrize("without", ["avx512f", "avx"])
 def test_narrower_vectors_give_the_same(monkeypatch, without):
-    kernels()
+    built()
     if not library._abilities().count(without):
         pytest.skip(f"this CPU has no {without} to do without")
     monkeypatch.setenv("CXX", f"{library._compiler()[0]} -mno-{without}")
     found = library.attempt.__wrapped__()
-    assert found.lanes < native.attempt().lanes or without == "avx512f"
+    assert found.lanes < kernels.attempt().lanes or without == "avx512f"
     for batch, image, padding in ((9, (1, 32, 32), 0), (5, (3, 29, 71), 2)):
         check_convolution(found, batch, image, 6, padding, 0)
     check_lstm(found, 13, 4, 5, 21, 0)
@@ -184,7 +184,7 @@ def test_narrower_vectors_give_the_same(monkeypatch, without):
 
 def test_other_numbers_than_float32_are_refused():
     with pytest.raises(TypeError, match="device.kernels=mindspore"):
-        native.conv_block(kernels(), 0)(*(Tensor(np.ones(shape, np.float16)) for shape in
+        kernels.conv_block(built(), 0)(*(Tensor(np.ones(shape, np.float16)) for shape in
                                           ((1, 1, 8, 8), (2, 1, 5, 5), (2,))))
 
 
@@ -228,7 +228,7 @@ def trained(which: str, name: str, epochs: int, threads: int) -> tuple[float, li
     size = 32 if name == "lenet5" else 28
     data = catalogue.load("digits", None, image_size=size)
     network = made(which, name, (1, size, size), {"hidden_size": 32} if name == "lstm_rnn" else {})
-    kernels().set_threads(threads)
+    built().set_threads(threads)
     recipe = Recipe(optimizer="momentum", learning_rate=0.02)
     loop = TrainingLoop(network, make_optimizer(network, recipe), data.x_train, data.y_train)
     for epoch in range(epochs):
@@ -257,7 +257,7 @@ def test_weights_are_bit_identical_in_every_run_and_at_any_number_of_threads(nam
 # --- where they come from ----------------------------------------------------------------------------------
 
 
-def attempted(monkeypatch: pytest.MonkeyPatch, cache: Path, compiler: str | None = None) -> native.Library | str:
+def attempted(monkeypatch: pytest.MonkeyPatch, cache: Path, compiler: str | None = None) -> kernels.Library | str:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     if compiler is not None:
         monkeypatch.setenv("CXX", compiler)
@@ -266,7 +266,7 @@ def attempted(monkeypatch: pytest.MonkeyPatch, cache: Path, compiler: str | None
 
 @pytest.mark.slow
 def test_the_second_process_finds_the_library_compiled(monkeypatch, tmp_path):
-    kernels()
+    built()
     first = attempted(monkeypatch, tmp_path)
     assert first.path.parent == tmp_path / "mindleak"
     monkeypatch.setattr(library, "_compile", None)
@@ -274,11 +274,11 @@ def test_the_second_process_finds_the_library_compiled(monkeypatch, tmp_path):
 
 
 def test_processes_that_compile_at_once_do_not_disturb_each_other(monkeypatch, tmp_path):
-    kernels()
+    built()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    code = "from mindleak.models.native import attempt; print(attempt().lanes)"
+    code = "from mindleak.kernels import attempt; print(attempt().lanes)"
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert {each.communicate(timeout=300)[0] for each in started} == {f"{kernels().lanes}\n"}
+    assert {each.communicate(timeout=300)[0] for each in started} == {f"{built().lanes}\n"}
     assert [path.suffix for path in (tmp_path / "mindleak").iterdir()] == [".so"]
 
 
@@ -298,7 +298,7 @@ def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(monkeypatch, tmp_pat
 
 
 def test_a_cache_that_cannot_be_written_is_a_reason(monkeypatch, tmp_path):
-    kernels()
+    built()
     (tmp_path / "file").write_text("")
     assert str(tmp_path / "file") in attempted(monkeypatch, tmp_path / "file")
 
@@ -306,13 +306,13 @@ def test_a_cache_that_cannot_be_written_is_a_reason(monkeypatch, tmp_path):
 # --- what lies in the cache ------------------------------------------------------------------------------
 
 
-def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> native.Library:
+def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> kernels.Library:
     """The kernels in a cache of their own, by a compiler that has them ready."""
     compiler = tmp_path / "c++"
-    compiler.write_text(f'#!/bin/sh\ntest $# = 1 && exit 0\nfor last; do :; done\ncp "{kernels().path}" "$last"\n')
+    compiler.write_text(f'#!/bin/sh\ntest $# = 1 && exit 0\nfor last; do :; done\ncp "{built().path}" "$last"\n')
     compiler.chmod(0o755)
     found = attempted(monkeypatch, tmp_path, str(compiler))
-    assert isinstance(found, native.Library)
+    assert isinstance(found, kernels.Library)
     return found
 
 
@@ -350,7 +350,7 @@ def test_a_library_that_is_not_what_was_compiled_is_never_loaded_but_compiled_ag
     path = compiled(monkeypatch, tmp_path).path
     sound = path.read_bytes()
     DAMAGE[harm](path)
-    assert attempted(monkeypatch, tmp_path) == native.Library(path, kernels().lanes)
+    assert attempted(monkeypatch, tmp_path) == kernels.Library(path, built().lanes)
     assert path.read_bytes() == sound and not path.is_symlink()
     assert list(path.parent.iterdir()) == [path]
 
@@ -358,9 +358,9 @@ def test_a_library_that_is_not_what_was_compiled_is_never_loaded_but_compiled_ag
 def test_a_library_cut_in_half_ends_no_process(monkeypatch, tmp_path):
     path = compiled(monkeypatch, tmp_path).path
     replaced(path, path.read_bytes()[: path.stat().st_size // 2])
-    code = "from mindleak.models.native import attempt; found = attempt(); print(found.lanes, found.path)"
+    code = "from mindleak.kernels import attempt; found = attempt(); print(found.lanes, found.path)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout) == (0, f"{kernels().lanes} {path}\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{built().lanes} {path}\n"), done.stderr
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o775, 0o777])
@@ -396,7 +396,7 @@ UNSAFE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("reason", UNSAFE)
 def test_a_cache_that_others_could_fill_is_not_used_and_that_is_said_once(reason, monkeypatch, tmp_path, capsys):
-    kernels()
+    built()
     monkeypatch.setattr(library, "_compile", None)
     cache = tmp_path / "cache"
     cache.mkdir()
@@ -405,7 +405,7 @@ def test_a_cache_that_others_could_fill_is_not_used_and_that_is_said_once(reason
     assert reason in found and str(cache / "mindleak") in found and "expected a folder that only this user" in found
     monkeypatch.setattr(library, "attempt", lambda: found)
     for _ in range(2):
-        assert native.for_device() is None
+        assert kernels.for_device() is None
     assert capsys.readouterr().err == f"mindleak: computing without native kernels, which is slower: {found}\n"
     assert reason in call_for_native(found)
 
@@ -413,7 +413,7 @@ def test_a_cache_that_others_could_fill_is_not_used_and_that_is_said_once(reason
 def call_for_native(reason: str) -> str:
     device.configure("CPU", kernels="native")
     with pytest.raises(InputError) as error:
-        native.for_device()
+        kernels.for_device()
     return str(error.value)
 
 
@@ -434,18 +434,18 @@ def test_a_compiler_with_an_open_quotation_is_a_reason(monkeypatch, tmp_path):
 def test_auto_does_without_and_native_refuses(monkeypatch):
     monkeypatch.setattr(library, "attempt", lambda: "no C++ compiler")
     device.configure("CPU", kernels="auto")
-    assert native.for_device() is None
+    assert kernels.for_device() is None
     device.configure("CPU", kernels="native")
     with pytest.raises(InputError, match="device.kernels=native: .*no C\\+\\+ compiler"):
-        native.for_device()
+        kernels.for_device()
 
 
 def test_other_devices_keep_mindspores_operators(monkeypatch):
     monkeypatch.setattr(device, "_current", device.Device("Ascend", 0, 0, 1, "auto"))
-    assert native.for_device() is None
+    assert kernels.for_device() is None
     monkeypatch.setattr(device, "_current", device.Device("Ascend", 0, 0, 1, "native"))
     with pytest.raises(InputError, match="for CPU, and the device is Ascend"):
-        native.for_device()
+        kernels.for_device()
 
 
 def test_an_unknown_choice_is_refused():
@@ -465,6 +465,6 @@ def test_the_command_line_takes_the_choice(tmp_path):
 
 
 def test_the_doctor_names_the_kernels(capfd, monkeypatch):
-    assert f"kernels       native, vectors of {kernels().lanes} floats: {kernels().path}" in call(capfd, "doctor").out
-    monkeypatch.setattr(native, "attempt", lambda: "no C++ compiler")
+    assert f"kernels       native, vectors of {built().lanes} floats: {built().path}" in call(capfd, "doctor").out
+    monkeypatch.setattr(kernels, "attempt", lambda: "no C++ compiler")
     assert "kernels       MindSpore's; no native ones: no C++ compiler" in call(capfd, "doctor").out

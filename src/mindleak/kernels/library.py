@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mindleak import device
 from mindleak.errors import InputError
-from mindleak.models.native import cache
+from mindleak.kernels import cache
 
 _SOURCES = Path(__file__).resolve().parent
 _COMPILERS = ("c++", "g++", "clang++")

@@ -4,7 +4,7 @@ LeNet5's convolution blocks and the recurrent layers; MindSpore's operators rema
 without a compiler, and as what the kernels are tested against.
 """
 
-from mindleak.models.native.library import Library, attempt, for_device
-from mindleak.models.native.operators import conv_block, recurrent_last, recurrent_layer
+from mindleak.kernels.library import Library, attempt, for_device
+from mindleak.kernels.operators import conv_block, recurrent_last, recurrent_layer
 
 __all__ = ["Library", "attempt", "conv_block", "for_device", "recurrent_last", "recurrent_layer"]

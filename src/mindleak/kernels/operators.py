@@ -12,7 +12,7 @@ from typing import Any, Callable
 import mindspore as ms
 from mindspore import Tensor, ops
 
-from mindleak.models.native.library import Library
+from mindleak.kernels.library import Library
 
 Shape = list[int]
 
