@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mindleak.reporting.attack_text import MOST_LABELS, inversion_lines, sweep_lines
+from mindleak.reporting.attack_text import MOST_LABELS, inversion_lines, sweep_lines, terminal_text
 from mindleak.reporting.text import WIDTH
 from test_reporting_document import build_document
 from test_reporting_tradeoff import LEAKS, make_sweep
@@ -56,3 +56,14 @@ def test_a_sweep_with_many_measures_is_broken_into_blocks_that_repeat_the_names(
     text = sweep_lines(sweep)
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.count("\nprune-95 ") > 1
+
+
+def test_cautions_come_last_and_keep_numbers_with_their_units(tmp_path: Path) -> None:
+    document = build_document(tmp_path, images=2)
+    assert "Before you rely" not in terminal_text(document)
+    for length in range(60, 80):
+        document["cautions"] = [f"{'x' * length} is 62.33 % (56.58 % to 67.84 %), which is little.", "Warning: dark."]
+        *_, head, text = terminal_text(document).partition("Before you rely on these figures:")
+        lines = text.splitlines()[1:]
+        assert head and lines[0].startswith("- x") and lines[-1] == "- Warning: dark."
+        assert max(map(len, lines)) <= WIDTH and not any(line.strip().startswith("%") for line in lines)

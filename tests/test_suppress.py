@@ -538,6 +538,7 @@ CHILD = textwrap.dedent("""
     device.configure("CPU", threads=1)
     import test_suppress as t
     from mindleak.training.history import EpochPrinter
+    from mindleak.training.request import TrainingRequest
     from mindleak.training.suppress import SuppressTraining
 
     recipe = t.Recipe(method="suppress", epochs=100, batch_size=16, learning_rate=0.1)

@@ -149,9 +149,9 @@ CHILD = textwrap.dedent("""
     from pathlib import Path
     from training_setup import data, seeded, Linear
     from mindleak.training.checkpoint import CheckpointFolder
-    from mindleak.training.history import EpochPrinter, EpochRecord
+    from mindleak.training.history import EpochPrinter
     from mindleak.training.recipe import Recipe
-    from mindleak.training.request import TrainingRequest, TrainingResult
+    from mindleak.training.request import TrainingRequest
     from mindleak.training.trainer import Training
 
     recipe = Recipe(epochs=12, batch_size=8, optimizer="adam", learning_rate=0.01, schedule="plateau",

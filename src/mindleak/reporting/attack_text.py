@@ -86,8 +86,10 @@ def sweep_lines(sweep: Mapping[str, Any]) -> str:
 
 
 def _bullets(sentences: Sequence[str]) -> list[str]:
-    return [line for sentence in sentences for line in textwrap.wrap(
-        sentence, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)]
+    """Return sentences as wrapped lines; a number and its unit stay together."""
+    return [line.replace(NBSP, " ") for sentence in sentences for line in textwrap.wrap(
+        sentence.replace(" %", f"{NBSP}%"), WIDTH, initial_indent="- ", subsequent_indent="  ",
+        break_on_hyphens=False)]
 
 
 def _means(variant: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
