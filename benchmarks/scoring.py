@@ -16,8 +16,9 @@ from contextlib import contextmanager
 import numpy as np
 
 import _pairs
-from mindleak.attacks.membership.reference_attack import AttackScores, RmiaSettings, reference_scores
+from mindleak.attacks.membership.reference_attack import RmiaSettings, reference_attacks
 from mindleak.attacks.membership.reference_report import Truth, figures, several_targets
+from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import ModelSignals, model_signals, stacked
 from mindleak.data.splits import halves
 
@@ -89,7 +90,8 @@ def one_round(models: int, samples: int, population: int) -> tuple[Clock, dict[s
     references, target = stacked([signals_of(row) for row in keep], keep), signals_of(members)
     truth = Truth(members, keep, world.labels)
     with clock.part("signals to scores"):
-        scores = reference_scores(target, references, ATTACKS, RmiaSettings())
+        scores = {attack.name: attack.attack(target, references)
+                  for attack in reference_attacks(ATTACKS, RmiaSettings())}
         scores["phi"] = AttackScores(target.phi[:, 0], references.phi[:, :, 0])
     with clock.part("scores to figures with intervals"):
         found = {name: figures(each, truth, SEED) for name, each in scores.items()}

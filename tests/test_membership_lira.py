@@ -21,7 +21,7 @@ from mindleak.attacks.membership.lira import (
     leave_one_out,
     lira,
 )
-from mindleak.attacks.membership.reference_attack import lira_scores
+from mindleak.attacks.membership.reference_attack import Lira
 from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, partners
 from mindleak.data.splits import halves
 from mindleak.evaluation.roc import auc
@@ -203,8 +203,8 @@ def test_thresholds_of_left_out_references_keep_their_rate_on_a_target(models: i
 def test_four_references_leave_one_on_a_side_of_a_target_among_them_and_no_sigma() -> None:
     assert choose_spread(2, 2, spared=1).kind == UNIT and choose_spread(3, 3, spared=1).kind == POOLED
     target, members, phi, keep = gaussian(4, 4000, 3.0, seed=2)
-    found = lira_scores(ModelSignals(target, target[:, 0], np.zeros(1)),
-                        ReferenceSignals(keep, phi, phi[..., 0], np.zeros((4, 1))), ["lira_online"])["lira_online"]
+    found = Lira().attack(ModelSignals(target, target[:, 0], np.zeros(1)),
+                          ReferenceSignals(keep, phi, phi[..., 0], np.zeros((4, 1))))
     border = np.sort(found.references[~keep])[-len(found.references[~keep]) // 100]
     assert 0.002 < np.mean(found.target[~members] > border) < 0.02 < np.mean(found.target[members] > border)
 

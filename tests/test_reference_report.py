@@ -11,7 +11,7 @@ import pytest
 
 from mindleak.attacks.membership import reference_report
 from mindleak.attacks.membership.names import LIRA_ATTACKS, METRIC_ATTACKS, RMIA_ATTACKS
-from mindleak.attacks.membership.reference_attack import AttackScores, RmiaSettings, reference_scores
+from mindleak.attacks.membership.reference_attack import RmiaSettings, reference_attacks
 from mindleak.attacks.membership.reference_report import (
     Truth,
     figures,
@@ -19,6 +19,7 @@ from mindleak.attacks.membership.reference_report import (
     several_targets,
     target_fprs,
 )
+from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import model_signals, stacked
 from mindleak.data.splits import halves
 from mindleak.errors import InputError
@@ -44,7 +45,7 @@ def world(shift: float, models: int = 8, seed: int = 0) -> tuple[dict[str, Attac
 
     references = stacked([signals(row) for row in keep], keep)
     target = signals(members)
-    scores = reference_scores(target, references, ALL, RmiaSettings())
+    scores = {attack.name: attack.attack(target, references) for attack in reference_attacks(ALL, RmiaSettings())}
     scores["phi"] = AttackScores(target.phi[:, 0], references.phi[:, :, 0])
     return scores, Truth(members, keep, LABELS)
 
@@ -93,7 +94,8 @@ def test_thresholds_are_applied_to_scores_that_a_reference_in_the_targets_place_
     keep = halves(LABELS, np.arange(SAMPLES), models, 0)[1]
     answers = [model_signals(generator.normal(size=(SAMPLES, CLASSES)), LABELS, generator.normal(size=(50, CLASSES)),
                              np.arange(50) % CLASSES) for _ in keep]
-    for each in reference_scores(answers[-1], stacked(answers, keep), ALL, RmiaSettings()).values():
+    references = stacked(answers, keep)
+    for each in (attack.attack(answers[-1], references) for attack in reference_attacks(ALL, RmiaSettings())):
         np.testing.assert_allclose(each.decided, each.references[-1])
         assert np.abs(each.decided - each.target).max() > 0.01
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mindleak.attacks.membership import report
-from mindleak.attacks.membership.reference_attack import AttackScores
 from mindleak.attacks.membership.reference_report import Truth, figures, several_targets
+from mindleak.attacks.membership.scores import AttackScores
 from mindleak.data.splits import halves
 from mindleak.evaluation.empirical_epsilon import EpsilonBound
 from mindleak.jobs.questions import Questions, leak_families

@@ -10,9 +10,9 @@ import numpy as np
 from mindspore import nn
 
 from mindleak.attacks.membership import report
-from mindleak.attacks.membership.metric import metric_scores
+from mindleak.attacks.membership.metric import MetricAttack
 from mindleak.attacks.membership.names import METRIC_ATTACKS
-from mindleak.attacks.membership.reference_attack import AttackScores, reference_scores
+from mindleak.attacks.membership.reference_attack import reference_attacks
 from mindleak.attacks.membership.reference_report import (
     Truth,
     figures,
@@ -20,6 +20,7 @@ from mindleak.attacks.membership.reference_report import (
     several_targets,
     target_fprs,
 )
+from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, model_signals, stacked
 from mindleak.evaluation.classification import accuracy
 from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
@@ -120,12 +121,10 @@ def _signals(references: ReferencePlan, answers: _Answers, truth: Truth,
 def _scores(references: ReferencePlan, answers: _Answers, truth: Truth, subject: ModelSignals,
             others: ReferenceSignals) -> dict[str, AttackScores]:
     """Return the scores of every attack asked for, in that order."""
-    found = reference_scores(subject, others, references.attacks, references.rmia)
-    for name in (name for name in references.attacks if name in METRIC_ATTACKS):
-        found[name] = AttackScores(
-            metric_scores(name, answers.subject[0], truth.labels),
-            np.stack([metric_scores(name, logits[0], truth.labels) for logits in answers.references]))
-    return {name: found[name] for name in references.attacks}
+    held = {attack.name: attack for attack in reference_attacks(references.attacks, references.rmia)}
+    return {name: held[name].attack(subject, others) if name in held
+            else MetricAttack(name).attack(answers.subject[0], answers.references[:, 0], truth.labels)
+            for name in references.attacks}
 
 
 def _records(planned: MembershipPlan, scores: dict[str, AttackScores], truth: Truth, seed: int) -> list[dict[str, Any]]:

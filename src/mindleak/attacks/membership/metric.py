@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mindleak.attacks.membership.names import METRIC_ATTACKS
+from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import Flags, Floats
 from mindleak.evaluation import signals
 from mindleak.evaluation.validation import score_vector
@@ -47,6 +48,44 @@ def metric_scores(name: str, logits: ArrayLike, labels: ArrayLike) -> Floats:
     if name not in METRIC_ATTACKS:
         raise ValueError(f"no metric attack '{name}'; there are {', '.join(METRIC_ATTACKS)}")
     return _SCORES[name](logits, labels)
+
+
+class MetricAttack:
+    """A metric attack on a target, and on each reference, whose scores fix the thresholds.
+
+    Args:
+        name: ``loss``, ``confidence``, ``entropy``, ``modified_entropy`` or ``phi``.
+
+    Raises:
+        ValueError: another name.
+
+    Example:
+        >>> scores = MetricAttack("loss").attack([[3.0, 0.0], [1.0, 0.0]], [[[2.0, 0.0], [2.0, 0.0]]], [0, 0])
+        >>> bool(scores.target[0] > scores.target[1])
+        True
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in METRIC_ATTACKS:
+            raise ValueError(f"name is '{name}'; expected one of {', '.join(METRIC_ATTACKS)}")
+        self.name = name
+
+    def attack(self, target: ArrayLike, references: ArrayLike, labels: ArrayLike) -> AttackScores:
+        """Score the samples of a target, and of each reference.
+
+        Args:
+            target: its logits, (samples, classes).
+            references: theirs, (models, samples, classes).
+            labels: (samples,).
+
+        Raises:
+            ValueError: no reference, or logits and labels that do not fit.
+        """
+        own, others = np.asarray(target), np.asarray(references)
+        if others.ndim != 3 or not len(others) or others.shape[1:] != own.shape:
+            raise ValueError(f"the references' logits have shape {others.shape}; expected (models, *{own.shape})")
+        return AttackScores(metric_scores(self.name, own, labels),
+                            np.stack([metric_scores(self.name, logits, labels) for logits in others]))
 
 
 def best_threshold(members: ArrayLike, non_members: ArrayLike) -> float:

@@ -6,16 +6,19 @@ were trained alike, of which the truth is known (Carlini et al., arXiv 2112.0357
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import numpy as np
 
 from mindleak.attacks.membership import lira as lira_attack
 from mindleak.attacks.membership import rmia
 from mindleak.attacks.membership.lira import Spread
-from mindleak.attacks.membership.names import LIRA_ATTACKS, METRIC_ATTACKS, RMIA_ATTACKS
-from mindleak.attacks.membership.signals import Flags, Floats, ModelSignals, ReferenceSignals
+from mindleak.attacks.membership.names import LIRA_ATTACKS, RMIA_ATTACKS
+from mindleak.attacks.membership.scores import AttackScores
+from mindleak.attacks.membership.signals import Flags, ModelSignals, ReferenceSignals
 from mindleak.errors import InputError
 
 # RMIA's score is a share of the population: with fewer, the tail that sets its thresholds is a handful of samples.
@@ -36,98 +39,138 @@ class RmiaSettings:
             raise InputError(f"membership.rmia.temperature is {self.temperature}; right is a finite number above 0")
 
 
-@dataclass(frozen=True)
-class AttackScores:
-    """What one attack says, higher = more member-like; NaN where a sample cannot be scored.
+class ReferenceAttack(ABC):
+    """An attack that holds a target's answers against those of reference models, which were trained alike.
 
     Attributes:
-        target: (samples,).
-        references: (models, samples), each reference scored as the target and left out of its own references.
-        notes: what a reader must know: the σ used, the ``a`` tuned, ties broken.
-        tuned_on: number of the reference that a parameter was tuned on; it sets no threshold.
-        in_turn: (samples,), the target scored by as few references as each of these had, which is what their
-            thresholds are for; None where scores need no references.
-        share: (samples,), RMIA's score as the paper has it, before ties are broken; None for other attacks.
+        name: what ``membership.attacks`` calls it.
     """
 
-    target: Floats
-    references: Floats
-    notes: dict[str, str | float | int] = field(default_factory=dict)
-    tuned_on: int | None = None
-    in_turn: Floats | None = None
-    share: Floats | None = None
+    name: str
+    needs_population: ClassVar[bool] = False
 
-    @property
-    def decided(self) -> Floats:
-        """The target's scores that the references' thresholds are applied to, (samples,)."""
-        return self.target if self.in_turn is None else self.in_turn
+    @final
+    def attack(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
+        """Score the samples of a target, and of each reference in the target's place.
 
-    @property
-    def judged(self) -> np.ndarray:
-        """Numbers of the references that thresholds may be fixed on."""
-        return np.array([number for number in range(len(self.references)) if number != self.tuned_on])
+        Args:
+            target: signals of the model attacked, which is none of the references (``signals.model_signals``).
+            references: on the same samples, queries and population (``signals.stacked``).
 
+        Raises:
+            ValueError: signals that do not belong together, or no population where one is needed.
+        """
+        expected = references.phi.shape[1:], references.log_p.shape[1:], references.log_p_z.shape[1:]
+        found = target.phi.shape, target.log_p.shape, target.log_p_z.shape
+        if found != expected:
+            raise ValueError(f"the target's signals have shapes {found}; expected {expected}, as the references' have")
+        if target.temperature != references.temperature:
+            raise ValueError(f"the target has temperature {target.temperature:g}; expected {references.temperature:g}, "
+                             "as the references have")
+        if self.needs_population and not references.log_p_z.size:
+            raise ValueError(f"{self.name} has no population; expected samples that no model was trained on")
+        return self._scores(target, references)
 
-def lira_scores(target: ModelSignals, references: ReferenceSignals, names: Sequence[str]) -> dict[str, AttackScores]:
-    """Return the scores of the LiRA attacks among ``names``. All references are scored with the target's kind of σ."""
-    wanted = [name for name in names if name in LIRA_ATTACKS]
-    if not wanted:
-        return {}
-    spread = lira_attack.choose_spread(*_fewest(references.keep), spared=1)
-    known = (references.phi, references.keep, spread)
-    own, in_turn = lira_attack.lira(target.phi, *known), lira_attack.in_place_of_last(target.phi, *known)
-    turns = {name: np.empty(references.keep.shape) for name in wanted}
-    for number, scores in enumerate(lira_attack.leave_one_out(references.phi, references.keep, spread)):
-        for name in wanted:
-            turns[name][number] = scores.of(name)
-    return {name: AttackScores(own.of(name), turns[name], _lira_notes(name, spread, references.keep),
-                               in_turn=in_turn.of(name)) for name in wanted}
+    @abstractmethod
+    def _scores(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
+        """Return the scores for signals that belong together."""
 
 
-def rmia_scores(target: ModelSignals, references: ReferenceSignals, names: Sequence[str],
-                settings: RmiaSettings) -> dict[str, AttackScores]:
-    """Return the scores of the RMIA attacks among ``names``; offline, ``a`` is tuned on the first reference."""
-    wanted = [name for name in names if name in RMIA_ATTACKS]
-    if not wanted:
-        return {}
-    means = rmia.ReferenceMeans(references)
-    gamma = settings.gamma
-    first = references.model(0)
-    a = rmia.tuned_a(first.log_p, first.log_p_z, references.keep[0], means.without(0), gamma)
-    turns = {name: np.empty(references.keep.shape) for name in wanted}
-    for number in range(len(references.keep)):
-        model, found = references.model(number), means.without(number)
-        for name in wanted:
-            turns[name][number] = _rmia(name, model, found, gamma, a).scores
-    found, found_in_turn = means.priors(), means.without(len(references.keep) - 1)
-    results = {}
-    for name in wanted:
-        own, in_turn = (_rmia(name, target, priors, gamma, a) for priors in (found, found_in_turn))
-        notes: dict[str, str | float | int] = {
-            "gamma": gamma, "temperature": settings.temperature, "population": references.log_p_z.shape[1],
-            "ties_broken_by_ratio": own.tied}
-        if name == "rmia_offline":
-            notes["a"] = a
-        if references.log_p_z.shape[1] < FEW_POPULATION:
-            notes["population_note"] = (f"shares of {references.log_p_z.shape[1]} samples are coarse, and thresholds "
-                                        "carry over badly from model to model; raise membership.population")
-        results[name] = AttackScores(own.scores, turns[name], notes, 0 if name == "rmia_offline" else None,
-                                     in_turn.scores, own.share)
-    return results
+class Lira(ReferenceAttack):
+    """The likelihood-ratio attack of Carlini et al., arXiv 2112.03570; see ``attacks.membership.lira``.
 
-
-def reference_scores(target: ModelSignals, references: ReferenceSignals, names: Sequence[str],
-                     settings: RmiaSettings) -> dict[str, AttackScores]:
-    """Return the scores of all LiRA and RMIA attacks among ``names``, by name.
+    Per sample, is φ = ln p_y - ln Σ p_i more like that of references trained on it, or of those that were not? All
+    references are scored with the target's kind of σ.
 
     Args:
-        target: signals of the model attacked, which is none of the references.
-        references: on the same samples and population.
-        names: attacks; metric attacks score from logits alone (``metric.metric_scores``) and are passed over here.
-        settings: of RMIA.
+        form: ``online``, the ratio of IN and OUT densities; ``offline``, the OUT references alone, one-sided;
+            ``offline_two_sided``, by the OUT density.
+
+    Raises:
+        ValueError: another form.
+
+    Example:
+        >>> import numpy as np
+        >>> from mindleak.attacks.membership import Lira, model_signals, stacked
+        >>> draw = np.random.default_rng(0)
+        >>> labels, keep = np.zeros(50, int), draw.random((8, 50)) < 0.5
+        >>> def answers(members):  # two classes; members are answered with more confidence
+        ...     return np.stack([draw.normal(2.0 * members, 1.0), np.zeros(50)], axis=1)
+        >>> references = stacked([model_signals(answers(each), labels) for each in keep], keep)
+        >>> members = draw.random(50) < 0.5
+        >>> scores = Lira().attack(model_signals(answers(members), labels), references).target
+        >>> bool(scores[members].mean() > scores[~members].mean())
+        True
     """
-    rest = [name for name in names if name not in METRIC_ATTACKS]
-    return {**lira_scores(target, references, rest), **rmia_scores(target, references, rest, settings)}
+
+    def __init__(self, form: str = "online") -> None:
+        self.name = f"lira_{form}"
+        if self.name not in LIRA_ATTACKS:
+            raise ValueError(f"form is '{form}'; expected one of "
+                             f"{', '.join(name.removeprefix('lira_') for name in LIRA_ATTACKS)}")
+
+    def _scores(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
+        spread = lira_attack.choose_spread(*_fewest(references.keep), spared=1)
+        known = (references.phi, references.keep, spread)
+        turns = references.once("lira", lambda: list(lira_attack.leave_one_out(*known)))
+        own, in_turn = lira_attack.lira(target.phi, *known), lira_attack.in_place_of_last(target.phi, *known)
+        return AttackScores(own.of(self.name), np.stack([scores.of(self.name) for scores in turns]),
+                            _lira_notes(self.name, spread, references.keep), in_turn=in_turn.of(self.name))
+
+
+class Rmia(ReferenceAttack):
+    """The robust attack of Zarifzadeh et al., arXiv 2312.03262; see ``attacks.membership.rmia``.
+
+    A sample's score is the share of the population whose likelihood ratio it exceeds γ-fold. The offline form needs OUT
+    references alone; its ``a`` is tuned on the first of them.
+
+    Args:
+        form: ``online`` or ``offline``.
+        gamma: γ, at least 1.
+
+    Raises:
+        ValueError: another form, or γ below 1 or infinite.
+    """
+
+    needs_population = True
+
+    def __init__(self, form: str = "online", gamma: float = 2.0) -> None:
+        self.name = f"rmia_{form}"
+        self.gamma = gamma
+        if self.name not in RMIA_ATTACKS:
+            raise ValueError(f"form is '{form}'; expected one of "
+                             f"{', '.join(name.removeprefix('rmia_') for name in RMIA_ATTACKS)}")
+        if not 1.0 <= gamma < float("inf"):
+            raise ValueError(f"gamma is {gamma}; expected a finite number from 1 on")
+
+    def _scores(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
+        means: rmia.ReferenceMeans = references.once("means", lambda: rmia.ReferenceMeans(references))
+        models = range(len(references.keep))
+        left_out = references.once("priors", lambda: [means.without(number) for number in models])
+        offline = self.name == "rmia_offline"
+        first = references.model(0)
+        a = rmia.tuned_a(first.log_p, first.log_p_z, references.keep[0], left_out[0], self.gamma) if offline else None
+        turns = [self._of(references.model(number), left_out[number], a).scores for number in models]
+        own, in_turn = (self._of(target, priors, a) for priors in (means.priors(), left_out[-1]))
+        population = references.log_p_z.shape[1]
+        notes: dict[str, str | float | int] = {
+            "gamma": self.gamma, "temperature": references.temperature, "population": population,
+            "ties_broken_by_ratio": own.tied, **({} if a is None else {"a": a})}
+        if population < FEW_POPULATION:
+            notes["population_note"] = (f"shares of {population} samples are coarse, and thresholds carry over badly "
+                                        "from model to model; raise membership.population")
+        return AttackScores(own.scores, np.stack(turns), notes, 0 if offline else None, in_turn.scores, own.share)
+
+    def _of(self, model: ModelSignals, found: rmia.Priors, a: float | None) -> rmia.RmiaScores:
+        if a is None:
+            return rmia.online(model.log_p, model.log_p_z, found, self.gamma)
+        return rmia.offline(model.log_p, model.log_p_z, found, self.gamma, a)
+
+
+def reference_attacks(names: Sequence[str], settings: RmiaSettings) -> list[ReferenceAttack]:
+    """Return the LiRA and RMIA attacks among ``names``; metric attacks score from logits alone (``metric``)."""
+    return [*(Lira(name.removeprefix("lira_")) for name in names if name in LIRA_ATTACKS),
+            *(Rmia(name.removeprefix("rmia_"), settings.gamma) for name in names if name in RMIA_ATTACKS)]
 
 
 def _fewest(keep: Flags) -> tuple[int, int]:
@@ -141,9 +184,3 @@ def _lira_notes(name: str, spread: Spread, keep: Flags) -> dict[str, str | float
     kind = {"lira_online": "likelihood ratio of IN and OUT", "lira_offline": "one-sided, ln Φ((φ-μ_out)/σ_out)",
             "lira_offline_two_sided": "two-sided, -ln N(φ; μ_out, σ_out²)"}[name]
     return {"form": kind, "sigma": spread.kind, "sigma_note": spread.note, **sides}
-
-
-def _rmia(name: str, model: ModelSignals, found: rmia.Priors, gamma: float, a: float) -> rmia.RmiaScores:
-    if name == "rmia_online":
-        return rmia.online(model.log_p, model.log_p_z, found, gamma)
-    return rmia.offline(model.log_p, model.log_p_z, found, gamma, a)

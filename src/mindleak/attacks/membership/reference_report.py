@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from mindleak.attacks.membership.metric import best_threshold, class_thresholds
-from mindleak.attacks.membership.reference_attack import AttackScores
 from mindleak.attacks.membership.report import LEVEL, TARGET_FPRS
+from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import Flags, Floats
 from mindleak.evaluation import empirical_epsilon
 from mindleak.evaluation.metric import Metric, undefined

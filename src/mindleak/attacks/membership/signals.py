@@ -6,8 +6,9 @@ Signals are computed once per model from its stored logits; every attack after t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,11 +27,13 @@ class ModelSignals:
         phi: logit-scaled confidence of every query, (samples, queries).
         log_p: ln p_y at RMIA's temperature, of the plain image, (samples,).
         log_p_z: the same on the population, (population,).
+        temperature: RMIA's, by which logits were divided for ``log_p`` and ``log_p_z``.
     """
 
     phi: Floats
     log_p: Floats
     log_p_z: Floats
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,16 @@ class ReferenceSignals:
         keep: (models, samples), True where a model was trained on a sample.
         phi: (models, samples, queries).
         log_p: (models, samples).
-        log_p_z: (models, population); the population is in no training set.
+        log_p_z: (models, population); the population is in no training set, and may be empty for attacks without one.
+        temperature: as of each model.
     """
 
     keep: Flags
     phi: Floats
     log_p: Floats
     log_p_z: Floats
+    temperature: float = 1.0
+    _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         models, samples = self.keep.shape
@@ -55,19 +61,25 @@ class ReferenceSignals:
         if shapes != ((models, samples), (models, samples), (models,)):
             raise ValueError(f"signals of shapes {shapes} do not belong to a keep matrix of {models} x {samples}")
 
+    def once(self, what: Hashable, compute: Callable[[], Any]) -> Any:
+        """Return what ``compute`` gives, computed once for all attacks that ask for the same of these references."""
+        if what not in self._known:
+            self._known[what] = compute()
+        return self._known[what]
+
     def model(self, number: int) -> ModelSignals:
         """Return one model's signals, as those of a target."""
-        return ModelSignals(self.phi[number], self.log_p[number], self.log_p_z[number])
+        return ModelSignals(self.phi[number], self.log_p[number], self.log_p_z[number], self.temperature)
 
 
-def model_signals(logits: ArrayLike, labels: ArrayLike, logits_z: ArrayLike, labels_z: ArrayLike,
-                  temperature: float = 1.0) -> ModelSignals:
+def model_signals(logits: ArrayLike, labels: ArrayLike, logits_z: ArrayLike | None = None,
+                  labels_z: ArrayLike | None = None, temperature: float = 1.0) -> ModelSignals:
     """Return a model's signals from its logits.
 
     Args:
         logits: (samples, classes), or (queries, samples, classes) with the plain image first.
         labels: (samples,).
-        logits_z: (population, classes).
+        logits_z: (population, classes); none for attacks that need no population.
         labels_z: (population,).
         temperature: RMIA's P(x|f) is the softmax of logits/temperature.
 
@@ -79,19 +91,25 @@ def model_signals(logits: ArrayLike, labels: ArrayLike, logits_z: ArrayLike, lab
     stack = np.asarray(logits)
     stack = stack[None] if stack.ndim == 2 else stack
     phi = np.stack([signals.phi(query, labels) for query in stack], axis=1)
-    return ModelSignals(phi, _log_p(stack[0], labels, temperature), _log_p(np.asarray(logits_z), labels_z, temperature))
+    log_p_z = (np.zeros(0) if logits_z is None or labels_z is None
+               else _log_p(np.asarray(logits_z), labels_z, temperature))
+    return ModelSignals(phi, _log_p(stack[0], labels, temperature), log_p_z, temperature)
 
 
 def stacked(models: Sequence[ModelSignals], keep: ArrayLike) -> ReferenceSignals:
     """Return the signals of several models together.
 
     Raises:
-        ValueError: no model, or shapes that do not fit each other or the keep matrix.
+        ValueError: no model, several temperatures, or shapes that do not fit each other or the keep matrix.
     """
     if not models:
         raise ValueError("no reference model")
+    temperatures = sorted({model.temperature for model in models})
+    if len(temperatures) > 1:
+        raise ValueError(f"models have temperatures {temperatures}; expected one for all")
     return ReferenceSignals(np.asarray(keep, dtype=np.bool_), np.stack([model.phi for model in models]),
-                            np.stack([model.log_p for model in models]), np.stack([model.log_p_z for model in models]))
+                            np.stack([model.log_p for model in models]), np.stack([model.log_p_z for model in models]),
+                            temperatures[0])
 
 
 def partners(keep: Flags) -> NDArray[np.int64]:
