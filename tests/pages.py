@@ -9,6 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")))
 
+# Whose commands build on one another; those of other pages are experiments by themselves.
+GUIDE = "docs/usage.md"
+
 # What the reader has before the example: a file with the network, its checkpoint, and the rows it was trained on.
 OWN_MODEL = '''
 import numpy as np

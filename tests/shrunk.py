@@ -1,4 +1,4 @@
-"""Recipes and the README's commands, made small enough for a test: few rows, epochs, images and networks."""
+"""Recipes and the documented commands, made small enough for a test: few rows, epochs, images and networks."""
 
 from __future__ import annotations
 

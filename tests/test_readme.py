@@ -1,4 +1,4 @@
-"""The README's examples, taken from the README itself: its Python runs, its command lines are understood."""
+"""README and guide: Python runs, their command lines are understood; the README is short, in two languages."""
 
 from __future__ import annotations
 
@@ -12,15 +12,38 @@ import pytest
 
 from mindleak import config
 from mindleak.cli import assignments, build_parser
-from pages import OWN_MODEL, ROOT, blocks, command_lines, commands
+from pages import GUIDE, OWN_MODEL, ROOT, blocks, command_lines, commands
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-OURS = [words for start in ("mindleak", "run_ascend.sh") for words in commands("README.md", start)]
+README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
+OURS = [words for start in ("mindleak", "run_ascend.sh") for words in commands(GUIDE, start)]
 
 
-def test_the_readme_has_what_these_tests_look_for() -> None:
-    assert len(blocks("README.md", "python")) == 1 and len(OURS) >= 14
+def test_the_guide_has_what_these_tests_look_for() -> None:
+    assert len(blocks(GUIDE, "python")) == 1 and len(OURS) >= 14
     assert {words[0] for words in OURS} == {"audit", "train", "predict", "attack", "report", "data", "doctor"}
+
+
+def test_the_readme_is_short_and_its_commands_are_the_guides() -> None:
+    assert len(README.split()) <= 700 and len(re.findall(r"!\[[^]]+\]\(", README)) == 2
+    known = [words for start in ("mindleak", "run_ascend.sh") for words in commands("README.md", start)]
+    assert known and all(words in OURS for words in known)
+
+
+def test_both_languages_say_the_same_commands_figures_and_links() -> None:
+    assert command_lines("README.md") == command_lines("README.zh.md")
+    links = r"\]\((docs/[^)]+|https?:[^)]+)\)"
+    assert sorted(re.findall(links, README)) == sorted(re.findall(links, CHINESE))
+    ours, theirs = (sorted(re.findall(r"\d*\.\d+", text)) for text in (README, CHINESE))
+    assert ours == theirs and len(ours) > 10
+
+
+def test_every_page_is_in_the_index_and_every_local_link_leads_somewhere() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        assert path.name == "index.md" or f"]({path.name})" in index, path.name
+    for page in (ROOT / "README.md", ROOT / "README.zh.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 @pytest.mark.parametrize("words", OURS, ids=" ".join)
@@ -33,9 +56,11 @@ def test_command_lines_are_understood(words: list[str]) -> None:
 
 
 def test_scripts_and_files_that_it_names_exist() -> None:
-    scripts = {word for words in command_lines("README.md") for word in words if word.endswith(".sh")}
+    scripts = {word for page in ("README.md", GUIDE) for words in command_lines(page) for word in words
+               if word.endswith(".sh")}
     assert {"scripts/demo.sh", "scripts/test.sh", "run_ascend.sh"} <= scripts
-    named = set(re.findall(r"\b((?:docs|configs|benchmarks|src|scripts)/[\w./]+\.\w+)\b", README)) | scripts
+    text = README + (ROOT / GUIDE).read_text(encoding="utf-8")
+    named = set(re.findall(r"\b((?:docs|configs|benchmarks|src|scripts)/[\w./]+\.\w+)\b", text)) | scripts
     for path in named:
         assert (ROOT / path).is_file() or path.startswith("benchmarks/NAME"), path
 
@@ -44,7 +69,7 @@ def test_scripts_and_files_that_it_names_exist() -> None:
 def test_the_python_example_runs_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(OWN_MODEL)
     subprocess.run([sys.executable, "net.py"], cwd=tmp_path, check=True, timeout=300)
-    (tmp_path / "example.py").write_text(blocks("README.md", "python")[0])
+    (tmp_path / "example.py").write_text(blocks(GUIDE, "python")[0])
     done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=540,
                           env={**os.environ, "MPLCONFIGDIR": str(tmp_path)}, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
