@@ -332,7 +332,7 @@ def test_a_killed_audit_ends_with_the_scores_of_one_that_was_not(tmp_path: Path)
 
 @pytest.mark.parametrize("assignments, complaint", [
     (["inversion.layer=fc9"], "layer 'fc9' does not exist"),
-    (["inversion.images=0"], "inversion.images is 0; right is 1 to 1297"),
+    (["inversion.images=0"], "inversion.images is 0; expected 1 to 1297"),
     (["inversion.images=5000"], "inversion.images is 5000"),
     (["inversion.iterations=0"], "inversion.iterations is 0"),
     (["membership.shadow_pool=100"], "a shadow asks for 400 samples"),

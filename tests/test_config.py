@@ -115,7 +115,7 @@ def test_unknown_key_in_a_file_names_the_file(tmp_path):
 ])
 def test_wrong_types_say_what_is_right(assignment, right):
     message = refusal(None, assignment)
-    assert f"'{assignment.partition('=')[0]}'" in message and f"right is {right}" in message
+    assert f"'{assignment.partition('=')[0]}'" in message and f"expected {right}" in message
 
 
 @pytest.mark.parametrize(("text", "value"), [("1e-3", 0.001), ("1", 1.0), ("0.5", 0.5), ("1E-3", 0.001)])

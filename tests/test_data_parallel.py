@@ -105,7 +105,7 @@ def test_one_process_has_nobody_to_share_with(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize("given, complaint", [
     (["training.batch_size=15"], "training.batch_size 15 cannot be divided among 2 processes"),
-    (["training.method=dp_sgd", "dp.target_epsilon=3"], "training.method 'dp_sgd' does not do; right are ordinary"),
+    (["training.method=dp_sgd", "dp.target_epsilon=3"], "training.method 'dp_sgd' does not do; expected ordinary"),
     (["training.method=suppress", "suppress.engine=mindarmour"], "'suppress' by MindArmour does not do"),
 ])
 def test_what_cannot_be_divided_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str],

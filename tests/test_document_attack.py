@@ -255,8 +255,8 @@ def test_settings_out_of_range_are_refused_by_key(name: str, value: float) -> No
     ({"train_size": 101}, (100, 1000, 200), "train_size is 101, and the training split has 100 samples outside"),
     ({"train_size": 10}, (0, 1000, 200), "give membership.target_out fewer"),
     ({"train_size": 100, "test_size": 80, "shadow_test_size": 30}, (100, 100, 200), "than the 100 different images"),
-    ({"train_size": 100, "test_size": 51}, (100, 1000, 100), "test_size is 51; .*right is 1 to 50"),
-    ({"train_size": 100, "shadow_test_size": 51}, (100, 1000, 100), "shadow_test_size is 51; .*right is 1 to 50")])
+    ({"train_size": 100, "test_size": 51}, (100, 1000, 100), "test_size is 51; .*expected 1 to 50"),
+    ({"train_size": 100, "shadow_test_size": 51}, (100, 1000, 100), "shadow_test_size is 51; .*expected 1 to 50")])
 def test_sizes_that_the_data_cannot_give_are_refused(given: dict, room: tuple[int, int, int], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         DocumentSettings(**given).sized(200).check(*room)

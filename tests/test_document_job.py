@@ -89,9 +89,9 @@ def test_without_sizes_they_follow_the_subject(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting, complaint", [
     ("membership.document.train_size=2000", "membership.document.train_size is 2000, and the training split has 897"),
-    ("membership.document.test_size=101", "membership.document.test_size is 101; .*right is 1 to 100"),
-    ("membership.document.shadow_test_size=101", "shadow_test_size is 101; .*right is 1 to 100"),
-    ("membership.document.shadows=0", "membership.document.shadows is 0; at least 1 is needed"),
+    ("membership.document.test_size=101", "membership.document.test_size is 101; .*expected 1 to 100"),
+    ("membership.document.shadow_test_size=101", "shadow_test_size is 101; .*expected 1 to 100"),
+    ("membership.document.shadows=0", "membership.document.shadows is 0; expected at least 1"),
     ("membership.document.train_size=-1", "membership.document.train_size is -1"),
     ("membership.document.momentum=1.5", "membership.document.momentum is 1.5"),
 ])

@@ -199,7 +199,7 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(
 
 
 def test_hidden_features_of_a_network_without_layers_are_refused_where_they_are_all_there_is(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="Perceptron offers none of these; right is any of posterior"):
+    with pytest.raises(InputError, match="Perceptron offers none of these; expected any of posterior"):
         planned(tmp_path, "membership.improved.features=[hidden]",
                 provided=Subject(Perceptron(), MEMBERS, "mine"))
 

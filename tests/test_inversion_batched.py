@@ -414,5 +414,5 @@ def test_mindarmours_other_total_variation_wants_square_images() -> None:
 
 
 def test_starts_must_fit() -> None:
-    with pytest.raises(InputError, match=r"starts have shape \(1, 2, 1, 11, 13\); right is \(3, 2, 1, 11, 13\)"):
+    with pytest.raises(InputError, match=r"starts have shape \(1, 2, 1, 11, 13\); expected \(3, 2, 1, 11, 13\)"):
         BatchedInversion("logits", restarts=3).attack(Pixels(), pictures(2), pictures(2)[None])

@@ -178,7 +178,7 @@ def test_classes_that_cannot_be_attacked_are_named_and_the_others_are(per_class:
     few = [shadows[0], without(shadows[1], 0, keep=3)]
     mine = without(observed(answers(300, 1.5, 1)), 2)
     found = ImprovedAttack(few, mine, BASIC, CLASSES, replace(TRAINING, epochs=2), 0).run(variant(per_class=per_class))
-    assert found.skipped == {0: "0 shadow samples on the smaller side; at least 10 are needed",
+    assert found.skipped == {0: "0 shadow samples on the smaller side; expected at least 10",
                              2: "no sample of the subject's is of this class"}
     assert found.attack_rows == {1: 200}
     np.testing.assert_array_equal(found.attacked, found.labels == 1)

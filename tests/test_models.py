@@ -241,7 +241,7 @@ def test_file_source_changes_with_the_file(tmp_path: Path) -> None:
     ("Net = 3", "Net", "is no mindspore.nn.Cell"),
     (OWN_NET.format(inputs=784, classes=10, tail="").replace("(self):", "(self, width):"), "Net",
      r"cannot be made by calling Net\(\): TypeError"),
-    (OWN_NET.format(inputs=784, classes=3, tail=""), "Net", r"returns shape \(2, 3\).*right is \(2, 10\)"),
+    (OWN_NET.format(inputs=784, classes=3, tail=""), "Net", r"returns shape \(2, 3\).*expected \(2, 10\)"),
     (OWN_NET.format(inputs=99, classes=10, tail=""), "Net", r"fails on images of shape \(1, 28, 28\)"),
     (OWN_NET.format(inputs=784, classes=10, tail=", x"), "Net", r"returns a tuple for 2 images"),
 ], ids=["missing", "import", "syntax", "exit", "class", "no cell", "constructor", "classes", "input", "tuple"])

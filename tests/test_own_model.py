@@ -280,10 +280,10 @@ def test_a_class_with_another_default_size_is_refused_before_any_training(tmp_pa
 
 
 @pytest.mark.parametrize("subject, complaint", [
-    (Subject("net.ckpt"), "network is a str; right is a mindspore.nn.Cell"),  # type: ignore[arg-type]
+    (Subject("net.ckpt"), "network is a str; expected a mindspore.nn.Cell"),  # type: ignore[arg-type]
     (Subject(nn.Flatten()), r"returns shape \(2, 144\) for 2 images"),
-    (Subject(trained, name="my net"), "name is 'my net'; right are letters"),
-    (Subject(trained, name="../up"), "cannot be|right are|right is"),
+    (Subject(trained, name="my net"), "name is 'my net'; expected letters"),
+    (Subject(trained, name="../up"), "cannot be|expected"),
 ])
 def test_subjects_that_cannot_be_are_refused(tmp_path: Path, subject: Subject, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):

@@ -208,7 +208,7 @@ def test_initialisation_is_uniform_within_the_inverse_root_of_hidden_size() -> N
     ({"cell": "gru", "periods": 2}, "the gru cell has no clock"),
     ({"cell": "clockwork", "periods": [1, 0]}, "whole numbers from 1 on"),
     ({"cell": "clockwork", "periods": 0}, "model.periods is 0"),
-    ({"cell": "clockwork", "hidden_size": 10}, "right is a multiple of 4"),
+    ({"cell": "clockwork", "hidden_size": 10}, "expected a multiple of 4"),
     ({"hiden_size": 64}, "takes no option 'hiden_size'; did you mean 'hidden_size'"),
 ])
 def test_wrong_options_are_refused(options: dict, message: str) -> None:

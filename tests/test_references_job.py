@@ -104,7 +104,7 @@ def test_around_a_subject_from_elsewhere_the_pool_is_its_members_and_as_many_oth
 
 
 @pytest.mark.parametrize("settings, complaint", [
-    (("membership.references=7",), "membership.references is 7; right is an even number from 4 on"),
+    (("membership.references=7",), "membership.references is 7; expected an even number from 4 on"),
     (("membership.references=2",), "membership.references is 2"),
     (("membership.augment=flip",), "membership.augment 'flip' is unknown; known: mirror, none"),
     (("membership.augment=miror",), "did you mean 'mirror'"),

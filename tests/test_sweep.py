@@ -199,19 +199,19 @@ def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
 
 
 @pytest.mark.parametrize("setting, complaint", [
-    ("sweep.models=3", "sweep.models is 3; right is an even number from 2 on"),
-    ("sweep.models=0", "sweep.models is 0; right is an even number from 2 on"),
-    ("sweep.models=2", "sweep.attacks has shadow, for which sweep.models 2 is too small; right is an even number"),
+    ("sweep.models=3", "sweep.models is 3; expected an even number from 2 on"),
+    ("sweep.models=0", "sweep.models is 0; expected an even number from 2 on"),
+    ("sweep.models=2", "sweep.attacks has shadow, for which sweep.models 2 is too small; expected an even number"),
     ("sweep.pool=1290", "sweep.pool: .* leave the judge 9, less than its batch_size 20; take a smaller pool"),
     ("sweep.variants.suppress-50.suppress.sparse_end=2", "sweep.variants.suppress-50.suppress.sparse_end 2.0; right"),
-    ("sweep.pool=1297", "sweep.pool is 1297; right is 2 to 1296"),
+    ("sweep.pool=1297", "sweep.pool is 1297; expected 2 to 1296"),
     ("inversion.images=500", "inversion.images is 500; a network of the sweep has"),
     ("inversion.layer=fc9", "layer 'fc9' does not exist"),
     ("sweep.pool=60", "sweep.pool of 60 images is too small for the shadow attack"),
-    ("sweep.attacks=[]", "sweep.attacks is empty; right is any of shadow, loss"),
+    ("sweep.attacks=[]", "sweep.attacks is empty; expected any of shadow, loss"),
     ("sweep.attacks=[lira_onlin]", "sweep.attacks: 'lira_onlin' is unknown; did you mean 'lira_online'"),
     ("sweep.attacks=[rmia_online]", "sweep.attacks: 'rmia_online' is unknown"),
-    ("sweep.attacks=[lira_offline]", "lira_offline, for which sweep.models 4 is too small; right is an even number"),
+    ("sweep.attacks=[lira_offline]", "lira_offline, for which sweep.models 4 is too small; expected an even number"),
     ("sweep.question=defense", "sweep.question 'defense' is unknown; did you mean 'defence'"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, setting: str, complaint: str) -> None:
@@ -226,8 +226,8 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, 
     ("sweep.variants.small.judge.epochs=3", "unknown key 'sweep.variants.small.judge'"),
     ("sweep.variants.small.sweep.models=6", "sweep.variants.small.sweep.models: a variant sets none of .* pool"),
     ("sweep.pairs=[[small, smal]]", "sweep.pairs names 'smal', which is none of sweep.variants; did you mean 'small'"),
-    ("sweep.pairs=[[small, small]]", "right is a list of two different names"),
-    ("sweep.pairs=[small]", "right is a list of two different names"),
+    ("sweep.pairs=[[small, small]]", "expected a list of two different names"),
+    ("sweep.pairs=[small]", "expected a list of two different names"),
 ])
 def test_misnamed_defences_are_refused(tmp_path: Path, setting: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):

@@ -59,7 +59,7 @@ class _Parser(argparse.ArgumentParser):
     def _complaint(self, word: str) -> str:
         """Say what is wrong with a word that nothing takes."""
         if not word.startswith("-"):
-            return f"'{word}' is one word too many for {self.prog}"
+            return f"unexpected argument '{word}' for {self.prog}"
         from mindleak.config import option_keys
 
         options = {option: option for option in self._option_string_actions if option.startswith("--")}
@@ -67,8 +67,8 @@ class _Parser(argparse.ArgumentParser):
             options = {f"--{last}": f"--set {path}=..." for last, path in option_keys().items()} | options
         match = difflib.get_close_matches(f"--{word.lstrip('-').replace('-', '_')}", options, n=1)
         if match:
-            return f"'{word}' is no option of {self.prog}; did you mean '{options[match[0]]}'?"
-        return f"'{word}' is no option of {self.prog} (see {self.prog} --help)"
+            return f"'{word}' is not an option of {self.prog}; did you mean '{options[match[0]]}'?"
+        return f"'{word}' is not an option of {self.prog} (see {self.prog} --help)"
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help or version in characters that the terminal has."""
@@ -79,7 +79,8 @@ class _Parser(argparse.ArgumentParser):
         choice = re.search(r"invalid choice: '?([^']*?)'? \(choose from (.*)\)", message)
         if choice:
             known = re.findall(r"[\w-]+", choice.group(2))
-            raise InputError(f"'{choice.group(1)}' is no sub-command of {self.prog}{nearest(choice.group(1), known)}")
+            given = choice.group(1)
+            raise InputError(f"'{given}' is not a sub-command of {self.prog}{nearest(given, known)}")
         raise InputError(f"{message} (see {self.prog} --help)")
 
 

@@ -219,7 +219,7 @@ def _checked(path: str, value: Any, default: Any, subject: str) -> Any:
 def _check_text(subject: str, text: str) -> None:
     """Refuse text that can name nothing: no file, no data set, no choice."""
     if not text.strip():
-        raise InputError(f"{subject} is empty; right is text, or null for the default where there is one")
+        raise InputError(f"{subject} is empty; expected text, or null for the default where there is one")
     if "\0" in text:
         raise InputError(f"{subject} is {text!r}; expected text without a null character")
     if len(text) > _LONGEST_TEXT:
@@ -251,7 +251,7 @@ def _wrong_type(subject: str, value: Any, wanted: tuple[type, ...]) -> str:
     """Say what a key should hold."""
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
     found = "empty" if value is None else repr(value)
-    return f"{subject} is {found}; right is " + " or ".join(names[kind] for kind in wanted)
+    return f"{subject} is {found}; expected " + " or ".join(names[kind] for kind in wanted)
 
 
 def _section(path: str, value: Any, where: str) -> Mapping[str, Any]:
@@ -259,7 +259,7 @@ def _section(path: str, value: Any, where: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise InputError(f"'{path}' {where} is {value!r}; right is a section of keys and values")
+        raise InputError(f"'{path}' {where} is {value!r}; expected a section of keys and values")
     return value
 
 

@@ -40,7 +40,7 @@ def check_sweep(sweep: Mapping[str, Any]) -> None:
         return
     for pair in sweep["pairs"]:
         if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
-            raise InputError(f"sweep.pairs holds {pair!r}; right is a list of two different names of sweep.variants")
+            raise InputError(f"sweep.pairs holds {pair!r}; expected a list of two different names of sweep.variants")
     named = [("baseline", sweep["baseline"]), *(("pairs", str(name)) for pair in sweep["pairs"] for name in pair)]
     for key, name in named:
         if name not in sweep["variants"]:
@@ -81,20 +81,19 @@ def _refuse_idle(sections: Mapping[str, Any], methods: set[str], prefix: str) ->
         return  # one is misspelt, maybe the very one that the key is for; the recipe refuses it by its name
     for section, method in METHOD_SECTIONS.items():
         for key in sections[section] if method not in methods else ():
-            raise InputError(f"{prefix}{section}.{key} is set, and nothing that it could be for is trained with "
-                             f"training.method={method} (but with {' and '.join(sorted(methods))}), so it would do "
-                             "nothing; set that too, or leave it out")
+            raise InputError(f"{prefix}{section}.{key} has no effect unless training.method={method}, which here is "
+                             f"{' and '.join(sorted(methods))}; set that too, or omit {section}.{key}")
 
 
 def check_identifiers(merged: Mapping[str, Any]) -> None:
     """Refuse a negative seed and names that are unfit for a folder."""
     if merged["seed"] < 0:
-        raise InputError(f"'seed' is {merged['seed']}; right is a whole number from 0 on")
+        raise InputError(f"'seed' is {merged['seed']}; expected a whole number from 0 on")
     if merged["name"] is not None and (not merged["name"].strip(". ") or "/" in merged["name"]):
-        raise InputError(f"'name' is '{merged['name']}'; right is a name fit for a folder")
+        raise InputError(f"'name' is '{merged['name']}'; expected a name fit for a folder")
     for kind, names in (("subject", merged["subjects"]), ("variant", merged["sweep"]["variants"])):
         for name in names:
             # EasyDict makes attributes of keys: 'items' would hide the method.
             if not _SUBJECT_NAME.fullmatch(name) or hasattr(dict, name):
-                raise InputError(f"{kind} '{name}' cannot be a name: right are up to 100 letters, digits, "
+                raise InputError(f"{kind} '{name}' cannot be a name: expected up to 100 letters, digits, "
                                  "'_' and '-', a letter or digit first, and no word like 'items'")

@@ -86,7 +86,7 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels
     """
     global _current
     if threads < 0:
-        raise InputError(f"device.threads is {threads}; right is 0 (MindSpore's choice) or more")
+        raise InputError(f"device.threads is {threads}; expected 0 (MindSpore's choice) or more")
     if kernels not in KERNELS:
         raise InputError(f"device.kernels '{kernels}' is unknown; one of {', '.join(KERNELS)}")
     chosen = require_usable(target)

@@ -32,7 +32,7 @@ def known_names(names: Sequence[str], known: Sequence[str], key: str) -> tuple[s
         InputError: none at all, or one that is not ``known``; the message names the key and the nearest known name.
     """
     if not names:
-        raise InputError(f"{key} is empty; right is any of {', '.join(known)}")
+        raise InputError(f"{key} is empty; expected any of {', '.join(known)}")
     for name in names:
         if name not in known:
             raise InputError(f"{key}: '{name}' is unknown{nearest(name, known)}")

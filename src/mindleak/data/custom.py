@@ -109,7 +109,7 @@ def _class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ...] |
         raise InputError(f"{path}: class_names must be a one-dimensional array of strings")
     longest = max(names, key=len)
     if len(longest) > _LONGEST_NAME:
-        raise InputError(f"{path}: class_names holds a name of {len(longest):,} characters; right are at most "
+        raise InputError(f"{path}: class_names holds a name of {len(longest):,} characters; expected at most "
                          f"{_LONGEST_NAME}")
     listed = tuple(printable_line(str(name)) for name in names)
     if len(set(listed)) != len(listed):
@@ -163,7 +163,7 @@ def _as_nchw(images: np.ndarray, where: str) -> np.ndarray:
     elif images.ndim == 4:
         images = _channels_first(images, where)
     else:
-        raise InputError(f"{where}: shape {images.shape}; (N,H,W), (N,H,W,C) or (N,C,H,W) is wanted")
+        raise InputError(f"{where}: shape {images.shape}; expected (N,H,W), (N,H,W,C) or (N,C,H,W)")
     if 0 in images.shape[1:]:
         raise InputError(f"{where}: shape {images.shape} holds no pixels")
     kind = np.uint8 if images.dtype == np.uint8 else np.float32
@@ -187,7 +187,7 @@ def _as_labels(labels: np.ndarray, where: str) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise InputError(f"{where}: shape {labels.shape}; one label per image, shape (N,), is wanted")
+        raise InputError(f"{where}: shape {labels.shape}; expected one label per image, shape (N,)")
     if labels.dtype.kind not in "iu":
         raise InputError(f"{where}: labels of type {labels.dtype}; whole numbers from 0 are wanted")
     return labels
@@ -225,5 +225,5 @@ def read_rows(path: Path) -> np.ndarray:
     except _READ_ERRORS as error:
         raise InputError(f"{path} is not a readable .npy file of numbers: {_one_line(error)}") from error
     if not isinstance(rows, np.ndarray):
-        raise InputError(f"{path} is an archive of arrays; one array of row numbers (.npy) is wanted")
+        raise InputError(f"{path} is an archive of arrays; expected one array of row numbers (.npy)")
     return rows

@@ -106,7 +106,7 @@ def _byte_order(path: Path, header: bytes) -> str:
         raise _DamageError(f"it starts with 0x{header[:4].hex()}")
     (version,) = struct.unpack(f"{order}H", header[124:126])
     if version == _VERSION_7_3:
-        raise InputError(f"{path} is a MATLAB 7.3 file; a MATLAB 5 file is wanted")
+        raise InputError(f"{path} is a MATLAB 7.3 file; expected a MATLAB 5 file")
     if version != _VERSION_5:
         raise _DamageError(f"version 0x{version:04x}")
     return order
@@ -119,7 +119,7 @@ def _check(path: Path, variable: _Variable, expected: tuple[int, ...]) -> None:
     if variable.kind != "uint8" or not fits:
         wanted = "x".join("N" if length == ANY else str(length) for length in expected)
         found = "x".join(map(str, variable.shape))
-        raise InputError(f"{path}: {variable.name} is {variable.kind} {found}; uint8 {wanted} is wanted")
+        raise InputError(f"{path}: {variable.name} is {variable.kind} {found}; expected uint8 {wanted}")
 
 
 def _variable(body: _Body, order: str) -> _Variable:

@@ -225,7 +225,7 @@ def halves(labels: np.ndarray, rows: np.ndarray, models: int, seed: int,
     """
     if models < 2 or models % 2:
         raise InputError(f"{models} models cannot each have half of the samples and each sample half of the models; "
-                         "right is an even number from 2 on")
+                         "expected an even number from 2 on")
     generator = np.random.default_rng(_seeds(seed, _HALVES_STREAM))
     rows = of_one_label(labels, np.sort(rows).astype(np.int64), images)
     piles = [generator.permutation(rows[labels[rows] == label]) for label in np.unique(labels[rows])]
@@ -331,7 +331,7 @@ def _require_filled(roles: Mapping[str, np.ndarray], sizes: Mapping[str, int], r
         short = size - len(roles[role])
         if short == size or short > max(classes, (1 - LEAST_SHARE) * size):
             raise InputError(f"'{role}' gets {len(roles[role])} of {size} samples, since copies share one role and "
-                             f"{len(rows)} samples are {len(np.unique(images[rows]))} images; right are smaller sizes")
+                             f"{len(rows)} samples are {len(np.unique(images[rows]))} images; expected smaller sizes")
 
 
 def _equal_sized(sizes: Mapping[str, int], smallest_first: bool) -> list[tuple[int, list[str]]]:
@@ -386,7 +386,7 @@ def _check_sizes(sizes: Mapping[str, int]) -> None:
         raise InputError("a split needs at least one role")
     for role, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise InputError(f"size of '{role}' is {size!r}; a positive whole number is wanted")
+            raise InputError(f"size of '{role}' is {size!r}; expected a positive whole number")
 
 
 def _asks_too_much(sizes: Mapping[str, int], available: int, whence: str, what: str = "the split") -> str:

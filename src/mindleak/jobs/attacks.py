@@ -113,7 +113,7 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     improved = plan_improved(settings, plan.untrained if plan.provided is None else plan.provided.network, attacks)
     sizes = role_sizes(plan)
     if sizes["target_in"] != sizes["target_out"]:
-        raise InputError(f"membership.target_in is {sizes['target_in']} and target_out {sizes['target_out']}; right is "
+        raise InputError(f"membership.target_in is {sizes['target_in']} and target_out {sizes['target_out']}; expected "
                          "one number for both, or guessing the larger side would look like an attack")
     attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings.attack), plan.session.seed("membership"))
     size_in = sizes["target_in"] if plan.provided is None else len(_members(plan))

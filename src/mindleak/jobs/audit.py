@@ -338,7 +338,7 @@ def audit(subject: Subject, data: str = "digits", run_dir: str | Path | None = N
         if attack not in ATTACKS:
             raise InputError(f"attack '{attack}' is unknown{nearest(str(attack), ATTACKS)}")
     if not chosen:
-        raise InputError(f"no attack asked for; right is any of {', '.join(ATTACKS)}")
+        raise InputError(f"no attack asked for; expected any of {', '.join(ATTACKS)}")
     values = {"data.name": data, "name": subject.name, **settings}
     assignments = [f"{key.replace('__', '.')}={json.dumps(plain(value))}" for key, value in values.items()]
     merged = configuration.load(config, assignments)

@@ -70,5 +70,5 @@ def plan_improved(settings: EasyDict, network: nn.Cell, attacks: Sequence[str]) 
     usable = tuple(name for name in features if name in available)
     if not usable:
         raise InputError(f"membership.improved.features is {', '.join(features)}, and {type(network).__name__} offers "
-                         f"none of these; right is any of {', '.join(available)}")
+                         f"none of these; expected any of {', '.join(available)}")
     return ImprovedPlan(usable, available if ablation else usable, training, ablation, penultimate, further, notes)

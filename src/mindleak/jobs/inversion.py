@@ -125,7 +125,7 @@ def judge_task(plan: SubjectPlan, inverted: np.ndarray) -> TrainingTask:
     rows = np.flatnonzero(~np.isin(plan.dataset.copies.train, inverted))
     if len(rows) < judge.batch_size <= len(plan.dataset.y_train):
         raise InputError(f"inversion of {len(inverted)} images leaves the judge {len(rows)} to learn from, fewer than "
-                         f"its batch_size {judge.batch_size}; right is a smaller inversion.images")
+                         f"its batch_size {judge.batch_size}; expected a smaller inversion.images")
     name = f"judge-{plan.dataset.name}-{stable_hash([plan.dataset.digest, rows])[:6]}"
     return TrainingTask(SubjectPlan(plan.session, name, config), "judge", recipe, None, rows, section=JUDGE)
 
@@ -141,7 +141,7 @@ def inverted_rows(plan: SubjectPlan) -> np.ndarray:
     rows, wanted = _trained_on(plan), plan.config.inversion.images
     rows = rows[first_of_each(plan.dataset.copies.train[rows])]
     if not 1 <= wanted <= len(rows):
-        raise InputError(f"inversion.images is {wanted}; right is 1 to {len(rows)}")
+        raise InputError(f"inversion.images is {wanted}; expected 1 to {len(rows)}")
     return stratified(plan.dataset.y_train, rows, wanted, plan.session.seed("inversion", "images"))
 
 
@@ -192,7 +192,7 @@ def _layers(plan: SubjectPlan, network: nn.Cell) -> list[str]:
     given = plan.config.inversion.layer
     layers = [default_layer(network)] if given is None else [given] if isinstance(given, str) else list(given)
     if not layers or not all(isinstance(layer, str) for layer in layers) or len(set(layers)) != len(layers):
-        raise InputError(f"inversion.layer is {given!r}; right is a layer's name or a list of different ones")
+        raise InputError(f"inversion.layer is {given!r}; expected a layer's name or a list of different ones")
     return layers
 
 

@@ -47,10 +47,10 @@ def check_subject(subject: Subject, data: Dataset) -> Subject:
         InputError: an unfit name, no Cell, logits of another shape, or members that are no distinct rows.
     """
     if not isinstance(subject.name, str) or not _NAME.fullmatch(subject.name):
-        raise InputError(f"the subject's name is {subject.name!r}; right are letters, digits, '.', '_' and '-'")
+        raise InputError(f"the subject's name is {subject.name!r}; expected letters, digits, '.', '_' and '-'")
     if not isinstance(subject.network, nn.Cell):
         raise InputError(f"subject '{subject.name}': network is a {type(subject.network).__name__}; "
-                         "right is a mindspore.nn.Cell")
+                         "expected a mindspore.nn.Cell")
     check_output(subject.network, data.image_shape, data.num_classes, subject.name)
     if subject.members is None:
         return subject

@@ -52,7 +52,7 @@ def run_predict(session: Session, count: int, show: bool, best: bool = False) ->
     for plan in plans:
         available = len(plan.dataset.y_test)
         if not 1 <= count <= available:
-            raise InputError(f"-n is {count}; right is 1 to {available}, the number of test images")
+            raise InputError(f"-n is {count}; expected 1 to {available}, the number of test images")
     trained = [_trained_network(plan, best) for plan in plans]
     # Opened before anything is printed: it may belong to another configuration.
     folder = session.run.run_dir

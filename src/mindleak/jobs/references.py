@@ -86,7 +86,7 @@ def plan_references(plan: SubjectPlan, split: Split, alike: TrainingTask, member
     if not wanted:
         return None
     if settings.references < FEWEST or settings.references % 2:
-        raise InputError(f"membership.references is {settings.references}; right is an even number from {FEWEST} on: "
+        raise InputError(f"membership.references is {settings.references}; expected an even number from {FEWEST} on: "
                          "every sample is in half of them, and each is left out once")
     pool = _pool(plan, split, members)
     rows, keep = halves(split.labels, pool, settings.references, plan.session.seed("references"), split.images)

@@ -137,7 +137,7 @@ def model_options(model: EasyDict) -> dict[str, Any]:
     known = registry.CLASSIFIERS.get(model.name)
     accepted = {} if known is None else inspect.signature(known.__init__).parameters
     if model.width != 1 and known is not None and "width" not in accepted:
-        raise InputError(f"model.width is {model.width:g}, and {model.name} has no width; right is 1"
+        raise InputError(f"model.width is {model.width:g}, and {model.name} has no width; expected 1"
                          + (" (model.hidden_size sets its size)" if "hidden_size" in accepted else ""))
     for key in ("cell", "bidirectional", "periods"):
         if model[key] != DEFAULTS["model"][key] and known is not None and key not in accepted:

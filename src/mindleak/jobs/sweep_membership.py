@@ -35,11 +35,11 @@ def planned_attacks(names: Sequence[str], models: int) -> tuple[str, ...]:
         InputError: none, an unknown one, a number of networks that has no halves, or too few for an attack.
     """
     if models < 2 or models % 2:
-        raise InputError(f"sweep.models is {models}; right is an even number from 2 on, since {models} networks cannot "
+        raise InputError(f"sweep.models is {models}; expected an even number from 2 on, since {models} networks cannot "
                          "each have half of the samples and each sample half of the networks")
     attacks = known_names(names, SIBLING_ATTACKS, "sweep.attacks")
     if SHADOW in attacks and models < FEWEST_SHADOWED:
-        raise InputError(f"sweep.attacks has {SHADOW}, for which sweep.models {models} is too small; right is an even "
+        raise InputError(f"sweep.attacks has {SHADOW}, for which sweep.models {models} is too small; expected an even "
                          f"number from {FEWEST_SHADOWED} on: one to learn from, one to stop by, one for thresholds")
     lira = [name for name in attacks if name in LIRA_ATTACKS]
     if lira:

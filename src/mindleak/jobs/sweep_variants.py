@@ -105,7 +105,7 @@ def make_pool(data: Dataset, size: int | None, models: int, seed: int) -> Pool:
     available = len(data.y_train)
     size = available // POOL_SHARE if size is None else size
     if not 2 <= size < available:
-        raise InputError(f"sweep.pool is {size}; right is 2 to {available - 1}, since the judge learns from the rest")
+        raise InputError(f"sweep.pool is {size}; expected 2 to {available - 1}, since the judge learns from the rest")
     split = split_roles(data, {"pool": size}, seed)
     return Pool(*halves(data.y_train, split.indices["pool"], models, seed, split.images))
 
@@ -148,7 +148,7 @@ class Variant:
                            self.plan.dataset.num_classes)
         except InputError as error:
             raise InputError(f"sweep.pool of {len(labels)} images is too small for the shadow attack: no class has "
-                             f"{MIN_PER_CLASS} members and non-members in what shadows may show; right is a larger "
+                             f"{MIN_PER_CLASS} members and non-members in what shadows may show; expected a larger "
                              "pool, or sweep.attacks without shadow") from error
 
     @property

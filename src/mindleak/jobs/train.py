@@ -51,7 +51,7 @@ def planned_trainings(session: Session, resume: bool, restart: bool) -> list[Tra
 def _task(plan: SubjectPlan) -> TrainingTask:
     """Return the training of a subject, which must not have been trained elsewhere."""
     if plan.provided is not None:
-        raise InputError("training makes its own checkpoint; leave --ckpt away")
+        raise InputError("training makes its own checkpoint; omit --ckpt")
     return headline_task(plan)
 
 

@@ -141,11 +141,11 @@ class TrainingTask:
         if not self.method.divides(self.settings):
             by = " by MindArmour" if self.recipe.method == "suppress" else ""
             raise InputError(f"device.data_parallel divides batches among {shards} processes, which training.method "
-                             f"'{self.recipe.method}'{by} does not do; right are ordinary, prune, and suppress with "
+                             f"'{self.recipe.method}'{by} does not do; expected ordinary, prune, and suppress with "
                              "suppress.engine=graph")
         if self.recipe.batch_size % shards:
             raise InputError(f"training.batch_size {self.recipe.batch_size} cannot be divided among {shards} processes "
-                             f"(device.data_parallel); right is a multiple of {shards}")
+                             f"(device.data_parallel); expected a multiple of {shards}")
 
     def train_along(self, resume: bool = True) -> None:
         """Take this process's part in a training whose batches are divided; the main process keeps the result."""

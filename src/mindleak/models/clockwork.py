@@ -24,19 +24,19 @@ def checked_periods(periods: int | list[int] | None, hidden_size: int) -> tuple[
     """
     if isinstance(periods, (list, tuple)):
         if not periods or not all(type(period) is int and period >= 1 for period in periods):
-            raise InputError(f"model.periods is {list(periods)}; right is a list of whole numbers from 1 on, or their "
+            raise InputError(f"model.periods is {list(periods)}; expected a list of whole numbers from 1 on, or their "
                              "number")
         found = tuple(sorted(periods))
     else:
         modules = DEFAULT_MODULES if periods is None else periods
         # Beyond 2^20 steps no image has a tick but the first; 1 << modules would only grow.
         if not 1 <= modules <= 20:
-            raise InputError(f"model.periods is {modules}; right is a number of modules from 1 to 20, with periods 1, "
+            raise InputError(f"model.periods is {modules}; expected a number of modules from 1 to 20, with periods 1, "
                              "2, 4, …, or a list of periods")
         found = tuple(1 << module for module in range(modules))
     if hidden_size % len(found):
         raise InputError(f"model.hidden_size is {hidden_size}, which {len(found)} modules (model.periods) cannot share "
-                         f"evenly; right is a multiple of {len(found)}")
+                         f"evenly; expected a multiple of {len(found)}")
     return found
 
 

@@ -24,7 +24,7 @@ class _LeNet5Layers(Classifier):
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int, width: float, padding: int) -> None:
         super().__init__()
         if not (math.isfinite(width) and width > 0):
-            raise InputError(f"model.width is {width}; a finite number above 0 is needed")
+            raise InputError(f"model.width is {width}; expected a finite number above 0")
         self.channels = (_scaled(6, width), _scaled(16, width))
         self.hidden = (_scaled(120, width), _scaled(84, width))
         self.input_shape = input_shape

@@ -138,9 +138,9 @@ def _check(hidden_size: int, layers: int, sequence: str, cell: str, periods: int
             raise InputError(f"model.{name} '{value}' is unknown{nearest(value.lower(), known)}")
     for name, number in (("hidden_size", hidden_size), ("layers", layers)):
         if number < 1:
-            raise InputError(f"model.{name} is {number}; at least 1 is needed")
+            raise InputError(f"model.{name} is {number}; expected at least 1")
     if periods is not None and cell != "clockwork":
-        raise InputError(f"model.periods is {periods}, and the {cell} cell has no clock; right is null, or "
+        raise InputError(f"model.periods is {periods}, and the {cell} cell has no clock; expected null, or "
                          "model.cell=clockwork")
     if cell == "gru" and hidden_size % ASCEND_GRU_UNITS and device.current().target == "Ascend":
         raise InputError(f"model.hidden_size is {hidden_size}; MindSpore's GRU on Ascend takes multiples of "

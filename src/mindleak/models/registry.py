@@ -90,7 +90,7 @@ def check_output(network: nn.Cell, input_shape: tuple[int, int, int], num_classe
         raise InputError(f"model '{name}' fails on images of shape {input_shape}: {first_line(error)}") from error
     found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
     if found != f"shape {(2, num_classes)}":
-        raise InputError(f"model '{name}' returns {found} for 2 images; right is (2, {num_classes}) logits")
+        raise InputError(f"model '{name}' returns {found} for 2 images; expected (2, {num_classes}) logits")
     if type(network) not in CLASSIFIERS.values():
         _check_compiles(network, input_shape, name)
 

@@ -63,15 +63,15 @@ class DPSettings:
         for name in ("clip_norm", "target_epsilon"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise InputError(f"dp.{name} is {value}; a finite number above 0 is needed")
+                raise InputError(f"dp.{name} is {value}; expected a finite number above 0")
         if (self.noise_multiplier is None) == (self.target_epsilon is None):
             raise InputError("training.method dp_sgd needs either dp.noise_multiplier or dp.target_epsilon, got "
                              f"noise_multiplier {self.noise_multiplier}, target_epsilon {self.target_epsilon}")
         noise = self.noise_multiplier
         if noise is not None and not (math.isfinite(noise) and noise >= 0):
-            raise InputError(f"dp.noise_multiplier is {noise}; a finite number ≥ 0 is needed")
+            raise InputError(f"dp.noise_multiplier is {noise}; expected a finite number ≥ 0")
         if not 0 < self.delta < 1:
-            raise InputError(f"dp.delta is {self.delta}; right is 0 < delta < 1, well below 1/(training samples)")
+            raise InputError(f"dp.delta is {self.delta}; expected 0 < delta < 1, well below 1/(training samples)")
         if self.accountant not in accountant.ACCOUNTANTS:
             raise InputError(f"dp.accountant '{self.accountant}' is unknown; one of "
                              f"{', '.join(accountant.ACCOUNTANTS)}")
@@ -280,7 +280,7 @@ class PrivateTraining(Training):
                              f"publishes one of them at random has delta {1 / samples:.2g}; take a smaller one")
         if recipe.schedule == "plateau":
             raise InputError("dp_sgd cannot use training.schedule 'plateau', which follows the training loss, and that "
-                             "is not private; right are constant, step, cosine")
+                             "is not private; expected constant, step, cosine")
         require_separable(network, shape)
         Promise.of(recipe, settings, samples)
 

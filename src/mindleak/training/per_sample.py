@@ -238,7 +238,7 @@ def _layers(network: nn.Cell) -> dict[str, nn.Cell]:
 
 def _refusal(reason: str) -> InputError:
     """Say why a network's per-sample gradients are not to be had."""
-    return InputError(f"dp_sgd cannot take this network's gradients per sample: {reason}; right are Dense, Conv2d "
+    return InputError(f"dp_sgd cannot take this network's gradients per sample: {reason}; expected Dense, Conv2d "
                       "(group 1) and LSTM, GRU and RNN (batch_first, no dropout, tanh), each used once per image")
 
 

@@ -43,12 +43,12 @@ class PruneSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.sparsity < 1:
-            raise InputError(f"prune.sparsity is {self.sparsity}; right is 0 < sparsity < 1")
+            raise InputError(f"prune.sparsity is {self.sparsity}; expected 0 < sparsity < 1")
         if self.finetune_epochs < 0:
-            raise InputError(f"prune.finetune_epochs is {self.finetune_epochs}; right is 0 or more")
+            raise InputError(f"prune.finetune_epochs is {self.finetune_epochs}; expected 0 or more")
         rate = self.finetune_learning_rate
         if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise InputError(f"prune.finetune_learning_rate is {rate}; a finite number above 0 is needed")
+            raise InputError(f"prune.finetune_learning_rate is {rate}; expected a finite number above 0")
         if rate is not None and self.finetune_epochs == 0:
             raise InputError("prune.finetune_learning_rate has no effect without prune.finetune_epochs")
 

@@ -41,17 +41,17 @@ class Recipe:
         _one_of("training.schedule", self.schedule, SCHEDULES)
         for name in ("epochs", "batch_size", "schedule_every", "schedule_patience"):
             if getattr(self, name) < 1:
-                raise InputError(f"training.{name} is {getattr(self, name)}; at least 1 is needed")
+                raise InputError(f"training.{name} is {getattr(self, name)}; expected at least 1")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InputError(f"training.learning_rate is {self.learning_rate}; a finite number above 0 is needed")
+            raise InputError(f"training.learning_rate is {self.learning_rate}; expected a finite number above 0")
         if not 0 <= self.momentum < 1:
-            raise InputError(f"training.momentum is {self.momentum}; right is 0 ≤ momentum < 1")
+            raise InputError(f"training.momentum is {self.momentum}; expected 0 ≤ momentum < 1")
         if self.optimizer == "nesterov" and self.momentum == 0:
             raise InputError("training.optimizer 'nesterov' needs training.momentum above 0")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise InputError(f"training.weight_decay is {self.weight_decay}; a finite number ≥ 0 is needed")
+            raise InputError(f"training.weight_decay is {self.weight_decay}; expected a finite number ≥ 0")
         if not 0 < self.schedule_factor <= 1:
-            raise InputError(f"training.schedule_factor is {self.schedule_factor}; right is 0 < factor ≤ 1")
+            raise InputError(f"training.schedule_factor is {self.schedule_factor}; expected 0 < factor ≤ 1")
 
     def steps_per_epoch(self, samples: int) -> int:
         """Whole batches in ``samples``; the rest of an epoch's permutation is left to later epochs.

@@ -87,7 +87,7 @@ class BatchedInversion:
     def __post_init__(self) -> None:
         for name, least in (("iterations", 1), ("restarts", 1), ("patience", 0), ("batch_size", 1)):
             if getattr(self, name) < least:
-                raise InputError(f"inversion.{name} is {getattr(self, name)}; at least {least} is needed")
+                raise InputError(f"inversion.{name} is {getattr(self, name)}; expected at least {least}")
         check_tv(self.tv)
         check_weights(self.loss_weights, zero_allowed=True)
         if self.optimizer not in OPTIMIZERS:
@@ -122,7 +122,7 @@ class BatchedInversion:
         if starts is None:
             starts = restart_starts(images.shape, self.seed, self.restarts)
         if starts.shape != (self.restarts, *images.shape):
-            raise InputError(f"starts have shape {starts.shape}; right is {(self.restarts, *images.shape)}")
+            raise InputError(f"starts have shape {starts.shape}; expected {(self.restarts, *images.shape)}")
         squares = mean_squares(targets)
         silent = squares < np.finfo(np.float32).tiny
         found, responded, steps = self._optimise(compiled, starts, targets, squares, silent)

@@ -82,7 +82,7 @@ def target_features(network: nn.Cell, layer: str, images: np.ndarray, predict: P
         raise InputError(f"layer '{layer}' of {name} gives {len(targets)} outputs for {len(images)} images")
     if _are_probabilities(targets):
         raise InputError(f"layer '{layer}' of {name} gives probabilities, so it lies after the softmax, where "
-                         f"inversion has next to no gradient; right is a layer up to the logits")
+                         f"inversion has next to no gradient; expected a layer up to the logits")
     return targets
 
 

@@ -47,7 +47,7 @@ class MindArmourInversion:
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
-            raise InputError(f"inversion.iterations is {self.iterations}; at least 1 is needed")
+            raise InputError(f"inversion.iterations is {self.iterations}; expected at least 1")
         check_weights(self.loss_weights, zero_allowed=False)
 
     @property

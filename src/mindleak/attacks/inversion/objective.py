@@ -53,7 +53,7 @@ def check_tv_shape(kind: str, shape: Sequence[int]) -> None:
     """
     if kind == ASCEND_MEAN and shape[1] != shape[2]:
         raise InputError(f"inversion.tv '{ASCEND_MEAN}' is defined for square images only (MindArmour fails on "
-                         f"others), not {shape[1]}x{shape[2]}; right is {ISOTROPIC} or {CPU_SUM}")
+                         f"others), not {shape[1]}x{shape[2]}; expected {ISOTROPIC} or {CPU_SUM}")
 
 
 def check_weights(weights: Sequence[float], zero_allowed: bool) -> None:
@@ -65,7 +65,7 @@ def check_weights(weights: Sequence[float], zero_allowed: bool) -> None:
     right = "three finite numbers above 0" + (" (the last two may be 0)" if zero_allowed else "")
     if (len(weights) != 3 or not all(math.isfinite(weight) and weight >= 0 for weight in weights)
             or not all(weights[: 1 if zero_allowed else 3])):
-        raise InputError(f"inversion.loss_weights is {list(weights)}; {right} are needed")
+        raise InputError(f"inversion.loss_weights is {list(weights)}; expected {right}")
 
 
 def total_variation(images: np.ndarray, kind: str) -> np.ndarray:

@@ -47,13 +47,13 @@ class ImprovedTraining:
             raise InputError(f"membership.improved.model '{self.model}' is unknown{nearest(self.model, MODELS)}")
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
-                raise InputError(f"membership.improved.{name} is {getattr(self, name)}; at least 1 is needed")
+                raise InputError(f"membership.improved.{name} is {getattr(self, name)}; expected at least 1")
         if not self.hidden or min(self.hidden) < 1:
-            raise InputError(f"membership.improved.hidden is {list(self.hidden)}; right is the width of each hidden "
+            raise InputError(f"membership.improved.hidden is {list(self.hidden)}; expected the width of each hidden "
                              "layer, at least one layer and at least 1 unit each")
         if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"membership.improved.learning_rate is {self.learning_rate}; a finite number above 0 is "
-                             "needed")
+            raise InputError(f"membership.improved.learning_rate is {self.learning_rate}; expected a finite number "
+                             "above 0")
 
 
 @dataclass(frozen=True)

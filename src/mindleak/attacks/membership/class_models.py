@@ -26,10 +26,10 @@ class AttackTraining:
     def __post_init__(self) -> None:
         for name in ("dim_hidden", "epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
-                raise InputError(f"membership.attack.{name} is {getattr(self, name)}; at least 1 is needed")
+                raise InputError(f"membership.attack.{name} is {getattr(self, name)}; expected at least 1")
         if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"membership.attack.learning_rate is {self.learning_rate}; a finite number above 0 "
-                             "is needed")
+            raise InputError(f"membership.attack.learning_rate is {self.learning_rate}; expected a finite number "
+                             "above 0")
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,11 +49,11 @@ class DocumentSettings:
         for name in ("shadows", "train_size", "test_size", "shadow_test_size", "dim_hidden", "epochs", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InputError(f"{_SECTION}.{name} is {value}; at least 1 is needed")
+                raise InputError(f"{_SECTION}.{name} is {value}; expected at least 1")
         if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"{_SECTION}.learning_rate is {self.learning_rate}; a finite number above 0 is needed")
+            raise InputError(f"{_SECTION}.learning_rate is {self.learning_rate}; expected a finite number above 0")
         if not 0 <= self.momentum < 1:
-            raise InputError(f"{_SECTION}.momentum is {self.momentum}; right is 0 ≤ momentum < 1")
+            raise InputError(f"{_SECTION}.momentum is {self.momentum}; expected 0 ≤ momentum < 1")
 
     def sized(self, subject_size: int) -> Sizes:
         """Return the sizes, those that were not given in the document's proportions to the subject's training set."""
@@ -84,16 +84,16 @@ class Sizes:
         if self.train > pool:
             raise InputError(f"{_SECTION}.train_size is {self.train}, and the training split has {pool} samples "
                              "outside the subject's members and non-members for shadows to draw from"
-                             + (f"; right is 1 to {pool}" if pool else "; give membership.target_out fewer"))
+                             + (f"; expected 1 to {pool}" if pool else "; give membership.target_out fewer"))
         if self.test + self.shadow_test > n_test:
             raise InputError(f"{_SECTION}.test_size {self.test} and shadow_test_size {self.shadow_test} together ask "
                              f"for more than the {n_test} different images of the test split that are no training "
-                             "images; right is that many together")
+                             "images; expected that many together")
         for key, out, inside, whose in (("test_size", self.test, subject, "attacked members"),
                                         ("shadow_test_size", self.shadow_test, self.train, "a shadow's members")):
             if 2 * out > inside:
                 raise InputError(f"{_SECTION}.{key} is {out}; the document keeps two members per non-member, and there "
-                                 f"are {inside} ({whose}): right is 1 to {inside // 2}")
+                                 f"are {inside} ({whose}): expected 1 to {inside // 2}")
 
 
 @dataclass(frozen=True)

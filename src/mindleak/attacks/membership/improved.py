@@ -118,7 +118,7 @@ class ImprovedAttack:
     def __init__(self, shadows: Sequence[Observed], subject: Observed, groups: Sequence[str], num_classes: int,
                  training: ImprovedTraining, seed: int) -> None:
         if len(shadows) < 2:
-            raise InputError(f"membership.shadows is {len(shadows)}; at least 2 are needed: one to train on, one to "
+            raise InputError(f"membership.shadows is {len(shadows)}; expected at least 2: one to train on, one to "
                              "stop by")
         parts = shadow_parts(len(shadows))
         self._num_classes = num_classes

@@ -34,9 +34,9 @@ class RmiaSettings:
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.gamma < float("inf"):
-            raise InputError(f"membership.rmia.gamma is {self.gamma}; right is a finite number from 1 on")
+            raise InputError(f"membership.rmia.gamma is {self.gamma}; expected a finite number from 1 on")
         if not 0.0 < self.temperature < float("inf"):
-            raise InputError(f"membership.rmia.temperature is {self.temperature}; right is a finite number above 0")
+            raise InputError(f"membership.rmia.temperature is {self.temperature}; expected a finite number above 0")
 
 
 class ReferenceAttack(ABC):

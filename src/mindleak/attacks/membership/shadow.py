@@ -146,7 +146,7 @@ def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: 
         InputError: fewer than two shadows, or every class below ``MIN_PER_CLASS``.
     """
     if len(sides) < 2:
-        raise InputError(f"membership.shadows is {len(sides)}; at least 2 are needed: one to train on, one to stop by")
+        raise InputError(f"membership.shadows is {len(sides)}; expected at least 2: one to train on, one to stop by")
     counts = np.array([[np.bincount(labels, minlength=num_classes) for labels in pair] for pair in sides])
     parts = shadow_parts(len(sides))
     smaller = np.minimum(counts[parts.fit].sum(axis=0).min(axis=0), counts[parts.stop].sum(axis=0).min(axis=0))

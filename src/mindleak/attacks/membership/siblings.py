@@ -44,7 +44,7 @@ class SiblingScores:
 def require_siblings(models: int, attacks: Sequence[str]) -> None:
     """Raise InputError where there are too few networks for LiRA among them."""
     if models < FEWEST:
-        raise InputError(f"sweep.attacks has {attacks[0]}, for which sweep.models {models} is too small; right is an "
+        raise InputError(f"sweep.attacks has {attacks[0]}, for which sweep.models {models} is too small; expected an "
                          f"even number from {FEWEST} on")
 
 

@@ -42,14 +42,14 @@ class MaskLayer:
         if not isinstance(self.name, str):
             raise InputError(f"suppress.layers: name {self.name!r} is no parameter name")
         if type(self.min_num) is not int or self.min_num < -1:
-            raise InputError(f"{where}: min_num is {self.min_num!r}; a whole number is needed, from 0 on or -1 (no "
+            raise InputError(f"{where}: min_num is {self.min_num!r}; expected a whole number, from 0 on or -1 (no "
                              "floor)")
         for field in ("add_noise", "lower_clip"):
             if type(getattr(self, field)) is not bool:
-                raise InputError(f"{where}: {field} is {getattr(self, field)!r}; right is true or false")
+                raise InputError(f"{where}: {field} is {getattr(self, field)!r}; expected true or false")
         bound = self.upper_bound
         if type(bound) not in (int, float) or not 0.1 <= bound < math.inf:
-            raise InputError(f"{where}: upper_bound is {bound!r}; a finite number from 0.1 on is needed")
+            raise InputError(f"{where}: upper_bound is {bound!r}; expected a finite number from 0.1 on")
 
     def zeros_at(self, sparsity: float, size: int) -> int:
         """Return how many of the layer's ``size`` weights shall be zero at ``sparsity``, the floor respected."""
@@ -79,13 +79,13 @@ class SuppressSettings:
     def __post_init__(self) -> None:
         for name in ("sparse_end", "sparse_start"):
             if not math.isfinite(getattr(self, name)):
-                raise InputError(f"suppress.{name} is {getattr(self, name)}; a finite number is needed")
+                raise InputError(f"suppress.{name} is {getattr(self, name)}; expected a finite number")
         if not 0 <= self.sparse_start < self.sparse_end < 1:
             raise InputError(f"suppress.sparse_start is {self.sparse_start} and suppress.sparse_end {self.sparse_end}; "
-                             "right is 0 ≤ sparse_start < sparse_end < 1 (training.method=ordinary suppresses nothing)")
+                             "expected 0 ≤ sparse_start < sparse_end < 1 (training.method=ordinary suppresses nothing)")
         for name in ("start_epoch", "mask_times"):
             if getattr(self, name) < 1:
-                raise InputError(f"suppress.{name} is {getattr(self, name)}; at least 1 is needed")
+                raise InputError(f"suppress.{name} is {getattr(self, name)}; expected at least 1")
         if self.engine not in ENGINES:
             raise InputError(f"suppress.engine '{self.engine}' is unknown{nearest(self.engine, ENGINES)}")
 
