@@ -16,9 +16,10 @@ import numpy as np
 from mindspore import nn
 
 from mindleak.attacks.inversion.quality import measure as measure_images
+from mindleak.attacks.membership.balancing import MIN_PER_CLASS
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.names import SHADOW
-from mindleak.attacks.membership.shadow import MIN_PER_CLASS, Answers, ShadowAttack, require_enough
+from mindleak.attacks.membership.shadow import Answers, ShadowAttack, require_enough
 from mindleak.attacks.membership.siblings import independent_rows
 from mindleak.data.copies import first_of_each
 from mindleak.data.dataset import Dataset

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Fewer members or non-members of a class leave its attack model, or its threshold, to chance.
+MIN_PER_CLASS = 10
+
 
 @dataclass(frozen=True, eq=False)
 class AttackData:
@@ -45,6 +48,36 @@ def doubled(data: AttackData, generator: np.random.Generator) -> np.ndarray:
 def once(data: AttackData, generator: np.random.Generator) -> np.ndarray:
     """Return, of every class, as many members as non-members, each row once."""
     return matched_classes(data.members, data.labels, generator, most_per_row=1)
+
+
+@dataclass(frozen=True, eq=False)
+class ByClass:
+    """Rows by class and side, for attack models that learn from as many members as non-members of a class.
+
+    Attributes:
+        labels: (N,).
+        members: bool (N,).
+        known: bool (N,), the rows that count; all by default.
+    """
+
+    labels: np.ndarray
+    members: np.ndarray
+    known: np.ndarray | None = None
+
+    def smaller_side(self, label: int) -> int:
+        """Return how many rows of a class the rarer of in and out has."""
+        return min(map(len, self._sides(label)))
+
+    def balanced(self, label: int, seed: int) -> np.ndarray:
+        """Return as many out as in rows of a class, drawn at random from the larger side."""
+        generator = np.random.default_rng(np.random.SeedSequence([seed, label]))
+        size = self.smaller_side(label)
+        return np.concatenate([generator.choice(side, size, replace=False) for side in self._sides(label)])
+
+    def _sides(self, label: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of a class that are out and in."""
+        chosen = self.labels == label if self.known is None else (self.labels == label) & self.known
+        return np.flatnonzero(chosen & ~self.members), np.flatnonzero(chosen & self.members)
 
 
 def matched_classes(members: np.ndarray, labels: np.ndarray, generator: np.random.Generator,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindleak import device
+from mindleak.attacks.membership.balancing import ByClass
 from mindleak.errors import InputError
 from mindleak.models.fcnet import FCNet
 from mindleak.training.stacked import FCNetStack
@@ -40,19 +41,10 @@ class LabelledRows:
     labels: np.ndarray
     members: np.ndarray
 
-    def smaller_side(self, label: int) -> int:
-        """Return how many rows of a class the rarer of in and out has."""
-        return min(len(side) for side in self._sides(label))
-
-    def balanced(self, label: int, seed: int) -> np.ndarray:
-        """Return as many in as out rows of a class, drawn at random from the larger side."""
-        generator = np.random.default_rng(np.random.SeedSequence([seed, label]))
-        size = self.smaller_side(label)
-        return np.concatenate([generator.choice(side, size, replace=False) for side in self._sides(label)])
-
-    def _sides(self, label: int) -> list[np.ndarray]:
-        """Return the rows of a class that are out and in."""
-        return [np.flatnonzero((self.labels == label) & (self.members == side)) for side in (0, 1)]
+    @property
+    def by_class(self) -> ByClass:
+        """The rows by class and side."""
+        return ByClass(self.labels, self.members.astype(np.bool_))
 
 
 class ClassModels:
@@ -71,10 +63,12 @@ class ClassModels:
         self.classes = list(classes)
         self._training = training
         self._seed = seed
-        self._rows = [fit.balanced(label, seed) for label in self.classes]
+        by_class = fit.by_class
+        self._rows = [by_class.balanced(label, seed) for label in self.classes]
         self._stack = FCNetStack([self._fresh(label, fit.features.shape[1]) for label in self.classes], fit.features,
                                  fit.members, training.learning_rate)
-        held_out = [stop.balanced(label, seed) for label in self.classes]
+        held_by_class = stop.by_class
+        held_out = [held_by_class.balanced(label, seed) for label in self.classes]
         self._held_out = [(stop.features[rows], stop.members[rows]) for rows in held_out]
         self._fit()
 

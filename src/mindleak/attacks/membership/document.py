@@ -15,12 +15,11 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindleak import device
-from mindleak.attacks.membership.balancing import BALANCINGS, AttackData
+from mindleak.attacks.membership.balancing import BALANCINGS, MIN_PER_CLASS, AttackData
 from mindleak.errors import InputError
 from mindleak.models.fcnet import FCNet
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop
 
-MIN_PER_CLASS = 10
 _SECTION = "membership.document"
 
 

@@ -21,9 +21,9 @@ from mindleak.attacks.membership.attack_models import (
     ImprovedTraining,
     make_model,
 )
+from mindleak.attacks.membership.balancing import MIN_PER_CLASS, ByClass
 from mindleak.attacks.membership.features import POSTERIOR, Observation, Scaler, group_matrix, known_rows
 from mindleak.attacks.membership.shadow import (
-    MIN_PER_CLASS,
     ShadowAttackResult,
     ThresholdScores,
     shadow_parts,
@@ -126,11 +126,11 @@ class ImprovedAttack:
         self._seed = seed
         self._stopped_too = len(shadows) == 2
         self._subject, self._kept = subject, shadows[-1]
-        self._fit, self._stop = (_Pooled(shadows[part], groups, seed) for part in (parts.fit, parts.stop))
+        self._fit, self._stop = (_Pooled(shadows[part], groups) for part in (parts.fit, parts.stop))
         self._design = _Design(self._fit, groups, num_classes)
         self._known = np.concatenate([known_rows(each.seen, groups) for each in (subject, self._kept)])
         # Rows without a calibration get no score; zeros keep their place.
-        self._asked = np.concatenate([self._design.matrix(_Pooled([each], groups, seed))
+        self._asked = np.concatenate([self._design.matrix(_Pooled([each], groups))
                                       for each in (subject, self._kept)])
         self._labels = np.concatenate([subject.seen.labels, self._kept.seen.labels])
         self._fit_rows, self._stop_rows = (AttackRows(self._design.matrix(data), data.members.astype(np.int32))
@@ -151,21 +151,21 @@ class ImprovedAttack:
         scores = np.full(len(self._labels), np.nan)
         for number, together in enumerate([[label] for label in self._classes] if variant.per_class
                                           else [self._classes]):
-            rows, held_out = (np.concatenate([data.balanced_rows(label) for label in together])
+            rows, held_out = (np.concatenate([data.by_class.balanced(label, self._seed) for label in together])
                               for data in (self._fit, self._stop))
             model.fit(columns, rows, held_out, (self._seed * 1000 + number) % 2**31)
             chosen = np.isin(self._labels, together) & self._known
             scores[chosen] = model.score(self._asked[chosen])
         size = len(self._subject.members)
         kept = ThresholdScores(scores[size:], self._kept.seen.labels, self._kept.members, self._stopped_too)
-        trained_on = {label: 2 * self._fit.smaller_side(label) for label in self._classes}
+        trained_on = {label: 2 * self._fit.by_class.smaller_side(label) for label in self._classes}
         return ShadowAttackResult(scores[:size], self._subject.seen.labels, self._subject.members,
                                   np.isfinite(scores[:size]), dict(self._skipped), trained_on, kept)
 
     def _model(self, name: str) -> AttackModel:
         """Return the attack model by name, made once: another variant only trains it anew."""
         if name not in self._models:
-            most = sum(2 * self._fit.smaller_side(label) for label in self._classes)
+            most = sum(2 * self._fit.by_class.smaller_side(label) for label in self._classes)
             self._models[name] = make_model(name, self._fit_rows, self._stop_rows, self._training, most)
         return self._models[name]
 
@@ -173,7 +173,7 @@ class ImprovedAttack:
         """Return which classes are left out and why, and the others."""
         skipped: dict[int, str] = {}
         for label in range(self._num_classes):
-            smaller = min(data.smaller_side(label) for data in (self._fit, self._stop))
+            smaller = min(data.by_class.smaller_side(label) for data in (self._fit, self._stop))
             if smaller < MIN_PER_CLASS:
                 skipped[label] = (f"{smaller} shadow samples on the smaller side; at least {MIN_PER_CLASS} are needed")
             elif not (self._subject.seen.labels == label).any():
@@ -186,32 +186,22 @@ class ImprovedAttack:
 
 
 class _Pooled:
-    """Samples of several models together, with balanced index lists per class."""
+    """Samples of several models together."""
 
-    def __init__(self, observed: Sequence[Observed], groups: Sequence[str], seed: int) -> None:
+    def __init__(self, observed: Sequence[Observed], groups: Sequence[str]) -> None:
         self.observed = observed
         self.members = np.concatenate([each.members for each in observed])
         self.labels = np.concatenate([each.seen.labels for each in observed])
         self.known = np.concatenate([known_rows(each.seen, groups) for each in observed])
-        self._seed = seed
 
     def group(self, name: str) -> NDArray[np.float64]:
         """Return the features of a group of all samples, unknown ones NaN."""
         return np.concatenate([group_matrix(name, each.seen) for each in self.observed])
 
-    def smaller_side(self, label: int) -> int:
-        """Return how many samples of a class the rarer of in and out has."""
-        return min(len(side) for side in self._sides(label))
-
-    def balanced_rows(self, label: int) -> NDArray[np.int64]:
-        """Return as many in as out rows of a class, drawn at random from the larger side."""
-        generator = np.random.default_rng(np.random.SeedSequence([self._seed, label]))
-        size = self.smaller_side(label)
-        return np.concatenate([generator.choice(side, size, replace=False) for side in self._sides(label)])
-
-    def _sides(self, label: int) -> list[NDArray[np.intp]]:
-        chosen = (self.labels == label) & self.known
-        return [np.flatnonzero(chosen & (self.members == side)) for side in (False, True)]
+    @property
+    def by_class(self) -> ByClass:
+        """The samples by class and side; those that not every group knows do not count."""
+        return ByClass(self.labels, self.members, self.known)
 
 
 class _Design:

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mindleak.attacks.membership.balancing import MIN_PER_CLASS
 from mindleak.attacks.membership.names import METRIC_ATTACKS
 from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import Flags, Floats
 from mindleak.evaluation import signals
 from mindleak.evaluation.validation import score_vector
-
-# Fewer members or non-members of a class, over all references, leave its threshold to chance.
-MIN_PER_CLASS = 10
 
 _SCORES: dict[str, Callable[[ArrayLike, ArrayLike], Floats]] = {
     "loss": lambda logits, labels: -signals.loss(logits, labels),

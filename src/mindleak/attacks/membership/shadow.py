@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mindleak.attacks.membership.balancing import MIN_PER_CLASS
 from mindleak.attacks.membership.class_models import AttackTraining, ClassModels, LabelledRows
 from mindleak.errors import InputError
 from mindleak.evaluation.signals import softmax
-
-MIN_PER_CLASS = 10
 
 
 @dataclass(frozen=True)
