@@ -80,7 +80,7 @@ def _attack(planned: MembershipPlan, observer: Observer, stages: list[StageResul
 
 def _inputs(planned: MembershipPlan, stages: list[StageResult]) -> dict[str, Any]:
     """Return what both stages depend on."""
-    return {"code": [code_digest(planned.plan, file) for file in ("improved_attack.py", "observations.py")],
+    return {"code": code_digest(planned.plan, "improved_attack.py", "observations.py", "attacks.py"),
             "observed": [stage.digest for stage in stages], "split": planned.split.digest,
             "training": asdict(_improved(planned).training), "classes": list(planned.plan.dataset.class_names)}
 

@@ -105,8 +105,9 @@ class Observer:
         penultimate = self._improved.penultimate if HIDDEN in groups else None
         further = list(self._improved.further) if ACTIVATIONS in groups else []
         layers = {HIDDEN: penultimate, ACTIVATIONS: further}
-        inputs = {"code": code_digest(plan, "observations.py"), "weights": weights, "data": plan.dataset.digest,
-                  "rows": [stable_hash(each) for each in (asked, own, population)], "layers": layers}
+        inputs = {"code": code_digest(plan, "observations.py", "attacks.py"), "weights": weights,
+                  "data": plan.dataset.digest, "rows": [stable_hash(each) for each in (asked, own, population)],
+                  "layers": layers}
 
         def compute(context: StageContext) -> dict[str, Any]:
             images, labels, answers = plan.dataset.x_train, plan.dataset.y_train, network()

@@ -56,7 +56,8 @@ def reference_stage(planned: MembershipPlan) -> StageResult:
     plan = planned.plan
     results = [task.run() for task in references.tasks]
     network = subject_network(planned)
-    inputs = {"attacks": list(references.attacks), "code": code_digest(plan, "reference_attacks.py"),
+    inputs = {"attacks": list(references.attacks),
+              "code": code_digest(plan, "reference_attacks.py", "references.py", "attacks.py"),
               "subject": network_digest(network), "rmia": vars(references.rmia), "mirrored": references.mirrored,
               "references": [[result.key, stable_hash(result.arrays["logits"])] for result in results],
               "split": planned.split.digest, "pool": stable_hash([references.rows, references.keep]),

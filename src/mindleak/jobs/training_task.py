@@ -313,7 +313,8 @@ def training_code() -> tuple[str, ...]:
     Taken once per process, so that a file edited under a running job does not split the job's stages over two keys.
     """
     here = Path(__file__).parent
-    return tuple(file_digest(here / name) for name in ("subjects.py", "training_task.py", "own_model.py"))
+    names = ("subjects.py", "training_task.py", "own_model.py", "answers.py", "finite.py")
+    return tuple(file_digest(here / name) for name in names)
 
 
 def mirror(images: np.ndarray) -> np.ndarray:
