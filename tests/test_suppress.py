@@ -98,7 +98,7 @@ class HandMadeBatches:
 
 
 def by_hand(network: nn.Cell, given: TrainingData, layers: list[tuple[str, int, bool, bool, int]]) -> None:
-    """The tutorial's script (seed 002), with NumPy's global state as ours starts it."""
+    """The tutorial's script, with NumPy's global state as ours starts it."""
     import_mindarmour()
     from mindarmour.privacy.sup_privacy import MaskLayerDes, SuppressMasker, SuppressModel, SuppressPrivacyFactory
 

@@ -1,4 +1,4 @@
-"""Which rows the document's membership attack draws (seed 000, ``full_attack_training`` and ``train_shadow_models``).
+"""Which rows the document's membership attack draws (``full_attack_training`` and ``train_shadow_models``).
 
 Members come from the training split, non-members from the test split, neither of them class by class; a shadow's rows
 are distinct, those of two shadows overlap. Nothing that the target is measured on reaches a shadow.

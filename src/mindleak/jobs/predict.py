@@ -40,8 +40,8 @@ def run_predict(session: Session, count: int, show: bool, best: bool = False) ->
         session: whose subjects.
         count: how many images.
         show: open the picture in a window, too.
-        best: by the best checkpoint, as seed 000 predicts; it was chosen by its accuracy on these very test images, so
-            the last one, which ``mindleak train`` reports on, is the rule.
+        best: by the best checkpoint, as the RNN tutorial predicts; it was chosen by its accuracy on these very test
+            images, so the last one, which ``mindleak train`` reports on, is the rule.
 
     Raises:
         InputError: no trained network, a count out of range, or ``show`` without a display.

@@ -1,4 +1,4 @@
-"""The network that seed 000's membership attack is aimed at: its LSTM on pixels brought from [0, 1] to [-1, 1]."""
+"""The network that the RNN tutorial attacks: its LSTM on pixels brought from [0, 1] to [-1, 1]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FCNet of seed 000: the attack model of the shadow-model membership attack."""
+"""FCNet of the RNN tutorial: the attack model of the shadow-model membership attack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LeNet5 in two readings: MindArmour's (seed 002) and the one of seed 003."""
+"""LeNet5 in two readings: MindArmour's tutorial's, and the one with biases that most tutorials have."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class LeNet5(_LeNet5Layers):
     Shape: (N, channels, 32, 32) → (N, num_classes); 61,684 parameters for one channel and ten classes.
     Other image sizes from 16 pixels on are possible; fc1 grows with them. ``width`` multiplies the numbers of channels
     and hidden units.
-    Source: the MindArmour example network that seed 002 trains.
+    Source: the MindArmour example network that its suppress tutorial trains.
     """
 
     smallest, made_for = 16, 32
@@ -105,7 +105,7 @@ class LeNet5(_LeNet5Layers):
 
 
 class LeNet5Bias(_LeNet5Layers):
-    """LeNet5 of seed 003: padding 2 at the first convolution, biases everywhere, MindSpore's default init.
+    """LeNet5 with biases: padding 2 at the first convolution, biases everywhere, MindSpore's default init.
 
     Shape: (N, channels, 28, 28) → (N, num_classes); 61,706 parameters for one channel and ten classes. ``width``
     multiplies the numbers of channels and hidden units.

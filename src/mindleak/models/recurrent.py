@@ -1,4 +1,4 @@
-"""The recurrent family of seed 000: an image read as a sequence, the last step classified."""
+"""The recurrent family of the RNN tutorial: an image read as a sequence, the last step classified."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASCEND_GRU_UNITS = 16
 
 
 class Recurrent(Classifier):
-    """Recurrent layers over an image, last state → Dense (seed 000; docs/methods.md).
+    """Recurrent layers over an image, last state → Dense (docs/methods.md).
 
     ``sequence="rows"`` reads (N, C, H, W) as H steps of C·W numbers (the document's classifier);
     ``"channels"`` reads it as C steps of H·W numbers (the model its membership attack uses).

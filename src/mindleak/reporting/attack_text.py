@@ -1,6 +1,6 @@
 """Attacks and the sweep as plain text for a terminal, at most 100 columns wide.
 
-The five lines of an inversion are those that MindArmour's tutorial logs (seed 002), with the figures that its
+The five lines of an inversion are those that MindArmour's tutorial logs, with the figures that its
 ``ImageInversionAttack.evaluate`` would give, so that both can be laid side by side.
 """
 

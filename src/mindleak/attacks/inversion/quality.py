@@ -77,7 +77,7 @@ def measure(originals: np.ndarray, images: np.ndarray, labels: np.ndarray,
         images: what an attack, or a control, offers instead.
         labels: true labels of the originals, int32 (N,).
         judge: from images to logits (N, classes), by a classifier that was trained independently of the attacked
-            one; its confidence in the true label stands for a person who recognises the image (seed 002).
+            one; its confidence in the true label stands for a person who recognises the image.
         feature_mse: per image, where the attacked layer's outputs are known.
 
     ``l2_relative`` is ‖x − x'‖/‖x‖ (MindArmour's and the tutorial's "L2"), ``l2`` is ‖x − x'‖, ``ssim`` has a

@@ -1,8 +1,8 @@
 """Answers of networks on members and non-members, and three ways of putting rows of both together.
 
-``document`` is what seed 000's code does before it trains and before it judges (``reduce_ones``): every non-member
-twice, and as many members, drawn without replacement. ``none`` leaves the rows as they were drawn. ``once`` has, class
-by class, as many of both, none of them twice.
+``document`` is what the RNN tutorial's code does before it trains and before it judges (``reduce_ones``): every
+non-member twice, and as many members, drawn without replacement. ``none`` leaves the rows as they were drawn. ``once``
+has, class by class, as many of both, none of them twice.
 """
 
 from __future__ import annotations

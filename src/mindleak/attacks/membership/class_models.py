@@ -1,4 +1,4 @@
-"""Attack models of the shadow-model attack: one FCNet per class (Shokri et al., arXiv 1610.05820; seed 000)."""
+"""Attack models of the shadow-model attack: one FCNet per class (Shokri et al., arXiv 1610.05820; the RNN tutorial)."""
 
 from __future__ import annotations
 

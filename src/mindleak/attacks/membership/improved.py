@@ -1,6 +1,6 @@
 """The improved shadow attack: more features, other attack models, and the ablation that says what each is worth.
 
-What seed 000's document asks for at its end, under the protocol of its posterior attack (attacks/membership/shadow.py):
+What the RNN tutorial asks for at its end, under the protocol of its posterior attack (attacks/membership/shadow.py):
 the same shadows in the same parts, balanced classes, stopped on shadows that are not trained on, a further one kept
 for thresholds, and the subject asked once. Features are in attacks/membership/features.py, attack models in
 attacks/membership/attack_models.py.

@@ -1,6 +1,6 @@
 """The shadow-model membership attack: one binary attack model per class, native in MindSpore.
 
-Source: Shokri et al., arXiv 1610.05820; seed 000's attack with the protocol of docs/methods.md: disjoint roles,
+Source: Shokri et al., arXiv 1610.05820; the RNN tutorial's attack with the protocol of docs/methods.md: disjoint roles,
 balanced in/out from the same split, stopped early on shadows that the attack models were not trained on,
 tested on the subject only. Decisions use P(member) = ½, fixed beforehand; a further shadow, left out of training
 and stopping, is scored like the subject, for thresholds at given false-positive rates.

@@ -1,6 +1,6 @@
 """What to suppress, how far and when; refused where it could not do what it says.
 
-Field names and defaults are those of the tutorial (seed 002). ``grad_idx``, ``batch_num`` and ``lr`` of MindArmour's
+Field names and defaults are those of the tutorial. ``grad_idx``, ``batch_num`` and ``lr`` of MindArmour's
 classes follow from the network, the data and the recipe; nobody is asked for them.
 """
 
@@ -64,7 +64,7 @@ class MaskLayer:
 class SuppressSettings:
     """How far and when to suppress; field names are the keys of ``suppress`` in a configuration.
 
-    The tutorial's values (seed 002) for 60,000 samples are the defaults. ``layers`` is ``"auto"`` (every
+    The tutorial's values for 60,000 samples are the defaults. ``layers`` is ``"auto"`` (every
     weight matrix and convolution kernel) or a list of parameter names or of ``MaskLayer`` fields. ``engine`` is
     ``"graph"`` (graph.py) or ``"mindarmour"`` (mindarmour.py).
     """
