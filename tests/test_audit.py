@@ -28,6 +28,7 @@ from mindleak.jobs.document import describe_data, describe_splits
 from mindleak.jobs.inversion import inverted_rows, judge_task, plan_inversion
 from mindleak.jobs.session import open_session
 from mindleak.jobs.subjects import subject_plans
+from mindleak.runs.digest import stable_hash
 from mindleak.training.checkpoint import read
 
 CONFIG = """
@@ -105,6 +106,7 @@ def document(case: Case, report: AuditReport) -> dict[str, Any]:
         raise AssertionError(f"{word} is no JSON")
 
     loaded: dict[str, Any] = json.loads((case.run_dir / "report.json").read_text(), parse_constant=refuse)
+    assert loaded.pop("checksum") == stable_hash(loaded)
     return loaded
 
 
