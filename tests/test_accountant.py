@@ -122,6 +122,12 @@ def test_the_package_is_named_with_its_version() -> None:
     assert version().startswith("dp-accounting 0.")
 
 
+def test_a_search_that_ends_at_a_limit_is_refused_by_that_limit() -> None:
+    # So many steps over the whole data set want more noise than is searched, for a target of 1 as for smaller ones.
+    with pytest.raises(InputError, match="expected at least .* which a noise multiplier of 1000 promises"):
+        noise_for("rdp", 1.0, 100_000_000, 1.0, 1e-5)
+
+
 def test_a_promise_of_zero_ends_the_search_for_finer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     grids: list[float] = []
     computed = accountant._Training.epsilon

@@ -115,7 +115,7 @@ KINDS = {
              lambda x: 0.01 * x + 0.5, lambda x: 1e-3 * np.abs(x), lambda x: x - x.mean(1, keepdims=True),
              lambda x: 5 * (x / np.linalg.norm(x, axis=1, keepdims=True)), lambda x: -np.abs(x),
              lambda x: 2 * log_softmax(x), lambda x: x - x.mean(1, keepdims=True) + 8,
-             lambda x: np.minimum(x, 0), lambda x: -np.maximum(x, 0),
+             lambda x: np.minimum(x, 0), lambda x: -np.maximum(x, 0), lambda x: np.maximum(x - 1, 0),
              lambda x: np.tanh(x) @ UNEQUAL[:x.shape[1], :x.shape[1]], lambda x: np.where(x > 0, x, 0.01 * x)],
     PROBABILITIES: [softmax, lambda x: softmax(50 * x), lambda x: softmax(x).astype(np.float16),
                     lambda x: softmax(1e-3 * x)],
@@ -153,6 +153,38 @@ def test_answers_that_change_are_told_from_rounding() -> None:
     assert unsteady(lambda x: flat(x) * np.inf, images) is None
     assert unsteady(lambda x: flat(x) * (generator.random(flat(x).shape) > 0.1), images)[0] == TWICE  # type: ignore[index]
     assert unsteady(lambda x: flat(x) - flat(x).mean(0), images)[0] == IN_OTHER_COMPANY  # type: ignore[index]
+
+
+def saturated(classes: int, hidden: int, contrast: float, seed: int) -> Any:
+    """A network of squashed hidden units, and low-contrast images: all of its units saturate alike once stretched."""
+    generator = np.random.default_rng(seed)
+    into, out = generator.normal(size=(256, hidden)) / 16, generator.normal(size=(hidden, classes)) / hidden**0.5
+    images = np.clip(generator.normal(0.5, contrast, (4 * classes, 1, 16, 16)), 0, 1)
+    return (lambda x: np.tanh(x.reshape(len(x), -1) @ into) @ out), images
+
+
+@pytest.mark.parametrize("contrast", [0.02, 0.05, 0.1, 0.3])
+def test_squashed_hidden_units_make_no_squashed_answers(contrast: float) -> None:
+    for seed in range(20):
+        for classes, hidden in ((2, 8), (2, 16), (3, 8), (10, 64)):
+            assert kind_of_answers(*saturated(classes, hidden, contrast, seed)) == LOGITS, (classes, hidden, seed)
+
+
+def test_answers_in_half_precision_are_steady() -> None:
+    generator = np.random.default_rng(0)
+    layers = [generator.normal(0, 2 ** 0.5 / 8, (64, 64)) for _ in range(20)]
+    images = generator.random((40, 1, 8, 8))
+
+    def halves(x: np.ndarray) -> np.ndarray:
+        # Sums in half precision, in another order for another size of the batch, as libraries choose tiles.
+        values, parts = x.reshape(len(x), -1), 2 if len(x) == 40 else 4
+        for layer in layers:
+            pieces = [(values[:, piece::parts] @ layer[piece::parts]).astype(np.float16) for piece in range(parts)]
+            values = np.maximum(sum(pieces), 0).astype(np.float16).astype(np.float64)  # type: ignore[call-overload]
+        return values[:, :10]
+
+    assert unsteady(halves, images) is None
+    assert unsteady(lambda x: halves(x) - halves(x).mean(0), images) is not None
 
 
 # --- every command that asks ---------------------------------------------------------------------------------

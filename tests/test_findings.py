@@ -135,6 +135,10 @@ def test_cautions_are_what_verdicts_say_once_each() -> None:
     subjects = [{"id": "net", "name": "net", "misfit": "it reads them wrongly"},
                 {"id": "net-m", "name": "net-m", "split_misfit": "the splits differ"}]
     assert [sentence.partition(":")[0] for sentence in cautions(body(subjects=subjects))] == ["net", "net-m"]
+    swept = body(sweep={"variants": [{"name": "plain", "split_misfit": "the splits differ"}, {"name": "other"}],
+                        "conclusions": []})
+    assert cautions(swept) == ["plain: the splits differ. Its test accuracy says nothing."]
+    assert cautions(swept)[0] in findings(swept, NOWHERE)
 
 
 def test_an_interval_that_excludes_chance_and_does_not_hold_is_said_to(tmp_path: Path) -> None:

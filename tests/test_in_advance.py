@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from command import Outcome, assert_refused, call
-from mindleak import cli
+from mindleak import cli, device
 
 SMALL = ("--dataset", "digits", "--set", "data.image_size=16", "--device_target", "CPU")
 
@@ -47,6 +47,36 @@ def test_what_can_begin_passes_in_silence_and_leaves_nothing(
         tmp_path: Path, capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
     assert checked(capfd, tmp_path, *words, *SMALL) == Outcome(0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_networks_are_left_to_the_processes(tmp_path: Path, capfd: pytest.CaptureFixture[str],
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net.py").write_text("""from mindspore import nn, ops
+class Net(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.flat, self.fc = nn.Flatten(), nn.Dense(256, 10)
+    def construct(self, x):
+        return ops.softmax(self.fc(self.flat(x)))
+class Device(Net):
+    def construct(self, x):
+        raise RuntimeError("this operator is the device's")
+""")
+
+    def check(name: str) -> Outcome:
+        return checked(capfd, tmp_path, "audit", *SMALL[:-2], "--model", f"{tmp_path / 'net.py'}:{name}",
+                       "--device_target", target)
+
+    target = "CPU"
+    assert check("Net") == Outcome(0, "", ""), "whose processes refuse it for its softmax"
+    assert_refused(check("Device"), "this operator is the device's")
+    # On another device it may work, and nobody can know that here.
+    monkeypatch.setattr(device, "available_targets", lambda: ["Ascend", "CPU"])
+    target = "Ascend"
+    assert check("Device") == Outcome(0, "", "")
+    assert_refused(checked(capfd, tmp_path, "audit", "--dataset", "mnits", "--model", f"{tmp_path / 'net.py'}:Device",
+                           "--device_target", target), "data set 'mnits' is unknown")
+    assert checked(capfd, tmp_path, "audit", *SMALL[:-2], "--device_target", target) == Outcome(0, "", "")
 
 
 def test_doubts_are_left_to_the_process_that_speaks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -158,6 +158,12 @@ def test_signals_that_do_not_belong_together_are_refused(change: dict[str, slice
         assert np.isfinite(Lira().attack(target, references).target).all(), "which needs no population"
 
 
+def test_a_population_without_labels_is_refused() -> None:
+    known = world(2.0)
+    with pytest.raises(ValueError, match="the population has logits or labels only"):
+        model_signals(known.target, known.labels, known.target_z)
+
+
 def test_a_metric_attack_refuses_answers_of_other_samples() -> None:
     known = world(2.0)
     with pytest.raises(ValueError, match="the references' logits have shape"):

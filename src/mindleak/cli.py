@@ -235,25 +235,22 @@ def check(argv: Sequence[str], workers: int = 1) -> int:
 
 
 def _in_advance(arguments: argparse.Namespace, workers: int) -> None:
-    """Load, plan and check what a command on a run would, on the CPU."""
+    """Load and plan what a command on a run would, on the CPU."""
     if not hasattr(arguments, "assignments"):
         return
     from mindleak import config
 
     merged = config.load(arguments.config, assignments(arguments))
-    from mindleak.jobs.session import session_in_advance
-
     if arguments.command == "predict":
         return
+    from mindleak.jobs.session import session_in_advance
+
     with session_in_advance(merged, arguments.run_dir, arguments.ckpt_dir, workers) as session:
-        if arguments.command == "train":
-            from mindleak.jobs.train import planned_trainings
+        from mindleak.jobs.check import run_check
 
-            planned_trainings(session, arguments.resume, arguments.restart)
-        else:
-            from mindleak.jobs.audit import Audit
-
-            Audit(session, _attacks(arguments)).plan()
+        trains = arguments.command == "train"
+        run_check(session, () if trains else _attacks(arguments), trains and arguments.resume,
+                  trains and arguments.restart)
 
 
 def _refuse(message: str) -> int:

@@ -31,8 +31,9 @@ _TOLERANCE = 4e-3
 _STRETCHES = (1e4, 1e3, 1e2, 30, 10)
 # Share of the answers to stretched images that lie at one of the two bounds where there are bounds.
 _SQUASHED = 0.9
-# Batches of another size are summed up in another order; what is larger than this is no rounding.
-_ROUNDING = 1e-3
+# Batches of another size are summed up in another order. No rounding, that of half precision included, is larger than
+# the first share of the largest answer and the second of the answers' spread between images.
+_ROUNDING, _SPREAD = 1e-2, 5e-2
 
 
 def kind_of_answers(ask: Ask, images: np.ndarray) -> str:
@@ -40,9 +41,9 @@ def kind_of_answers(ask: Ask, images: np.ndarray) -> str:
 
     Stretched ten thousandfold, images drive logits far apart, and a softmax, a sigmoid, a tanh or a clipping to its
     bounds, whatever they are multiplied by or added to afterwards. Sums alone would not do: logits that were fitted by
-    least squares sum up to one number, too. A network that divides each image by its own spread answers stretched
-    images alike, so that of its answers only probabilities and the range from 0 to 1 are seen. Answers that are not
-    finite are left to those who look for them.
+    least squares sum up to one number, too. Networks that answer stretched images moderately, since they divide each
+    image by its own spread, or since their hidden units are squashed themselves, show of their last step only
+    probabilities and the range from 0 to 1. Answers that are not finite are left to those who look for them.
 
     Args:
         ask: returns answers (N, classes) about images (N, C, H, W).
@@ -58,7 +59,10 @@ def kind_of_answers(ask: Ask, images: np.ndarray) -> str:
     if _within(answers) and _sum_to_one(answers):
         return PROBABILITIES
     stretched = [_stretched(ask, images, sign) for sign in (1, -1)]
-    known = [each for each in stretched if len(each) > 1 and np.ptp(each) > 0]
+    known = [each for each in stretched if len(each) > 1 and _differ(each)]
+    if not known and all(map(len, stretched)):
+        # Stretched one way all images look alike, and the other way too: these two kinds may differ.
+        known = [both for both in [np.concatenate(stretched)] if _differ(both)]
     if known and all(map(_squashed, known)):
         return SCALED_PROBABILITIES if _sum_alike(answers) else BOUNDED
     if _within(answers) and all(map(_within, stretched)):
@@ -77,7 +81,9 @@ def unsteady(ask: Ask, images: np.ndarray) -> tuple[str, float] | None:
         for when, one, other in ((TWICE, first, again), (IN_OTHER_COMPANY, first[:half], part)):
             change = np.abs(one.astype(np.float64) - other)
             found = float(change[np.isfinite(change)].max(initial=0.0))
-            if found > _ROUNDING * np.abs(one[np.isfinite(one)]).max(initial=0.0):
+            known = one[np.isfinite(one).all(axis=1)].astype(np.float64)
+            spread = float(known.std(axis=0).max()) if len(known) else 0.0
+            if found > max(_ROUNDING * np.abs(known).max(initial=0.0), _SPREAD * spread):
                 return when, found
     return None
 
@@ -109,11 +115,19 @@ def _sum_alike(answers: np.ndarray) -> bool:
     return bool(answers.sum(axis=1).std() <= _TOLERANCE * apart)
 
 
+def _differ(answers: np.ndarray) -> bool:
+    """Return whether images are answered differently: where all hidden units are saturated, they may not be."""
+    return bool(np.ptp(answers, axis=0).max() > _TOLERANCE * np.abs(answers).max())
+
+
 def _squashed(answers: np.ndarray) -> bool:
-    """Return whether nearly all answers lie at the smallest or the largest of them."""
+    """Return whether nearly all answers lie at the smallest or the largest of them, and many at either.
+
+    A softmax has one class of every image at its largest; a final ReLU, which has no upper bound, has hardly any.
+    """
     low, high = answers.min(), answers.max()
-    near = np.minimum(answers - low, high - answers) <= _TOLERANCE * (high - low)
-    return bool(near.mean() >= _SQUASHED)
+    at_low, at_high = (np.abs(answers - bound) <= _TOLERANCE * (high - low) for bound in (low, high))
+    return bool((at_low | at_high).mean() >= _SQUASHED and min(at_low.sum(), at_high.sum()) >= len(answers) / 2)
 
 
 def _stop_at_zero(answers: np.ndarray) -> bool:

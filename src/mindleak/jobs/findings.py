@@ -37,7 +37,7 @@ def findings(body: Record, run_dir: Path) -> list[str]:
     references, documents = body.get("reference_attacks", []), body.get("document_attack", [])
     questions = Questions()
     leaks = _leaks(body, questions)
-    return [*_answers(body["subjects"]), *_privacy(body["subjects"]),
+    return [*_answers(body["subjects"]), *_unfit_splits(body), *_privacy(body["subjects"]),
             *membership_findings(memberships, subjects, run_dir, leaks, questions),
             *suppression_findings(inversions, subjects, run_dir, questions),
             *inversion_findings(inversions, questions),
@@ -76,7 +76,7 @@ def cautions(body: Record) -> list[str]:
     Args:
         body: as of ``findings``.
     """
-    said = [*_misfits(body["subjects"])]
+    said = [*_misfits(body["subjects"]), *_unfit_splits(body)]
     for part, doubts in (("membership", of_membership.doubts), ("reference_attacks", of_references.doubts),
                          ("document_attack", of_document.doubts)):
         for result in body.get(part, []):
@@ -94,14 +94,19 @@ def _answers(subjects: Sequence[Record]) -> Iterator[str]:
 
 
 def _misfits(subjects: Sequence[Record]) -> Iterator[str]:
-    """Say where a network's answers do not fit the data, or the test split."""
+    """Say where a network's answers do not fit the data."""
     for name, subject in {subject.get("name", subject["id"]): subject for subject in subjects}.items():
         if "misfit" in subject:
             yield (f"{name}: {subject['misfit']}. No figure for it, inversion's included, says anything about what it "
                    "gives away.")
-    for subject in subjects:
-        if "split_misfit" in subject:
-            yield f"{subject['id']}: {subject['split_misfit']}. Its test accuracy says nothing."
+
+
+def _unfit_splits(body: Record) -> Iterator[str]:
+    """Say of subjects and of a sweep's networks where the test split does not fit what they were trained on."""
+    variants = body["sweep"]["variants"] if body.get("sweep") else []
+    for record in (*body["subjects"], *variants):
+        if "split_misfit" in record:
+            yield f"{record.get('id', record.get('name'))}: {record['split_misfit']}. Its test accuracy says nothing."
 
 
 def _privacy(subjects: Sequence[Record]) -> Iterator[str]:

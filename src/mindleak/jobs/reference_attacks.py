@@ -18,7 +18,6 @@ from mindleak.attacks.membership.reference_report import (
     figures,
     per_class_decisions,
     several_targets,
-    target_fprs,
 )
 from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, model_signals, stacked
@@ -158,8 +157,7 @@ def _sizes(planned: MembershipPlan, references: ReferencePlan, truth: Truth) -> 
     n_out = len(truth.members) - n_in
     return {"n_references": len(references.tasks), "reference_size": int(references.keep[0].sum()),
             "subject_size": planned.subject_size, "population": len(references.population), "n_in": n_in,
-            "n_out": n_out, "mirrored": references.mirrored,
-            "detectable": report.detectable(n_in, n_out, target_fprs(n_out))}
+            "n_out": n_out, "mirrored": references.mirrored}
 
 
 def _notes(planned: MembershipPlan, references: ReferencePlan) -> list[str]:

@@ -70,8 +70,9 @@ def _read(source: Path) -> dict[str, Any]:
         found = document.get("schema") if isinstance(document, dict) else None
         raise InputError(f"'{source}' has schema {found!r}, this version reads {SCHEMA}; run the audit again to write "
                          "it anew")
-    # Reports of earlier versions have none.
-    if "checksum" in document and document.pop("checksum") != stable_hash(document):
+    if "checksum" not in document:
+        say(f"'{source}' has no checksum: an earlier version wrote it, or somebody has changed it since")
+    elif document.pop("checksum") != stable_hash(document):
         raise InputError(f"'{source}' was altered after it was written: its checksum does not fit; run the audit again "
                          "to write it anew")
     return document

@@ -44,6 +44,7 @@ class Session:
         command: how the program was called, for the report's provenance.
         warnings: what the user has been warned of, for the report.
         speaks: False where another process will say the same.
+        asks: False where networks are not asked anything, since other processes will do it on the device.
     """
 
     config: EasyDict
@@ -53,6 +54,7 @@ class Session:
     command: str
     warnings: list[str] = field(default_factory=list)
     speaks: bool = True
+    asks: bool = True
     _datasets: dict[str, Dataset] = field(default_factory=dict)
 
     @cached_property
@@ -120,19 +122,20 @@ def session_alone(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, c
 
 @contextlib.contextmanager
 def session_in_advance(config: EasyDict, run_dir: str | None, ckpt_dir: str | None, workers: int) -> Iterator[Session]:
-    """Give a silent session that stands for one of ``workers`` processes on the configured device, but computes on CPU.
+    """Give a silent session that stands for one of ``workers`` processes on the configured device, but is on the CPU.
 
-    It is for asking what every one of them would refuse. Nothing is left behind. Arguments and errors are those of
-    :func:`open_session`.
+    It is for finding what every one of them would refuse, and asks no network. Nothing is left behind. Arguments and
+    errors are those of :func:`open_session`.
     """
     folders = _folders(config, run_dir, ckpt_dir)
     for folder in folders:
         _require_writable(folder)
     target = device.require_usable(config.device.target)
-    here = device.configure("CPU", threads=config.device.threads, kernels=config.device.kernels)
+    here = device.configure("CPU", threads=config.device.threads,
+                            kernels=config.device.kernels if target == "CPU" else "mindspore")
     stands_for = replace(here, target=target, world_size=workers, data_parallel=config.device.data_parallel)
     with alone_in(folders, say_on_stderr):
-        session = Session(config, stands_for, *folders, "check", speaks=False)
+        session = Session(config, stands_for, *folders, "check", speaks=False, asks=False)
         if is_run(session.run_dir):
             _ = session.run
         yield session

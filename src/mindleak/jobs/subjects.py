@@ -20,6 +20,7 @@ from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
+from mindleak.evaluation.answers import LOGITS
 from mindleak.jobs.answers import misfit, require_logits
 from mindleak.jobs.finite import require_finite
 from mindleak.jobs.key_names import MEMBERSHIP, KeyNames
@@ -62,6 +63,8 @@ class SubjectPlan:
         Raises:
             InputError: it answers with something else.
         """
+        if not self.session.asks:
+            return LOGITS
         trained = self.provided is not None
         network = self.untrained if self.provided is None else self.provided.network
         require_finite(network, self.dataset, self.model_label, trained)
@@ -70,7 +73,7 @@ class SubjectPlan:
     @cached_property
     def misfit(self) -> str | None:
         """Why the answers of a network that was trained elsewhere do not fit the data; None where they do."""
-        if self.provided is None:
+        if self.provided is None or not self.session.asks:
             return None
         return misfit(self.provided.network, self.dataset, self.provided.members)
 
@@ -81,6 +84,8 @@ class SubjectPlan:
         Raises:
             InputError: they do not.
         """
+        if not self.session.asks:
+            return True
         require_finite(self.untrained, self.dataset, self.model_label, trained=False)
         require_logits(self.untrained, self.dataset, self.model_label, trained=False)
         if self.make is not None or self.config.model.name not in registry.CLASSIFIERS:

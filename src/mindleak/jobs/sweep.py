@@ -132,6 +132,7 @@ def _record(variant: Variant, networks: list[NetworkFigures]) -> dict[str, Any]:
              if all(name in network.parts for network in networks)}
     return {"name": variant.name, "n_train": int(variant.pool.keep[0].sum()), "pool": len(variant.pool.rows),
             "training": task.recipe.method, "setting": setting, "short": short,
+            **({"split_misfit": metrics["split_misfit"]} if metrics.get("split_misfit") else {}),
             "recipe": task.recipe.as_dict(), "parameters": metrics["parameters"],
             "measures": summarise({name: [network.values[name] for network in networks] for name in shared}, parts),
             "seconds": sum(task.run().seconds for task in variant.tasks)}

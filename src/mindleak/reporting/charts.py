@@ -207,8 +207,10 @@ def summary_figure(results: Sequence[Mapping[str, Any]], subjects: Subjects) -> 
 
 
 def _interval_row(axes: Any, row: int, key: str, guess: float, result: Mapping[str, Any], subjects: Subjects) -> None:
-    smallest = (result.get("detectable") or {}).get(key)
-    if smallest is not None:
+    effects = result.get("detectable") or {}
+    if key in effects:
+        # Where the sample is too small to have shown anything, all up to a perfect attack would have gone unnoticed.
+        smallest = 1.0 if effects[key] is None else effects[key]
         axes.barh(row, smallest - guess, left=guess, height=0.5, color=RULE, linewidth=0)
     metric = result["overall"].get(key)
     if metric is None or not has_value(metric):

@@ -241,9 +241,10 @@ def detectable(document: Document, subjects: Subjects) -> Table:
 
 def _power(effect: Mapping[str, Any]) -> str:
     """Say by which test an effect is the smallest: of how many that the whole audit makes."""
-    compared = effect.get("compared")
-    among = (f", as one of {compared['auc']} AUCs or {compared['rates']} rates compared" if compared
-             else ", each as the only question asked")
+    compared = effect.get("compared") or {}
+    several = [f"{compared[kind]} {nouns}" for kind, nouns in (("auc", "AUCs"), ("rates", "rates"))
+               if compared.get(kind, 0) > 1]
+    among = (f", for {' or '.join(several)} compared together" if several else ", each as the only question asked")
     return f"{percent(effect['power'])} power at {percent(effect['level'])} level{among}"
 
 

@@ -115,10 +115,11 @@ def _explained(document: Mapping[str, Any], subjects: Subjects) -> Lines:
     among = ", asked alone"
     for result in document["membership"]:
         effect = result.get("detectable") or {}
-        if effect.get("auc") is not None:
+        if "auc" in effect:
             compared = effect.get("compared", {"auc": 1})["auc"]
             among = f" as one of {compared} compared" if compared > 1 else ", asked alone"
-            smallest.setdefault(number("auc", effect["auc"]), []).append(subjects.name(result["subject"]).recipe)
+            shown = "none" if effect["auc"] is None else number("auc", effect["auc"])
+            smallest.setdefault(shown, []).append(subjects.name(result["subject"]).recipe)
     for value, names in smallest.items():
         whose = "" if len(smallest) == 1 else f" ({', '.join(names)})"
         line = f"smallest membership AUC these samples would have shown{among}: {value}{whose}"

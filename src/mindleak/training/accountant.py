@@ -114,8 +114,8 @@ def noise_for(accountant: str, sampling_rate: float, steps: int, target_epsilon:
         noise, slope = _guess(training, target_epsilon, noise, slope, grid)
         if abs(noise / before - 1) <= _ARRIVED and _SMALLEST_NOISE < noise < _LARGEST_NOISE:
             break
-    if not _SMALLEST_NOISE < noise < _LARGEST_NOISE:
-        _require_reachable(training, target_epsilon)
+    if noise <= _SMALLEST_NOISE or noise >= _LARGEST_NOISE:
+        _require_reachable(training, target_epsilon, min(max(noise, _SMALLEST_NOISE), _LARGEST_NOISE))
     step = _NOISE_STEP * min(1.0, 2.0 ** math.floor(math.log2(noise / _STEP_HALVES_BELOW)))
     multiple = math.ceil(noise / step)
     while epsilon(accountant, sampling_rate, multiple * step, steps, delta) > target_epsilon:
@@ -143,13 +143,12 @@ def _guess(training: _Training, target_epsilon: float, noise: float, slope: floa
     return noise, slope
 
 
-def _require_reachable(training: _Training, target_epsilon: float) -> None:
-    """Refuse a target that lies beyond what a limit of the search promises.
+def _require_reachable(training: _Training, target_epsilon: float, limit: float) -> None:
+    """Refuse a target that lies beyond what the limit promises at which the search has ended.
 
     Raises:
         InputError: see ``noise_for``.
     """
-    limit = _LARGEST_NOISE if target_epsilon < 1 else _SMALLEST_NOISE
     reached = epsilon(training.accountant, training.sampling_rate, limit, training.steps, training.delta)
     there = f"a noise multiplier of {limit:g} promises"
     if limit == _SMALLEST_NOISE and reached < target_epsilon:

@@ -84,8 +84,11 @@ def model_signals(logits: ArrayLike, labels: ArrayLike, logits_z: ArrayLike | No
         temperature: RMIA's P(x|f) is the softmax of logits/temperature.
 
     Raises:
-        ValueError: shapes that do not fit, logits that are not finite, or a temperature not above 0.
+        ValueError: shapes that do not fit, logits that are not finite, a population without its labels, or a
+            temperature not above 0.
     """
+    if (logits_z is None) != (labels_z is None):
+        raise ValueError("the population has logits or labels only; expected both, or neither")
     if not 0.0 < temperature < float("inf"):
         raise ValueError(f"temperature lies above 0, got {temperature}")
     stack = np.asarray(logits)

@@ -1,0 +1,41 @@
+"""What a job of several processes would be refused for, asked once and before they start; see ``cli.check``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindleak import config as configuration
+from mindleak.jobs.audit import Audit
+from mindleak.jobs.session import Session
+from mindleak.jobs.train import planned_trainings
+from mindleak.models.registry import CLASSIFIERS
+
+
+def run_check(session: Session, attacks: Sequence[str], resume: bool, restart: bool) -> None:
+    """Load and plan what a command would; no network is asked, which the processes do on their own device.
+
+    Args:
+        session: of ``session.session_in_advance``.
+        attacks: of an audit or attack; none for a training.
+        resume, restart: of a training.
+
+    Raises:
+        InputError: what each of the processes would say.
+    """
+    if session.device.target != "CPU" and _has_own_model(session):
+        # A network of the user's may be made of operators that the device alone has, so none is made here.
+        for name in session.config.subjects or [None]:
+            own = session.config if name is None else configuration.for_subject(session.config, name)
+            session.dataset(own.data)
+    elif attacks:
+        Audit(session, attacks).plan()
+    else:
+        planned_trainings(session, resume, restart)
+
+
+def _has_own_model(session: Session) -> bool:
+    """Return whether any network of the configuration comes from a file of the user's."""
+    whole = session.config
+    parts = [whole, *whole.subjects.values(), *whole.sweep.variants.values()]
+    names = [part["model"]["name"] for part in parts if "name" in part.get("model", {})]
+    return any(name not in CLASSIFIERS for name in (*names, whole.judge.model))
