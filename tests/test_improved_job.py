@@ -185,7 +185,7 @@ def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(fo
     (("membership.improved.model=netwrk",), "did you mean 'network'"),
     (("membership.ablation=[added, modles]",), "'modles' is unknown; did you mean 'models'"),
     (("membership.ablation=true", "membership.attacks=[shadow]"), "ablation takes the attack 'improved' apart"),
-    (("membership.shadows=1",), "membership.shadows is 1; at least 2"),
+    (("membership.shadows=1",), "membership.shadows is 1; expected at least 2"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_trained(
         tmp_path: Path, more: tuple[str, ...], complaint: str) -> None:

@@ -369,7 +369,7 @@ def test_the_network_is_left_as_it_was() -> None:
 
 @pytest.mark.parametrize("settings, complaint", [
     ({"iterations": 0}, "inversion.iterations is 0"),
-    ({"restarts": 0}, "inversion.restarts is 0; at least 1"),
+    ({"restarts": 0}, "inversion.restarts is 0; expected at least 1"),
     ({"patience": -1}, "inversion.patience is -1"),
     ({"batch_size": 0}, "inversion.batch_size is 0"),
     ({"tv": "anisotropic"}, "inversion.tv 'anisotropic' is unknown; did you mean 'isotropic'"),

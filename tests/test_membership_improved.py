@@ -178,14 +178,14 @@ def test_classes_that_cannot_be_attacked_are_named_and_the_others_are(per_class:
     few = [shadows[0], without(shadows[1], 0, keep=3)]
     mine = without(observed(answers(300, 1.5, 1)), 2)
     found = ImprovedAttack(few, mine, BASIC, CLASSES, replace(TRAINING, epochs=2), 0).run(variant(per_class=per_class))
-    assert found.skipped == {0: "0 shadow samples on the smaller side; expected at least 10",
+    assert found.skipped == {0: "0 shadow samples on the smaller side; at least 10 are needed",
                              2: "no sample of the subject's is of this class"}
     assert found.attack_rows == {1: 200}
     np.testing.assert_array_equal(found.attacked, found.labels == 1)
 
 
 def test_what_allows_no_attack_is_refused(subject: Observed) -> None:
-    with pytest.raises(InputError, match="membership.shadows is 1; at least 2"):
+    with pytest.raises(InputError, match="membership.shadows is 1; expected at least 2"):
         made(1.5, subject, count=1)
     with pytest.raises(InputError, match="10 members and non-members"):
         made(1.5, subject, count=2, size=6 * 9)
@@ -289,7 +289,7 @@ def test_the_ablation_finds_what_calibration_buys_and_what_nothing_buys() -> Non
 
 @pytest.mark.parametrize("settings, complaint", [
     ({"model": "gradient_bosting"}, "model 'gradient_bosting' is unknown; did you mean 'gradient_boosting'"),
-    ({"epochs": 0}, "membership.improved.epochs is 0; at least 1"),
+    ({"epochs": 0}, "membership.improved.epochs is 0; expected at least 1"),
     ({"batch_size": 0}, "membership.improved.batch_size"),
     ({"patience": 0}, "membership.improved.patience"),
     ({"hidden": ()}, "membership.improved.hidden is"),

@@ -128,7 +128,7 @@ def test_twins_with_and_without_suppression_share_rows_and_seeds(tmp_path: Path)
 
 @pytest.mark.parametrize("settings, complaint", [
     (("membership.target_out=100",), "target_in is 200 and target_out 100"),
-    (("membership.shadows=1",), "membership.shadows is 1; at least 2"),
+    (("membership.shadows=1",), "membership.shadows is 1; expected at least 2"),
     (("membership.shadow_pool=300",), "a shadow asks for 400 samples .* has 300; the sizes are those of membership"),
     (("membership.shadow_pool=6000",), "the split asks for 6600 samples"),
     (("membership.population=0",), "size of 'population' is 0"),

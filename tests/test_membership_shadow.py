@@ -182,7 +182,7 @@ def test_classes_that_cannot_be_attacked_are_named_and_the_others_are() -> None:
     shadows = shadows_with(1.5, 2, 600)
     few = [shadows[0], without(shadows[1], 0, keep=3)]
     found = attack(few, without(answers(300, 1.5, 1), 2), epochs=3)
-    assert found.skipped == {0: "0 shadow samples on the smaller side; expected at least 10",
+    assert found.skipped == {0: "0 shadow samples on the smaller side; at least 10 are needed",
                              2: "no sample of the subject's is of this class"}
     assert list(found.attack_rows) == [1]
     np.testing.assert_array_equal(found.attacked, found.labels == 1)
@@ -243,7 +243,7 @@ def test_early_stopping_goes_back_to_the_best_weights() -> None:
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_shadows_are_refused(count: int) -> None:
-    with pytest.raises(InputError, match=f"membership.shadows is {count}; at least 2"):
+    with pytest.raises(InputError, match=f"membership.shadows is {count}; expected at least 2"):
         attack(shadows_with(1.5, count, 60), answers(60, 1.5, 1))
 
 
@@ -317,7 +317,7 @@ def test_a_rate_that_the_threshold_shadow_cannot_resolve_has_no_value_and_says_s
     figures = report.figures(result.scores, result.members, result.predicted, kept.non_members())
     assert figures["tpr@0.001"]["value"] is None
     assert figures["tpr@0.001"]["reason"] == ("750 non-members of the threshold shadow cannot set a threshold for a "
-                                              "false-positive rate of 0.001; expected at least 999")
+                                              "false-positive rate of 0.001; at least 999 are needed")
     said = report.thresholds(kept.non_members(), kept.stopped_too)
     assert said["n_out"] == 750 and said["borders"]["0.001"]["border"] is None
     assert said["borders"]["0.01"]["border"] < figures["tpr@0.01"]["threshold"]
