@@ -217,7 +217,7 @@ def test_svhn_header_that_announces_more_than_memory_is_not_believed(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400), "is a MATLAB 7.3 file; expected a MATLAB 5 file"),
+        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400), "is a MATLAB 7.3 file; expected a MATLAB 5"),
         (b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM", "lacks the variable X and y; it holds no variable"),
         (b"\x89HDF\r\n\x1a\n" + bytes(500), "no MATLAB 5 file"),
         (b"<html>not found</html>" * 30, "no MATLAB 5 file"),
