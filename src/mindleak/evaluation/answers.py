@@ -74,6 +74,13 @@ def unsteady(ask: Ask, images: np.ndarray) -> tuple[str, float] | None:
     """Return when a network's answers about the same images change, and by how much at most; None where they do not.
 
     They do by a Dropout that is never switched off, or by means over a batch: then no figure of it can be repeated.
+
+    Args:
+        ask: returns answers (N, classes) about images (N, C, H, W).
+        images: several.
+
+    Returns:
+        ``TWICE`` or ``IN_OTHER_COMPANY``, and the largest change of an answer, in the answers' own unit.
     """
     half = len(images) // 2
     first, again, part = ask(images), ask(images), ask(images[:half])
