@@ -56,7 +56,7 @@ ENDS = {
     "batch mean": ("logits - logits.mean(0)", "answers the same images differently when asked together with other im"),
     "softmax when asked": ("logits if self.training else ops.softmax(logits)", "probabilities, as after a softmax"),
     "softmax when trained": ("ops.softmax(logits) if self.training else logits",
-                             "while it trains, model 'NET' answers with probabilities"),
+                             "while it trains, model 'net.py:Net' answers with probabilities"),
     "whole numbers": ("logits.astype('int32')", "answers with int32 numbers; expected logits"),
 }
 FIRST = load("digits", None, SIZE, "bilinear")

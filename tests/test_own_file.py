@@ -158,3 +158,19 @@ def test_a_network_with_a_neighbour_trains(tmp_path: Path, capfd: pytest.Capture
     outcome = call(capfd, "train", "--model", f"{tmp_path / 'net.py'}:Net", "--set", "training.epochs=1",
                    "--run_dir", tmp_path / "run", "--ckpt_dir", tmp_path / "ckpt")
     assert outcome.code == 0 and "trained; test accuracy" in outcome.out
+
+
+@pytest.mark.slow
+def test_a_project_that_is_moved_gives_the_same_figures(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    histories = []
+    for place in ("here", "there/deeper"):
+        folder = tmp_path / place
+        write(folder)
+        (folder / "net.py").write_text(NET.format(statement="", lazy="pass", tail="", head="nn.Dense")
+                                       .replace("(6, 3)", "(64, 10)"))
+        outcome = call(capfd, "train", "--model", f"{folder / 'net.py'}:Net", "--set", "training.epochs=1",
+                       "--run_dir", folder / "run", "--ckpt_dir", folder / "ckpt")
+        assert outcome.code == 0 and ": net.py:Net with 650 parameters" in outcome.out
+        (history,) = (folder / "run").glob("*-history.csv")
+        histories.append([row.split(",")[:-1] for row in history.read_text().splitlines()])
+    assert histories[0] == histories[1]

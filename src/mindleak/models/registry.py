@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import mindspore as ms
@@ -61,11 +62,17 @@ def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: 
 def label(name: str, options: Mapping[str, Any]) -> str:
     """Return what reports and files call a network: its name, or for a recurrent one what it really is.
 
-    ``options`` are those of its ``model`` section.
+    One of the user's own is called ``net.py:ClassName``, wherever the file lies: seeds follow from this name, and a
+    project that is moved must not give other figures.
+
+    Args:
+        name: of its ``model`` section.
+        options: the other keys of that section.
     """
     if CLASSIFIERS.get(name) is Recurrent:
         return recurrent_label(options["cell"], options["bidirectional"])
-    return name
+    file, colon, kind = name.rpartition(":")
+    return f"{Path(file).name}:{kind}" if colon else name
 
 
 def size_instead(kind: type[nn.Cell] | None, image_shape: tuple[int, int, int]) -> int | None:
