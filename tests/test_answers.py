@@ -31,7 +31,7 @@ from mindleak.evaluation.answers import (
     unsteady,
 )
 from mindleak.evaluation.classification import accuracy
-from mindleak.jobs.answers import misfit, require_logits, split_misfit
+from mindleak.subjects.answers import misfit, require_logits, split_misfit
 
 SIZE = 12
 NET = """from mindspore import Tensor, nn, ops

@@ -20,15 +20,15 @@ import numpy as np
 import pytest
 
 from mindleak import config
+from mindleak.audits.inversion.plan import inverted_rows, judge_task, plan_inversion
+from mindleak.audits.record import describe_data, describe_splits
 from mindleak.cli import main
 from mindleak.data.splits import Split
 from mindleak.errors import InputError
 from mindleak.jobs.audit import AuditReport, run_audit
-from mindleak.jobs.document import describe_data, describe_splits
-from mindleak.jobs.inversion import inverted_rows, judge_task, plan_inversion
 from mindleak.jobs.session import open_session
-from mindleak.jobs.subjects import subject_plans
 from mindleak.runs.digest import stable_hash
+from mindleak.subjects.subject import subject_plans
 from mindleak.training.checkpoint import read
 
 CONFIG = """

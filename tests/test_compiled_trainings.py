@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from mindleak import config, device
-from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import subject_plans
-from mindleak.jobs.training_task import TrainingTask
+from mindleak.jobs.session import open_session
 from mindleak.models import registry
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import subject_plans
+from mindleak.subjects.task import TrainingTask
 from mindleak.training import loop
 from mindleak.training.compiled import CompiledTrainings
 from mindleak.training.recipe import Recipe

@@ -9,8 +9,8 @@ from mindspore import nn
 
 from mindleak import config
 from mindleak.data import catalogue
-from mindleak.jobs.subjects import model_options
 from mindleak.models import registry
+from mindleak.subjects.subject import model_options
 from mindleak.training.recipe import Recipe
 
 CONFIGS = Path(__file__).parent.parent / "configs"

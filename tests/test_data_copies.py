@@ -15,6 +15,9 @@ from sklearn.datasets import load_digits
 
 from command import SMALL, assert_refused, call
 from mindleak import config
+from mindleak.audits.inversion.plan import plan_inversion
+from mindleak.audits.membership.plan import plan_membership
+from mindleak.audits.sweep.variants import make_pool
 from mindleak.data import catalogue
 from mindleak.data.copies import Copies, number_images, number_prepared, several_labels
 from mindleak.data.dataset import Dataset
@@ -31,12 +34,9 @@ from mindleak.data.splits import (
 )
 from mindleak.errors import InputError
 from mindleak.evaluation.nearest import nearest_figures, original_ranks
-from mindleak.jobs.attacks import plan_membership
-from mindleak.jobs.inversion import plan_inversion
-from mindleak.jobs.own_model import Subject
 from mindleak.jobs.session import open_session
-from mindleak.jobs.subjects import SubjectPlan, subject_plans
-from mindleak.jobs.sweep_variants import make_pool
+from mindleak.subjects.own import Subject
+from mindleak.subjects.subject import SubjectPlan, subject_plans
 
 
 def made(train: np.ndarray, test: np.ndarray, y_train: np.ndarray) -> Dataset:

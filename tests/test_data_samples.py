@@ -12,11 +12,11 @@ from sklearn.datasets import load_digits
 
 from command import SMALL, call
 from mindleak import config
+from mindleak.audits.inversion.plan import inverted_rows, matched_non_members
 from mindleak.data.samples import stratified
-from mindleak.jobs.inversion import inverted_rows, matched_non_members
 from mindleak.jobs.session import open_session
-from mindleak.jobs.subjects import subject_plans
 from mindleak.reporting.pictures import MAX_PAIRS
+from mindleak.subjects.subject import subject_plans
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.data(), st.integers(0, 2**32))

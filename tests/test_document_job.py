@@ -11,16 +11,17 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindleak import config
+from mindleak.audits.membership.plan import MembershipPlan, plan_membership
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc
-from mindleak.jobs.attacks import MembershipPlan, plan_membership
 from mindleak.jobs.audit import AuditReport, run_audit
-from mindleak.jobs.own_model import Subject
-from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import subject_plans
+from mindleak.jobs.session import open_session
 from mindleak.models import registry
+from mindleak.subjects.own import Subject
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import subject_plans
 from test_membership_protocol import MEMBERS, Perceptron, noisy_digits
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",

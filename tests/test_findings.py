@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindleak.attacks.membership.report import generalisation
+from mindleak.audits.findings import cautions, findings, with_power
+from mindleak.audits.membership.likeness import unlike
 from mindleak.evaluation.intervals import clopper_pearson, proportion
 from mindleak.evaluation.means import mean_over_images
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
-from mindleak.jobs.findings import cautions, findings, with_power
-from mindleak.jobs.likeness import unlike
 
 NOWHERE = Path("/nonexistent")
 
@@ -503,7 +503,7 @@ def test_a_promise_is_said_with_what_it_means(tmp_path: Path, privacy: dict, wor
 
 
 def test_a_change_between_different_recipes_is_not_put_down_to_suppression(tmp_path: Path) -> None:
-    from mindleak.jobs.inversion_findings import _differing
+    from mindleak.audits.inversion.findings import _differing
 
     same = {"recipe": {"method": "ordinary", "learning_rate": 0.05, "epochs": 10}}
     other = {"recipe": {"method": "suppress", "learning_rate": 0.1, "epochs": 10}}

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mindleak.audits.findings import findings
 from mindleak.evaluation.empirical_epsilon import epsilon_at
 from mindleak.evaluation.intervals import mean_metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc, tpr_at_fpr
 from mindleak.evaluation.thresholds import Threshold, tpr_at_threshold
-from mindleak.jobs.findings import findings
 
 SAMPLES = 240
 MEMBERS = np.arange(SAMPLES) < SAMPLES // 2

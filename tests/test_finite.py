@@ -15,7 +15,7 @@ from mindleak import device
 from mindleak.data.catalogue import load
 from mindleak.errors import InputError
 from mindleak.evaluation.finite import complaint
-from mindleak.jobs.finite import TEST, TRAINING, ask
+from mindleak.subjects.asking import TEST, TRAINING, ask
 from mindleak.training.dp import DPSettings, PrivateTraining
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingData, TrainingRequest

@@ -9,13 +9,14 @@ import pytest
 
 from command import assert_refused, call
 from mindleak import config
+from mindleak.audits.inversion.plan import judge_task
 from mindleak.errors import InputError
 from mindleak.jobs.audit import ATTACKS, Audit
-from mindleak.jobs.inversion import judge_task
-from mindleak.jobs.own_model import Subject
-from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import subject_plans
+from mindleak.jobs.session import open_session
 from mindleak.models.lenet5 import LeNet5Bias
+from mindleak.subjects.own import Subject
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import subject_plans
 
 
 def opened(folder: Path, *assignments: str) -> Session:

@@ -11,17 +11,18 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindleak import config
+from mindleak.audits.membership.improved_stages import improved_stage
+from mindleak.audits.membership.observations import Observer
+from mindleak.audits.membership.plan import MembershipPlan, plan_membership
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
-from mindleak.jobs.attacks import MembershipPlan, plan_membership
 from mindleak.jobs.audit import AuditReport, run_audit
-from mindleak.jobs.improved_attack import improved_stage
-from mindleak.jobs.observations import Observer
-from mindleak.jobs.own_model import Subject
-from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import subject_plans
+from mindleak.jobs.session import open_session
 from mindleak.models.base import Classifier
+from mindleak.subjects.own import Subject
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import subject_plans
 from test_membership_protocol import MEMBERS, Perceptron, noisy_digits, trained
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",

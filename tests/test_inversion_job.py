@@ -13,11 +13,11 @@ from mindspore import nn
 from mindleak import config
 from mindleak.attacks.inversion.batched import BatchedInversion
 from mindleak.attacks.inversion.mindarmour import MindArmourInversion
+from mindleak.audits.inversion.plan import inverted_rows, matched_non_members, plan_inversion
 from mindleak.data.copies import Copies
-from mindleak.jobs.inversion import inverted_rows, matched_non_members, plan_inversion
-from mindleak.jobs.own_model import Subject
 from mindleak.jobs.session import open_session
-from mindleak.jobs.subjects import SubjectPlan, subject_plans
+from mindleak.subjects.own import Subject
+from mindleak.subjects.subject import SubjectPlan, subject_plans
 
 
 def fake(y_train: list[int], y_test: list[int], members: list[int] | None = None, known: bool = False) -> Any:

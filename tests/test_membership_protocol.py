@@ -10,15 +10,16 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindleak import config, device
+from mindleak.audits.membership.plan import MembershipPlan, membership_stage, plan_membership
 from mindleak.data.catalogue import load
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
-from mindleak.jobs.attacks import MembershipPlan, membership_stage, plan_membership
 from mindleak.jobs.audit import run_audit
-from mindleak.jobs.own_model import Subject
-from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import SubjectPlan, subject_plans
+from mindleak.jobs.session import open_session
 from mindleak.runs.stages import StageResult
+from mindleak.subjects.own import Subject
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import SubjectPlan, subject_plans
 from mindleak.training.history import EpochPrinter
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingData, TrainingRequest

@@ -13,10 +13,10 @@ from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack
 from mindleak.attacks.membership.siblings import SiblingLira, independent_rows
 from mindleak.attacks.membership.signals import partners
+from mindleak.audits.sweep.membership import by_sibling, flat_figures, sibling_figures, sibling_scores
 from mindleak.data.splits import halves
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
-from mindleak.jobs.sweep_membership import by_sibling, flat_figures, sibling_figures, sibling_scores
 
 NAMES = ("lira_online", "lira_offline", "lira_offline_two_sided")
 

@@ -9,13 +9,14 @@ import pytest
 from mindspore import Tensor
 
 from mindleak import config
+from mindleak.audits.membership.plan import plan_membership
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
-from mindleak.jobs.attacks import plan_membership
-from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import subject_plans
-from mindleak.jobs.training_task import headline_task
+from mindleak.jobs.session import open_session
 from mindleak.models import build, count_parameters
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import subject_plans
+from mindleak.subjects.task import headline_task
 from mindleak.training.dp import DPSettings
 from mindleak.training.loop import LoopTotals, TrainingLoop, make_optimizer
 from mindleak.training.methods import METHODS, SECTIONS

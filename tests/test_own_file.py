@@ -12,9 +12,9 @@ from mindspore import nn
 
 from command import call
 from mindleak.errors import InputError
-from mindleak.jobs.own_model import architecture
 from mindleak.models import build
 from mindleak.models.own_file import source
+from mindleak.subjects.own import architecture
 from mindleak.training.loop import Predictor
 
 SHAPE = (1, 2, 3)

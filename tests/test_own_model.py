@@ -19,10 +19,10 @@ from mindleak import config, device
 from mindleak.cli import main
 from mindleak.data.catalogue import load
 from mindleak.errors import InputError
-from mindleak.jobs.own_model import Subject, architecture, make_twin, weights_digest
 from mindleak.jobs.session import open_session
-from mindleak.jobs.subjects import SubjectPlan, subject_plans
 from mindleak.models import registry
+from mindleak.subjects.own import Subject, architecture, make_twin, weights_digest
+from mindleak.subjects.subject import SubjectPlan, subject_plans
 
 NET_FILE = '''"""A network of the user's own, without named layers."""
 from mindspore import nn

@@ -13,18 +13,19 @@ from mindspore import Tensor, nn
 
 from mindleak import config
 from mindleak.attacks.membership.lira import choose_spread, lira
+from mindleak.audits.membership.plan import MembershipPlan, plan_membership
+from mindleak.audits.membership.reference_stage import reference_stage
 from mindleak.cli import main
 from mindleak.data.splits import Split
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
-from mindleak.jobs.attacks import MembershipPlan, plan_membership
 from mindleak.jobs.audit import AuditReport, run_audit
-from mindleak.jobs.own_model import Subject
-from mindleak.jobs.reference_attacks import reference_stage
-from mindleak.jobs.session import Session, open_session
-from mindleak.jobs.subjects import subject_plans
-from mindleak.jobs.training_task import stale_trainings
+from mindleak.jobs.session import open_session
 from mindleak.runs.stages import StageResult
+from mindleak.subjects.own import Subject
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import subject_plans
+from mindleak.subjects.task import stale_trainings
 from test_membership_protocol import MEMBERS, Perceptron, noisy_digits, trained
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",

@@ -11,11 +11,8 @@ import pytest
 from mindleak.attacks.membership.balancing import BALANCINGS
 from mindleak.attacks.membership.document import ClassScores
 from mindleak.attacks.membership.document_protocols import JUDGED, Asked, judged
-from mindleak.evaluation.paired import auc_difference
-from mindleak.evaluation.roc import auc
-from mindleak.jobs.document_findings import document_findings
-from mindleak.jobs.questions import Questions, leak_families
-from mindleak.reporting.document_tables import (
+from mindleak.audits.membership.rnn_tutorial_findings import document_findings
+from mindleak.audits.membership.rnn_tutorial_tables import (
     classes_table,
     comparison_table,
     document_lines,
@@ -24,6 +21,9 @@ from mindleak.reporting.document_tables import (
     judged_table,
     parts_table,
 )
+from mindleak.audits.questions import Questions, leak_families
+from mindleak.evaluation.paired import auc_difference
+from mindleak.evaluation.roc import auc
 from mindleak.reporting.tables import summary
 from mindleak.reporting.wording import Subjects
 

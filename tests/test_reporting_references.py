@@ -12,19 +12,19 @@ import pytest
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.reference_report import Truth, figures, several_targets
 from mindleak.attacks.membership.scores import AttackScores
-from mindleak.data.splits import halves
-from mindleak.evaluation.empirical_epsilon import EpsilonBound
-from mindleak.jobs.questions import Questions, leak_families
-from mindleak.jobs.reference_findings import reference_findings
-from mindleak.reporting.charts import attacks_roc_figure
-from mindleak.reporting.membership_text import membership_lines
-from mindleak.reporting.pictures import captioned_figure
-from mindleak.reporting.reference_tables import (
+from mindleak.audits.membership.reference_findings import reference_findings
+from mindleak.audits.membership.reference_tables import (
     reference_details,
     reference_results,
     reference_table,
     reference_worth,
 )
+from mindleak.audits.membership.text import membership_lines
+from mindleak.audits.questions import Questions, leak_families
+from mindleak.data.splits import halves
+from mindleak.evaluation.empirical_epsilon import EpsilonBound
+from mindleak.reporting.charts import attacks_roc_figure
+from mindleak.reporting.pictures import captioned_figure
 from mindleak.reporting.wording import Subjects
 
 SAMPLES = 400

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindleak.jobs.defence_findings import defence_findings
-from mindleak.jobs.sweep_findings import comparisons, summarise
-from mindleak.reporting.tradeoff import in_words, sweep_caption, sweep_note, sweep_tables, tradeoff_figure
+from mindleak.audits.sweep.defence_findings import defence_findings
+from mindleak.audits.sweep.findings import comparisons, summarise
+from mindleak.audits.sweep.tradeoff import in_words, sweep_caption, sweep_note, sweep_tables, tradeoff_figure
 
 LEAKS = ("confidence/fc1", "ssim/fc1", "auc/shadow", "auc/loss")
 LABELS = {"accuracy": "Test accuracy", "sparsity": "Weights at zero", **{leak: leak for leak in LEAKS}}

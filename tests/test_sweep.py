@@ -13,13 +13,13 @@ import pytest
 from mindleak import config
 from mindleak.attacks.membership.shadow import ShadowAttack
 from mindleak.attacks.membership.siblings import independent_rows
+from mindleak.audits.sweep.stages import Sweep
+from mindleak.audits.sweep.variants import make_pool
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
 from mindleak.jobs.audit import AuditReport, run_audit
 from mindleak.jobs.session import open_session
-from mindleak.jobs.sweep import Sweep
-from mindleak.jobs.sweep_variants import make_pool
 
 SETTINGS = """
 data: {name: digits, image_size: 16}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindleak.jobs.defence_findings import defence_findings
-from mindleak.jobs.subject_findings import subject_findings
-from mindleak.jobs.sweep_findings import comparisons, summarise
-from mindleak.jobs.sweep_questions import SweepQuestions
+from mindleak.audits.sweep.defence_findings import defence_findings
+from mindleak.audits.sweep.findings import comparisons, summarise
+from mindleak.audits.sweep.questions import SweepQuestions
+from mindleak.audits.sweep.subject_findings import subject_findings
 
 LABELS = {"accuracy": "Test accuracy", "confidence/fc1": "Confidence, fc1", "auc/loss": "AUC, loss attack"}
 

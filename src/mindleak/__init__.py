@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mindleak.errors import InputError
     from mindleak.jobs.audit import AuditReport, audit
-    from mindleak.jobs.own_model import Subject
+    from mindleak.subjects.own import Subject
 
 __version__ = "0.1.0"
 __all__ = ["AuditReport", "InputError", "Subject", "__version__", "audit"]
@@ -24,7 +24,7 @@ os.environ.setdefault("GLOG_v", "3")
 _HOMES = {
     "AuditReport": "mindleak.jobs.audit",
     "InputError": "mindleak.errors",
-    "Subject": "mindleak.jobs.own_model",
+    "Subject": "mindleak.subjects.own",
     "audit": "mindleak.jobs.audit",
 }
 

@@ -24,7 +24,7 @@ from mindleak.errors import InputError, nearest
 from mindleak.printable import for_stream, one_line, say
 
 if TYPE_CHECKING:
-    from mindleak.jobs.session import Session
+    from mindleak.subjects.session import Session
 
 # Where what the disk says is the user's to put right: no room, no right, or a name that no file can have.
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}

@@ -166,7 +166,7 @@ def _surroundings(case: Case, folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _no_training(in_earnest: bool) -> Iterator[None]:
     """Stop where training begins, unless it is meant in earnest and affordable."""
-    from mindleak.jobs.training_task import TrainingTask
+    from mindleak.subjects.task import TrainingTask
 
     train = TrainingTask._train
 

@@ -13,11 +13,12 @@ from mindspore import nn
 
 from mindleak import config as configuration
 from mindleak.attacks.membership.names import SHADOW
-from mindleak.errors import InputError, nearest
-from mindleak.evaluation.classification import accuracy
-from mindleak.jobs import document
-from mindleak.jobs.answers import said, split_misfit
-from mindleak.jobs.attacks import (
+from mindleak.audits import record as document
+from mindleak.audits.findings import cautions, findings, with_power
+from mindleak.audits.inversion.plan import InversionPlan, inversion_stage, plan_inversion
+from mindleak.audits.membership.improved_stages import ablation_stage, improved_stage
+from mindleak.audits.membership.paired import compared
+from mindleak.audits.membership.plan import (
     ImpossibleSplitError,
     MembershipPlan,
     code_digest,
@@ -25,21 +26,21 @@ from mindleak.jobs.attacks import (
     plan_membership,
     subject_network,
 )
-from mindleak.jobs.document_attack import document_stage
-from mindleak.jobs.findings import cautions, findings, with_power
-from mindleak.jobs.finite import TEST, TRAINING, ask
-from mindleak.jobs.improved_attack import ablation_stage, improved_stage
-from mindleak.jobs.inversion import InversionPlan, inversion_stage, plan_inversion
-from mindleak.jobs.paired_attacks import compared
-from mindleak.jobs.reference_attacks import reference_stage
-from mindleak.jobs.session import Session, session_alone
-from mindleak.jobs.subjects import Subject, SubjectPlan, require_subjects, subject_plans
-from mindleak.jobs.sweep import Sweep
-from mindleak.jobs.training_task import HEADLINE, TrainingTask, headline_task, stale_trainings
+from mindleak.audits.membership.reference_stage import reference_stage
+from mindleak.audits.membership.rnn_tutorial import document_stage
+from mindleak.audits.sweep.stages import Sweep
+from mindleak.errors import InputError, nearest
+from mindleak.evaluation.classification import accuracy
+from mindleak.jobs.session import session_alone
 from mindleak.models.base import count_parameters
 from mindleak.reporting.attack_text import terminal_text
 from mindleak.reporting.html import render_report, write_json
 from mindleak.runs.atomic import plain
+from mindleak.subjects.answers import said, split_misfit
+from mindleak.subjects.asking import TEST, TRAINING, ask
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import Subject, SubjectPlan, require_subjects, subject_plans
+from mindleak.subjects.task import HEADLINE, TrainingTask, headline_task, stale_trainings
 from mindleak.training.loop import Predictor
 
 ATTACKS = ("inversion", "membership")
@@ -266,7 +267,7 @@ class Audit:
         assert planned.document is not None
         plan, run_dir = planned.plan, self._session.run.run_dir
         result = document_stage(plan, planned.split, planned.document, subject_network(planned),
-                                planned.subject_size, code_digest(plan, "document_attack.py"))
+                                planned.subject_size, code_digest(plan, "membership/rnn_tutorial.py"))
         record = document.document_attack(identifier, result, run_dir)
         others = [each for each in (*self._membership_results, *self._reference_results)
                   if each["subject"] == identifier]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from mindleak import config as configuration
 from mindleak.jobs.audit import Audit
-from mindleak.jobs.session import Session
 from mindleak.jobs.train import planned_trainings
 from mindleak.models.registry import CLASSIFIERS
+from mindleak.subjects.session import Session
 
 
 def run_check(session: Session, attacks: Sequence[str], resume: bool, restart: bool) -> None:

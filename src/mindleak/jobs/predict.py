@@ -10,14 +10,14 @@ from mindspore import nn
 
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError, first_line
-from mindleak.jobs.answers import kind, require_steady, said
-from mindleak.jobs.finite import TEST, ask
-from mindleak.jobs.session import Session
-from mindleak.jobs.subjects import SubjectPlan, require_subjects, subject_plans
-from mindleak.jobs.training_task import headline_task
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.pictures import prediction_figure
 from mindleak.runs.atomic import atomic_write_bytes
+from mindleak.subjects.answers import kind, require_steady, said
+from mindleak.subjects.asking import TEST, ask
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
+from mindleak.subjects.task import headline_task
 from mindleak.training import checkpoint
 from mindleak.training.loop import Predictor
 

@@ -1,4 +1,4 @@
-"""What every job starts from: the merged configuration, the device, the run directory, the loaded data."""
+"""How a job begins: folders that can be written, the device selected, the run locked."""
 
 from __future__ import annotations
 
@@ -6,104 +6,21 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from easydict import EasyDict
 
-from mindleak import config as configuration
 from mindleak import device
-from mindleak.data.catalogue import load
-from mindleak.data.dataset import Dataset
 from mindleak.data.locate import expanded
 from mindleak.errors import InputError
-from mindleak.printable import say
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.lock import alone_in, say_on_stderr
-from mindleak.runs.stages import Run, is_run
-
-if TYPE_CHECKING:
-    from mindleak.training.compiled import CompiledTrainings
-
+from mindleak.runs.stages import is_run
+from mindleak.subjects.session import Session
 
 # Of file systems on Linux, in bytes.
 _LONGEST_NAME = 255
-
-
-@dataclass
-class Session:
-    """One call of the program.
-
-    Attributes:
-        config: merged configuration.
-        device: where this process runs.
-        run_dir: folder of the run; there is none yet where ``run`` has never been asked for.
-        ckpt_dir: folder of this run's checkpoints.
-        command: how the program was called, for the report's provenance.
-        warnings: what the user has been warned of, for the report.
-        speaks: False where another process will say the same.
-        asks: False where networks are not asked anything, since other processes will do it on the device.
-    """
-
-    config: EasyDict
-    device: device.Device
-    run_dir: Path
-    ckpt_dir: Path
-    command: str
-    warnings: list[str] = field(default_factory=list)
-    speaks: bool = True
-    asks: bool = True
-    _datasets: dict[str, Dataset] = field(default_factory=dict)
-
-    @cached_property
-    def run(self) -> Run:
-        """The run directory, made when first asked for: input that turns out to be wrong leaves no folder behind.
-
-        Raises:
-            InputError: it belongs to another configuration, or cannot be written.
-        """
-        identity = configuration.identity(self.config)
-        identity["device"] = {"target": self.device.target}
-        return Run.open(self.run_dir, identity, device_target=self.device.target,
-                        whole=configuration.to_plain(self.config),
-                        **({} if self._is_heard else {"say": _silent}))
-
-    @cached_property
-    def compiled(self) -> CompiledTrainings:
-        """What the trainings of this process share; loads MindSpore when first asked for."""
-        from mindleak.training.compiled import CompiledTrainings
-
-        return CompiledTrainings()
-
-    def say(self, text: str) -> None:
-        """Print a line, on the one process that speaks."""
-        if self._is_heard:
-            say(text)
-
-    @property
-    def _is_heard(self) -> bool:
-        return self.speaks and self.device.is_main
-
-    def warn(self, text: str) -> None:
-        """Tell the user once of what makes figures doubtful; it will stand in the report as well."""
-        if text not in self.warnings:
-            self.warnings.append(text)
-            self.say(f"warning: {text}")
-
-    def dataset(self, data: EasyDict) -> Dataset:
-        """Return the data set of a ``data`` section, loaded once; what is doubtful about it is said."""
-        key = stable_hash(configuration.to_plain(data))
-        if key not in self._datasets:
-            self._datasets[key] = load(data.name, data.dir, data.image_size, data.resize)
-            for doubt in self._datasets[key].doubts:
-                self.warn(f"data set '{data.name}': {doubt}")
-        return self._datasets[key]
-
-    def seed(self, *purpose: Any) -> int:
-        """Return a seed for one purpose; purposes do not share random numbers."""
-        return int(stable_hash([self.config.seed, *purpose])[:7], 16)
 
 
 @contextlib.contextmanager

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from mindleak.audits import record as document
 from mindleak.errors import InputError
-from mindleak.jobs import document
-from mindleak.jobs.answers import said
-from mindleak.jobs.session import Session
-from mindleak.jobs.subjects import SubjectPlan, require_subjects, subject_plans
-from mindleak.jobs.training_task import HEADLINE, TrainingTask, headline_task
 from mindleak.models.base import count_parameters
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.charts import curves_figure
 from mindleak.reporting.wording import Subjects
 from mindleak.runs.atomic import atomic_write_bytes
 from mindleak.runs.stages import StageResult
+from mindleak.subjects.answers import said
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
+from mindleak.subjects.task import HEADLINE, TrainingTask, headline_task
 from mindleak.training.history import EpochRecord, write_history
 
 

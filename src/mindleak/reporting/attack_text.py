@@ -10,11 +10,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from mindleak.reporting.ablation_table import ablation_lines
-from mindleak.reporting.document_tables import document_lines
-from mindleak.reporting.membership_text import membership_lines
+from mindleak.audits.membership.ablation_table import ablation_lines
+from mindleak.audits.membership.rnn_tutorial_tables import document_lines
+from mindleak.audits.membership.text import membership_lines
+from mindleak.audits.sweep.tradeoff import NOUNS, trained_on
 from mindleak.reporting.text import WIDTH, summary_table
-from mindleak.reporting.tradeoff import NOUNS, trained_on
 from mindleak.reporting.wording import DASH, NBSP, Subjects, count, has_value, number
 
 # More labels than this are no longer read by anybody; the report has all of them.

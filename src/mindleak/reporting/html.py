@@ -16,14 +16,20 @@ from typing import Any, Optional
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mindleak.audits.inversion import tables as inversion_table
+from mindleak.audits.membership.ablation_table import ablation_table, ablations
+from mindleak.audits.membership.reference_tables import (
+    reference_details,
+    reference_results,
+    reference_table,
+    reference_worth,
+)
+from mindleak.audits.membership.rnn_tutorial_tables import document_results, document_section
+from mindleak.audits.sweep.tradeoff import sweep_note, sweep_tables
 from mindleak.printable import printable_values
-from mindleak.reporting import inversion_table, tables
-from mindleak.reporting.ablation_table import ablation_table, ablations
-from mindleak.reporting.document_tables import document_results, document_section
+from mindleak.reporting import tables
 from mindleak.reporting.illustrations import Gallery
 from mindleak.reporting.palette import css_variables
-from mindleak.reporting.reference_tables import reference_details, reference_results, reference_table, reference_worth
-from mindleak.reporting.tradeoff import sweep_note, sweep_tables
 from mindleak.reporting.wording import Subjects, count, duration
 from mindleak.runs.atomic import atomic_json, atomic_write_text, json_text, plain
 from mindleak.runs.digest import stable_hash

@@ -12,13 +12,13 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from mindleak.audits.membership.reference_tables import reference_results
+from mindleak.audits.sweep.tradeoff import in_words, sweep_caption, tradeoff_figure
 from mindleak.errors import InputError
 from mindleak.files import check_plain, require_own_folder
 from mindleak.reporting.canvas import inline_svg, png_bytes
 from mindleak.reporting.charts import attacks_roc_figure, curves_figure, roc_figure, summary_figure
 from mindleak.reporting.pictures import MAX_PAIRS, captioned_figure, inversion_figure
-from mindleak.reporting.reference_tables import reference_results
-from mindleak.reporting.tradeoff import in_words, sweep_caption, tradeoff_figure
 from mindleak.reporting.wording import Subjects, class_names, count, has_value, number, percent
 from mindleak.runs.atomic import atomic_write_bytes
 

@@ -28,7 +28,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("models", "data", "runs", "evaluation"),
     ("training",),
     ("attacks",),
-    ("deletion", "reporting"),
+    ("subjects",),
+    ("reporting",),
+    ("audits",),
     ("jobs",),
     ("cli",),
 )

@@ -18,12 +18,12 @@ from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.document_rows import document_rows
 from mindleak.data.splits import Split
 from mindleak.evaluation.classification import accuracy
-from mindleak.jobs.finite import TEST, TRAINING, ask
-from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import SubjectPlan
-from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.asking import TEST, TRAINING, ask
+from mindleak.subjects.own import network_digest
+from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.task import TrainingTask
 from mindleak.training.loop import Predictor
 
 TRAIN_DATA, TEST_DATA = "attack_train_data", "attack_test_data"

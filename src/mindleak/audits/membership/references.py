@@ -17,9 +17,9 @@ from mindleak.attacks.membership.reference_attack import RmiaSettings
 from mindleak.data.reference_pool import in_pool_order, reference_pool
 from mindleak.data.splits import Split, halves
 from mindleak.errors import InputError, nearest
-from mindleak.jobs.subjects import SubjectPlan
-from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.stages import StageResult
+from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.task import TrainingTask
 
 # With fewer, a reference that plays the target has a side without any reference left.
 FEWEST = 4

@@ -9,12 +9,8 @@ from typing import Optional
 import numpy as np
 
 from mindleak.attacks.membership.names import SHADOW
-from mindleak.evaluation.comparisons import Comparison, Family
-from mindleak.evaluation.metric import Metric, Record
-from mindleak.evaluation.paired import auc_difference
-from mindleak.evaluation.power import chance_tpr_limit
-from mindleak.jobs.likeness import caution, learnt_nothing, unlike
-from mindleak.jobs.questions import (
+from mindleak.audits.membership.likeness import caution, learnt_nothing, unlike
+from mindleak.audits.questions import (
     OTHERS,
     OWN_ROC,
     RATES,
@@ -26,7 +22,11 @@ from mindleak.jobs.questions import (
     excess,
     known_interval,
 )
-from mindleak.jobs.sentences import percent, points
+from mindleak.evaluation.comparisons import Comparison, Family
+from mindleak.evaluation.metric import Metric, Record
+from mindleak.evaluation.paired import auc_difference
+from mindleak.evaluation.power import chance_tpr_limit
+from mindleak.evaluation.sentences import percent, points
 
 
 def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,

@@ -28,7 +28,7 @@ from mindleak.evaluation.answers import (
 )
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Interval, Metric
-from mindleak.jobs.sentences import percent
+from mindleak.evaluation.sentences import percent
 from mindleak.models.registry import CLASSIFIERS
 from mindleak.training.loop import Predictor
 

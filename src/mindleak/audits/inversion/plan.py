@@ -17,20 +17,20 @@ from mindleak.attacks.inversion.mindarmour import MindArmourInversion
 from mindleak.attacks.inversion.objective import check_tv_shape
 from mindleak.attacks.inversion.quality import Quality, measure
 from mindleak.attacks.inversion.result import random_starts
+from mindleak.audits.inversion.findings import TEST_SPLIT
+from mindleak.audits.membership.plan import code_digest
 from mindleak.data.copies import first_of_each
 from mindleak.data.samples import stratified
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.images import WINDOW
 from mindleak.evaluation.nearest import nearest_figures, original_ranks
-from mindleak.jobs.attacks import code_digest
-from mindleak.jobs.inversion_findings import TEST_SPLIT
-from mindleak.jobs.key_names import JUDGE
-from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import SubjectPlan
-from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.key_names import JUDGE
+from mindleak.subjects.own import network_digest
+from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.task import TrainingTask
 from mindleak.training.loop import Predictor
 from mindleak.training.recipe import Recipe
 
@@ -223,7 +223,7 @@ def inversion_stage(planned: InversionPlan, attack: Attack, network: nn.Cell, ju
     """Invert training images of the subject's, and as many others, from one layer, and measure the result."""
     plan, others = planned.plan, planned.non_members
     compared = None if others is None else [others.source, stable_hash([others.rows, others.partners])]
-    inputs = {**attack.settings(), "code": code_digest(plan, "inversion.py"), "subject": network_digest(network),
+    inputs = {**attack.settings(), "code": code_digest(plan, "inversion/plan.py"), "subject": network_digest(network),
               "judge": network_digest(judge), "judge_model": plan.config.judge.model, "data": plan.dataset.digest,
               "rows": stable_hash(planned.rows), "non_members": compared}
     name = f"inversion-{plan.name}" + (f"-{attack.layer}" if len(planned.attacks) > 1 else "")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from mindleak.audits.sweep.findings import SUPPRESS, against, by_pair, caution
+from mindleak.audits.sweep.questions import MARGIN, SweepQuestions
 from mindleak.evaluation.metric import Record
-from mindleak.jobs.sweep_findings import SUPPRESS, against, by_pair, caution
-from mindleak.jobs.sweep_questions import MARGIN, SweepQuestions
 
 
 def defence_findings(sweep: Record) -> list[str]:

@@ -15,10 +15,10 @@ from mindleak.data.dataset import Dataset
 from mindleak.data.splits import Split
 from mindleak.evaluation.answers import LOGITS
 from mindleak.evaluation.metric import join_reasons
-from mindleak.jobs.session import Session
-from mindleak.jobs.subjects import SubjectPlan
-from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.stages import StageResult, installed_versions
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.task import TrainingTask
 
 SCHEMA = 1
 

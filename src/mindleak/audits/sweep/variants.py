@@ -21,26 +21,26 @@ from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.names import SHADOW
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack, require_enough
 from mindleak.attacks.membership.siblings import independent_rows
-from mindleak.data.copies import first_of_each
-from mindleak.data.dataset import Dataset
-from mindleak.data.samples import stratified
-from mindleak.data.splits import halves, split_roles
-from mindleak.errors import InputError
-from mindleak.jobs.attacks import code_digest
-from mindleak.jobs.finite import TRAINING, ask
-from mindleak.jobs.inversion import Attack, inversion_attacks
-from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import SubjectPlan
-from mindleak.jobs.sweep_membership import (
+from mindleak.audits.inversion.plan import Attack, inversion_attacks
+from mindleak.audits.membership.plan import code_digest
+from mindleak.audits.sweep.membership import (
     by_sibling,
     flat_figures,
     planned_attacks,
     sibling_figures,
     sibling_scores,
 )
-from mindleak.jobs.training_task import TrainingTask
+from mindleak.data.copies import first_of_each
+from mindleak.data.dataset import Dataset
+from mindleak.data.samples import stratified
+from mindleak.data.splits import halves, split_roles
+from mindleak.errors import InputError
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.asking import TRAINING, ask
+from mindleak.subjects.own import network_digest
+from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.task import TrainingTask
 from mindleak.training.loop import Predictor
 
 # A sixth of the data is what a membership subject is trained on, so halves of a third are of that size.
@@ -180,7 +180,7 @@ class Variant:
         network = task.network(task.run())
         attacks = self._attacks(network)
         rows = self.pool.inverted(number, plan.config.inversion.images, plan.dataset, plan.session.seed("inversion"))
-        inputs = {"code": code_digest(plan, "sweep_variants.py"), "network": network_digest(network),
+        inputs = {"code": code_digest(plan, "sweep/variants.py"), "network": network_digest(network),
                   "judge": None if judge is None else judge.digest, "data": plan.dataset.digest,
                   "pool": stable_hash(self.pool.rows), "inverted": stable_hash(rows),
                   "attacks": [attack.settings() for attack in attacks]}
@@ -201,7 +201,7 @@ class Variant:
         plan, keep = self.plan, self.pool.keep
         seed = plan.session.seed("membership")
         settings = dict(plan.config.membership.attack)
-        inputs = {"code": code_digest(plan, "sweep_variants.py", "sweep_membership.py"), "target": number,
+        inputs = {"code": code_digest(plan, "sweep/variants.py", "sweep/membership.py"), "target": number,
                   "logits": [stable_hash(result.arrays["logits"]) for result in evaluated],
                   "keep": stable_hash(keep), "attacks": list(self.attacks), "training": settings}
 

@@ -14,6 +14,9 @@ from mindleak.attacks.membership import report
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.names import ALL_ATTACKS, SHADOW_ATTACKS
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack, ShadowAttackResult, require_enough
+from mindleak.audits.membership.improved_plan import ImprovedPlan, plan_improved
+from mindleak.audits.membership.references import ReferencePlan, plan_references
+from mindleak.audits.membership.rnn_tutorial import DocumentPlan, plan_document
 from mindleak.data.splits import (
     Split,
     copies_outside,
@@ -25,17 +28,14 @@ from mindleak.data.splits import (
 from mindleak.errors import InputError, known_names
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
-from mindleak.jobs.document_attack import DocumentPlan, plan_document
-from mindleak.jobs.finite import TRAINING, ask
-from mindleak.jobs.improved import ImprovedPlan, plan_improved
-from mindleak.jobs.key_names import MEMBERSHIP
-from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.references import ReferencePlan, plan_references
-from mindleak.jobs.subjects import SubjectPlan
-from mindleak.jobs.training_task import TrainingTask, training_code
 from mindleak.models import own_file
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.asking import TRAINING, ask
+from mindleak.subjects.key_names import MEMBERSHIP
+from mindleak.subjects.own import network_digest
+from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.task import TrainingTask, training_code
 from mindleak.training.loop import Predictor
 from mindleak.training.methods import METHODS
 
@@ -53,7 +53,7 @@ def code_digest(plan: SubjectPlan, *jobs: str) -> list[str | None]:
 @functools.cache
 def _job_code(job: str) -> str:
     """Return the digest of a job's file, taken once per process."""
-    return file_digest(Path(__file__).parent / job)
+    return file_digest(Path(__file__).parents[1] / job)
 
 
 class ImpossibleSplitError(InputError):
@@ -210,7 +210,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
     plan = planned.plan
     shadows = [(task, task.run()) for task in planned.shadows]
     network = subject_network(planned)
-    inputs = {"attack": "shadow", "code": code_digest(plan, "attacks.py"), "subject": network_digest(network),
+    inputs = {"attack": "shadow", "code": code_digest(plan, "membership/plan.py"), "subject": network_digest(network),
               "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
               "split": planned.split.digest, "training": dict(plan.config.membership.attack)}
     seed = plan.session.seed("membership")

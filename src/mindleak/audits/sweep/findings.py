@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from mindleak.audits.sweep.questions import ACCURACY, SweepQuestions, differences
 from mindleak.evaluation.intervals import mean_metric
 from mindleak.evaluation.metric import Metric, Record
 from mindleak.evaluation.shared_references import mean_over_siblings
-from mindleak.jobs.sweep_questions import ACCURACY, SweepQuestions, differences
 
 SUPPRESS = "suppress"
 

@@ -10,11 +10,11 @@ from typing import Optional
 import numpy as np
 
 from mindleak.attacks.inversion.quality import DIFFERENCE_RANGES
+from mindleak.audits.membership.shadow_findings import recipes_differ
+from mindleak.audits.questions import Questions, alone, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.means import UNBOUNDED, mean_over_images
 from mindleak.evaluation.metric import Record
-from mindleak.jobs.membership_findings import recipes_differ
-from mindleak.jobs.questions import Questions, alone, known_interval
 from mindleak.reporting.wording import has_value, percent
 
 # An optimiser in order returns the image from its own pixels at more than this (dB).

@@ -6,13 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mindleak.attacks.membership.names import SHADOW
-from mindleak.evaluation.comparisons import Comparison, Family
-from mindleak.evaluation.empirical_epsilon import EpsilonBound
-from mindleak.evaluation.metric import Record
-from mindleak.jobs.likeness import caution, learnt_nothing, unlike
-from mindleak.jobs.membership_findings import beyond_guessing
-from mindleak.jobs.paired_attacks import compared
-from mindleak.jobs.questions import (
+from mindleak.audits.membership.likeness import caution, learnt_nothing, unlike
+from mindleak.audits.membership.paired import compared
+from mindleak.audits.membership.shadow_findings import beyond_guessing
+from mindleak.audits.questions import (
     OTHERS,
     LeakFamilies,
     Questions,
@@ -22,6 +19,9 @@ from mindleak.jobs.questions import (
     known_interval,
     rare_rate,
 )
+from mindleak.evaluation.comparisons import Comparison, Family
+from mindleak.evaluation.empirical_epsilon import EpsilonBound
+from mindleak.evaluation.metric import Record
 
 
 def reference_findings(results: Sequence[Record], shadow_results: Sequence[Record], run_dir: Path,

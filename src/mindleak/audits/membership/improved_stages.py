@@ -12,10 +12,10 @@ from mindleak.attacks.membership import report
 from mindleak.attacks.membership.ablation import ablation_record
 from mindleak.attacks.membership.improved import ImprovedAttack, Variant, ablation_variants
 from mindleak.attacks.membership.names import IMPROVED
+from mindleak.audits.membership.improved_plan import ImprovedPlan
+from mindleak.audits.membership.observations import Observer
+from mindleak.audits.membership.plan import MembershipPlan, code_digest, membership_figures
 from mindleak.evaluation.classification import accuracy
-from mindleak.jobs.attacks import MembershipPlan, code_digest, membership_figures
-from mindleak.jobs.improved import ImprovedPlan
-from mindleak.jobs.observations import Observer
 from mindleak.runs.stages import StageContext, StageResult
 
 
@@ -80,7 +80,8 @@ def _attack(planned: MembershipPlan, observer: Observer, stages: list[StageResul
 
 def _inputs(planned: MembershipPlan, stages: list[StageResult]) -> dict[str, Any]:
     """Return what both stages depend on."""
-    return {"code": code_digest(planned.plan, "improved_attack.py", "observations.py", "attacks.py"),
+    return {"code": code_digest(planned.plan, "membership/improved_stages.py", "membership/observations.py",
+                                "membership/plan.py"),
             "observed": [stage.digest for stage in stages], "split": planned.split.digest,
             "training": asdict(_improved(planned).training), "classes": list(planned.plan.dataset.class_names)}
 

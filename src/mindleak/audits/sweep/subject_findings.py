@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mindleak.audits.sweep.findings import against, by_pair, caution
+from mindleak.audits.sweep.questions import MARGIN, SweepQuestions
 from mindleak.evaluation.comparisons import Comparison
 from mindleak.evaluation.metric import Record
 from mindleak.evaluation.ranks import kendall
-from mindleak.jobs.sweep_findings import against, by_pair, caution
-from mindleak.jobs.sweep_questions import MARGIN, SweepQuestions
 
 GAP = "gap"
 FEWEST_RANKED = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mindleak.audits.membership.reference_tables import reference_results
 from mindleak.evaluation.metric import Record
-from mindleak.reporting.reference_tables import reference_results
 from mindleak.reporting.wording import DASH, NBSP, Subjects, count, has_value, metric_label, number, written_bounds
 
 Document = Mapping[str, Any]

@@ -23,13 +23,13 @@ from mindleak.attacks.membership.features import (
     out_calibration,
 )
 from mindleak.attacks.membership.improved import Observed
-from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
-from mindleak.jobs.finite import TRAINING, ask
-from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.training_task import TrainingTask
+from mindleak.audits.membership.plan import MembershipPlan, code_digest, subject_network
 from mindleak.models.base import LOGITS
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.asking import TRAINING, ask
+from mindleak.subjects.own import network_digest
+from mindleak.subjects.task import TrainingTask
 from mindleak.training.loop import Predictor
 
 # Outputs of all time steps or of a convolution are large; only their description is kept.
@@ -105,7 +105,7 @@ class Observer:
         penultimate = self._improved.penultimate if HIDDEN in groups else None
         further = list(self._improved.further) if ACTIVATIONS in groups else []
         layers = {HIDDEN: penultimate, ACTIVATIONS: further}
-        inputs = {"code": code_digest(plan, "observations.py", "attacks.py"), "weights": weights,
+        inputs = {"code": code_digest(plan, "membership/observations.py", "membership/plan.py"), "weights": weights,
                   "data": plan.dataset.digest, "rows": [stable_hash(each) for each in (asked, own, population)],
                   "layers": layers}
 

@@ -21,14 +21,14 @@ from mindleak.attacks.membership.reference_report import (
 )
 from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, model_signals, stacked
+from mindleak.audits.membership.plan import MembershipPlan, code_digest, subject_network
+from mindleak.audits.membership.references import ReferencePlan
 from mindleak.evaluation.classification import accuracy
-from mindleak.jobs.attacks import MembershipPlan, code_digest, subject_network
-from mindleak.jobs.finite import TRAINING, ask
-from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.references import ReferencePlan
-from mindleak.jobs.training_task import mirror
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.asking import TRAINING, ask
+from mindleak.subjects.own import network_digest
+from mindleak.subjects.task import mirror
 from mindleak.training.loop import Predictor
 
 EXPOSED = 20
@@ -56,7 +56,8 @@ def reference_stage(planned: MembershipPlan) -> StageResult:
     results = [task.run() for task in references.tasks]
     network = subject_network(planned)
     inputs = {"attacks": list(references.attacks),
-              "code": code_digest(plan, "reference_attacks.py", "references.py", "attacks.py"),
+              "code": code_digest(plan, "membership/reference_stage.py", "membership/references.py",
+                                  "membership/plan.py"),
               "subject": network_digest(network), "rmia": vars(references.rmia), "mirrored": references.mirrored,
               "references": [[result.key, stable_hash(result.arrays["logits"])] for result in results],
               "split": planned.split.digest, "pool": stable_hash([references.rows, references.keep]),

@@ -14,19 +14,19 @@ import numpy as np
 
 from mindleak import config as configuration
 from mindleak.attacks.inversion.quality import measure as measure_images
+from mindleak.audits.inversion.plan import judge_task
+from mindleak.audits.sweep.defence_findings import defence_findings
+from mindleak.audits.sweep.findings import comparisons, summarise
+from mindleak.audits.sweep.subject_findings import subject_findings
+from mindleak.audits.sweep.variants import Judge, NetworkFigures, Variant
 from mindleak.data.dataset import Dataset
 from mindleak.errors import InputError, nearest
-from mindleak.jobs.defence_findings import defence_findings
-from mindleak.jobs.inversion import judge_task
-from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.session import Session
-from mindleak.jobs.subject_findings import subject_findings
-from mindleak.jobs.subjects import SubjectPlan
-from mindleak.jobs.sweep_findings import comparisons, summarise
-from mindleak.jobs.sweep_variants import Judge, NetworkFigures, Variant
-from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import file_digest, stable_hash
 from mindleak.runs.stages import StageContext
+from mindleak.subjects.own import network_digest
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.task import TrainingTask
 from mindleak.training.loop import Predictor
 
 LABELS = {"accuracy": "Test accuracy", "train_accuracy": "Training accuracy", "gap": "Generalisation gap",

@@ -21,12 +21,12 @@ from mindleak.data.splits import check_rows
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 from mindleak.evaluation.answers import LOGITS
-from mindleak.jobs.answers import misfit, require_logits
-from mindleak.jobs.finite import require_finite
-from mindleak.jobs.key_names import MEMBERSHIP, KeyNames
-from mindleak.jobs.own_model import Subject, check_subject, make_twin
-from mindleak.jobs.session import Session
 from mindleak.models import registry
+from mindleak.subjects.answers import misfit, require_logits
+from mindleak.subjects.asking import require_finite
+from mindleak.subjects.key_names import MEMBERSHIP, KeyNames
+from mindleak.subjects.own import Subject, check_subject, make_twin
+from mindleak.subjects.session import Session
 from mindleak.training import checkpoint
 from mindleak.training.methods import METHODS
 from mindleak.training.recipe import Recipe

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from mindleak.audits.questions import Questions
 from mindleak.evaluation.comparisons import BENJAMINI_HOCHBERG, Comparison, Family
 from mindleak.evaluation.intervals import mean_metric
 from mindleak.evaluation.metric import Record
-from mindleak.jobs.questions import Questions
 
 ACCURACY = "accuracy"
 # Accuracies closer than this count as equal, where that is shown: one percentage point.

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from mindleak.attacks.membership import report
+from mindleak.audits.inversion.findings import inversion_findings, suppression_findings
+from mindleak.audits.membership import reference_findings as of_references
+from mindleak.audits.membership import rnn_tutorial_findings as of_document
+from mindleak.audits.membership import shadow_findings as of_membership
+from mindleak.audits.membership.improved_findings import improved_findings
+from mindleak.audits.membership.reference_findings import reference_findings
+from mindleak.audits.membership.rnn_tutorial_findings import document_findings
+from mindleak.audits.membership.shadow_findings import membership_findings
+from mindleak.audits.questions import LeakFamilies, Questions, leak_families
 from mindleak.evaluation.metric import Record
-from mindleak.jobs import document_findings as of_document
-from mindleak.jobs import membership_findings as of_membership
-from mindleak.jobs import reference_findings as of_references
-from mindleak.jobs.document_findings import document_findings
-from mindleak.jobs.improved_findings import improved_findings
-from mindleak.jobs.inversion_findings import inversion_findings, suppression_findings
-from mindleak.jobs.membership_findings import membership_findings
-from mindleak.jobs.questions import LeakFamilies, Questions, leak_families
-from mindleak.jobs.reference_findings import reference_findings
 
 
 def findings(body: Record, run_dir: Path) -> list[str]:

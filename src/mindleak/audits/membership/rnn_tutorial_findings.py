@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+from mindleak.audits.membership.likeness import caution, unlike
+from mindleak.audits.questions import LeakFamilies, Questions, alone, among, detectable_auc, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Record
-from mindleak.jobs.likeness import caution, unlike
-from mindleak.jobs.questions import LeakFamilies, Questions, alone, among, detectable_auc, known_interval
-from mindleak.jobs.sentences import percent, points
+from mindleak.evaluation.sentences import percent, points
 
 # Attack models as the document balances their data, and by data as they were drawn.
 DOCUMENT, UNBALANCED = "document", "none"

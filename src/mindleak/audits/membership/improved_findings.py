@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Optional
 
 from mindleak.attacks.membership.names import IMPROVED, SHADOW
+from mindleak.audits.membership.shadow_findings import paired_change
+from mindleak.audits.questions import Questions, alone, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Record
-from mindleak.jobs.membership_findings import paired_change
-from mindleak.jobs.questions import Questions, alone, known_interval
 
 # How the names of an ablation's variants begin: a group beside the posterior, all but one, all by another model.
 ADDED, REMOVED, OTHER_MODEL = "posterior +", "all but", "all, "

@@ -16,15 +16,15 @@ from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
-from mindleak.jobs.answers import split_misfit
-from mindleak.jobs.finite import TEST, TRAINING, ask
-from mindleak.jobs.own_model import architecture, weights_digest
-from mindleak.jobs.subjects import SubjectPlan, model_options
 from mindleak.models import own_file, registry
 from mindleak.models.base import count_parameters
 from mindleak.runs.digest import file_digest, source_digest, stable_hash
 from mindleak.runs.result import referred_files
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.answers import split_misfit
+from mindleak.subjects.asking import TEST, TRAINING, ask
+from mindleak.subjects.own import architecture, weights_digest
+from mindleak.subjects.subject import SubjectPlan, model_options
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
@@ -308,12 +308,12 @@ class TrainingTask:
 
 @cache
 def training_code() -> tuple[str, ...]:
-    """Return what stands for the jobs' code that a training's key would not see: it lies above the room.
+    """Return what stands for the code of this room that a training's key would not see: it lies above the room.
 
     Taken once per process, so that a file edited under a running job does not split the job's stages over two keys.
     """
     here = Path(__file__).parent
-    names = ("subjects.py", "training_task.py", "own_model.py", "answers.py", "finite.py")
+    names = ("subject.py", "task.py", "own.py", "answers.py", "asking.py")
     return tuple(file_digest(here / name) for name in names)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from mindleak.evaluation.intervals import difference_of_independent
 from mindleak.evaluation.metric import Metric
-from mindleak.jobs.sentences import percent
+from mindleak.evaluation.sentences import percent
 
 # By how much a subject's accuracy must be shown to lie beyond every other model's to be called unlike them.
 THRESHOLD = 0.02

@@ -1,0 +1,1 @@
+"""Inversion: what does a layer's output give back of an image?"""

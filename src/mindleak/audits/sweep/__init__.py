@@ -1,0 +1,1 @@
+"""Sweeps: one setting varied, judged by the other families."""
