@@ -84,14 +84,14 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all sub-commands."""
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of all sub-commands; for these words, which families there are is looked up only if needed."""
     parser = _Parser(prog="mindleak", description="Privacy and robustness audit of image classifiers on MindSpore.")
     parser.add_argument("--version", action="version", version=f"mindleak {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_train(commands)
     _add_predict(commands)
-    _add_attack(commands)
+    _add_attack(commands, "attack" in words)
     audit = commands.add_parser("audit", help="train, attack and report, as stages that can be killed and resumed")
     _common(audit)
     report = commands.add_parser("report", help="render the pages of a finished audit or attack again")
@@ -119,14 +119,24 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("--show", action="store_true", help="also open the picture in a window")
 
 
-def _add_attack(commands: Any) -> None:
+def _add_attack(commands: Any, asked: bool) -> None:
     attack = commands.add_parser("attack", help="one attack on one or more subjects")
     kinds = attack.add_subparsers(dest="attack", required=True, metavar="ATTACK", parser_class=_Parser)
-    _common(kinds.add_parser("inversion", help="reconstruct images from a layer's output"))
-    membership = kinds.add_parser("membership", help="tell members from non-members")
-    _common(membership)
-    membership.add_argument("--attack", dest="membership_attacks", type=_names, metavar="NAME,...",
-                            help="which: shadow, document, lira_online, rmia_offline, loss, ... (membership.attacks)")
+    if not asked:
+        return
+    from mindleak.audits.families import attack_families
+
+    for name, family in attack_families().items():
+        parser = kinds.add_parser(name, help=family.help)
+        _common(parser)
+        for option in family.options:
+            parser.add_argument(option.flag, dest=_destination(option.key), metavar=option.metavar, help=option.help,
+                                type=_names if option.many else str)
+
+
+def _destination(key: str) -> str:
+    """Return under which name the parser keeps what is given for a configuration key."""
+    return f"key {key}"
 
 
 def _names(text: str) -> list[str]:
@@ -177,20 +187,21 @@ _OPTION_KEYS = {
     "device_id": "device.id",
     "seed": "seed",
     "suppress_engine": "suppress.engine",
-    "membership_attacks": "membership.attacks",
 }
 
 
 def assignments(arguments: argparse.Namespace) -> list[str]:
     """Return what the command line says about the configuration, as ``key=value``; --set comes last and wins."""
     given = {key: getattr(arguments, option, None) for option, key in _OPTION_KEYS.items()}
+    given |= {option.removeprefix("key "): value for option, value in vars(arguments).items()
+              if option.startswith("key ")}
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None] + arguments.assignments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     return _guarded(list(sys.argv[1:] if argv is None else argv),
-                    lambda words: _dispatch(build_parser().parse_args(words), words))
+                    lambda words: _dispatch(build_parser(words).parse_args(words), words))
 
 
 def _guarded(words: list[str], command: Callable[[list[str]], None]) -> int:
@@ -231,7 +242,7 @@ def check(argv: Sequence[str], workers: int = 1) -> int:
         argv: the command line.
         workers: how many processes will run it.
     """
-    return _guarded(list(argv), lambda words: _in_advance(build_parser().parse_args(words), workers))
+    return _guarded(list(argv), lambda words: _in_advance(build_parser(words).parse_args(words), workers))
 
 
 def _in_advance(arguments: argparse.Namespace, workers: int) -> None:
@@ -249,8 +260,7 @@ def _in_advance(arguments: argparse.Namespace, workers: int) -> None:
         from mindleak.jobs.check import run_check
 
         trains = arguments.command == "train"
-        run_check(session, () if trains else _attacks(arguments), trains and arguments.resume,
-                  trains and arguments.restart)
+        run_check(session, trains, _asked(arguments), trains and arguments.resume, trains and arguments.restart)
 
 
 def _refuse(message: str) -> int:
@@ -318,11 +328,9 @@ def _in_session(arguments: argparse.Namespace, session: Session) -> None:
     else:
         from mindleak.jobs.audit import run_audit
 
-        run_audit(session, _attacks(arguments))
+        run_audit(session, _asked(arguments))
 
 
-def _attacks(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Return the attacks that a command stands for."""
-    from mindleak.jobs.audit import ATTACKS
-
-    return ATTACKS if arguments.command == "audit" else (arguments.attack,)
+def _asked(arguments: argparse.Namespace) -> tuple[str, ...] | None:
+    """Return the family that a command asks for alone; None for all."""
+    return (arguments.attack,) if arguments.command == "attack" else None

@@ -1,26 +1,18 @@
-"""The audit document: plain JSON values that the report page, report.json and the terminal table share."""
+"""The record of a run: plain JSON values that the report page, report.json and the terminal share."""
 
 from __future__ import annotations
 
 import datetime
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mindleak import config as configuration
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import Split
-from mindleak.evaluation.answers import LOGITS
-from mindleak.evaluation.metric import join_reasons
-from mindleak.runs.stages import StageResult, installed_versions
+from mindleak.reporting.html import SCHEMA
+from mindleak.runs.stages import installed_versions
 from mindleak.subjects.session import Session
-from mindleak.subjects.subject import SubjectPlan
-from mindleak.subjects.task import TrainingTask
-
-SCHEMA = 1
 
 
 def head(session: Session, data: Mapping[str, Dataset], splits: Mapping[str, Split], seconds: float) -> dict[str, Any]:
@@ -78,82 +70,3 @@ def describe_splits(splits: Mapping[str, Split]) -> dict[str, Any]:
     alike = all(each == first for each in sizes.values())
     return {"digest": next(iter(digests.values())) if len(set(digests.values())) == 1 else None,
             "sizes": first if alike else sizes, "digests": digests}
-
-
-def on_test_split(accuracy: dict[str, Any], data: Dataset, rows: np.ndarray | None) -> dict[str, Any]:
-    """Return an accuracy on the test split, as a JSON value, saying how much of it a network has seen in training.
-
-    Args:
-        accuracy: the metric.
-        data: what it was measured on.
-        rows: training rows that the network was trained on, None for all.
-    """
-    seen = data.copies.test_among(rows)
-    if not seen:
-        return accuracy
-    said = f"{seen:,} of {len(data.y_test):,} test images are copies of images that the network was trained on"
-    return {**accuracy, "reason": join_reasons(accuracy.get("reason"), said)}
-
-
-def subject(identifier: str, plan: SubjectPlan, role: str, task: TrainingTask, result: StageResult) -> dict[str, Any]:
-    """Return the record of a subject that was trained here."""
-    metrics = result.metrics
-    return {"id": identifier, "name": plan.name, "model": plan.model_label, "training": task.recipe.method,
-            "role": role, "n_train": metrics["n_train"],
-            "test_accuracy": on_test_split(metrics["test_accuracy"], plan.dataset, task.rows),
-            "train_accuracy": metrics["train_accuracy"], "sparsity": metrics["sparsity"],
-            "privacy": metrics["privacy"],
-            "history": metrics["history"], "parameters": metrics["parameters"], "seconds": result.seconds,
-            "recipe": task.recipe.as_dict(), **task.method_settings(), **_answers(plan),
-            **({"split_misfit": metrics["split_misfit"]} if metrics.get("split_misfit") else {}),
-            "data_digest": plan.dataset.digest, "image_shape": list(plan.dataset.image_shape),
-            "checkpoint": str(result.external["checkpoint"])}
-
-
-def provided_subject(plan: SubjectPlan, test_accuracy: dict[str, Any], train_accuracy: dict[str, Any] | None,
-                     parameters: int) -> dict[str, Any]:
-    """Return the record of a subject that was trained elsewhere."""
-    assert plan.provided is not None
-    members = plan.provided.members
-    test_accuracy = on_test_split(test_accuracy, plan.dataset, members)
-    return {"id": plan.name, "name": plan.name, "model": plan.model_label, "training": "elsewhere", "role": "provided",
-            "n_train": None if members is None else len(members), "test_accuracy": test_accuracy,
-            "train_accuracy": train_accuracy, "sparsity": None, "privacy": None, "history": [],
-            "parameters": parameters, "seconds": 0.0, "data_digest": plan.dataset.digest,
-            "image_shape": list(plan.dataset.image_shape), **_answers(plan),
-            "checkpoint": plan.config.model.checkpoint}
-
-
-def _answers(plan: SubjectPlan) -> dict[str, Any]:
-    """Return what is unusual of a subject's answers; nothing where nothing is."""
-    return {**({} if plan.answers == LOGITS else {"answers": plan.answers}),
-            **({} if plan.misfit is None else {"misfit": plan.misfit})}
-
-
-def inversion(identifier: str, result: StageResult, run_dir: Path, judge: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of an inversion attack; ``judge`` holds the figures of the judge's training."""
-    arrays = result.path.relative_to(run_dir) / "arrays.npz"
-    return {"subject": identifier, **result.metrics, "judge_test_accuracy": judge["test_accuracy"],
-            "judge_n_train": judge["n_train"], "arrays": arrays.as_posix(), "seconds": result.seconds}
-
-
-def membership(identifier: str, result: StageResult, run_dir: Path, shadow: TrainingTask) -> dict[str, Any]:
-    """Return the record of a membership attack, with the recipe that its shadows were trained by."""
-    recipe = {"training": shadow.recipe.as_dict(), **shadow.method_settings()}
-    arrays = result.path.relative_to(run_dir) / "arrays.npz"
-    return {"subject": identifier, **result.metrics, "shadow_recipe": recipe, "arrays": arrays.as_posix(),
-            "seconds": result.seconds}
-
-
-def document_attack(identifier: str, result: StageResult, run_dir: Path) -> dict[str, Any]:
-    """Return the record of the document's attack, with where its data and every sample's scores lie."""
-    folder = result.path.relative_to(run_dir)
-    saved = {name: (folder / f"{name}.npz").as_posix() for name in ("attack_train_data", "attack_test_data")}
-    return {"subject": identifier, **result.metrics, "saved": saved, "arrays": (folder / "arrays.npz").as_posix(),
-            "seconds": result.seconds}
-
-
-def stage_record(identifier: str, result: StageResult, run_dir: Path) -> dict[str, Any]:
-    """Return the record of a subject's reference attacks or ablation, with where every sample's scores lie."""
-    arrays = result.path.relative_to(run_dir) / "arrays.npz"
-    return {"subject": identifier, **result.metrics, "arrays": arrays.as_posix(), "seconds": result.seconds}

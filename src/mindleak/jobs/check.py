@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mindleak import config as configuration
-from mindleak.jobs.audit import Audit
+from mindleak.audits.audit import Audit
 from mindleak.jobs.train import planned_trainings
 from mindleak.models.registry import CLASSIFIERS
 from mindleak.subjects.session import Session
 
 
-def run_check(session: Session, attacks: Sequence[str], resume: bool, restart: bool) -> None:
+def run_check(session: Session, trains: bool, asked: Sequence[str] | None, resume: bool, restart: bool) -> None:
     """Load and plan what a command would; no network is asked, which the processes do on their own device.
 
     Args:
         session: of ``session.session_in_advance``.
-        attacks: of an audit or attack; none for a training.
+        trains: whether the command is a training, otherwise it is an audit.
+        asked: families asked for alone; None for a whole audit.
         resume, restart: of a training.
 
     Raises:
@@ -27,10 +28,10 @@ def run_check(session: Session, attacks: Sequence[str], resume: bool, restart: b
         for name in session.config.subjects or [None]:
             own = session.config if name is None else configuration.for_subject(session.config, name)
             session.dataset(own.data)
-    elif attacks:
-        Audit(session, attacks).plan()
-    else:
+    elif trains:
         planned_trainings(session, resume, restart)
+    else:
+        Audit(session, asked).plan()
 
 
 def _has_own_model(session: Session) -> bool:

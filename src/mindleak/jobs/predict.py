@@ -16,7 +16,7 @@ from mindleak.runs.atomic import atomic_write_bytes
 from mindleak.subjects.answers import kind, require_steady, said
 from mindleak.subjects.asking import TEST, ask
 from mindleak.subjects.session import Session
-from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
+from mindleak.subjects.subject import GivenSubject, SubjectPlan, require_subjects, subject_plans
 from mindleak.subjects.task import headline_task
 from mindleak.training import checkpoint
 from mindleak.training.loop import Predictor
@@ -64,11 +64,11 @@ def run_predict(session: Session, count: int, show: bool, best: bool = False) ->
 
 def _trained_network(plan: SubjectPlan, best: bool) -> _Trained:
     """Return the user's checkpoint, or the last or best one that ``mindleak train`` left."""
-    if plan.provided is not None:
+    if isinstance(plan, GivenSubject):
         if best:
             raise InputError("--best means the best checkpoint that mindleak train left, and --ckpt gives another; "
                              "give one of them")
-        return _Trained(plan.provided.network, str(plan.config.model.checkpoint))
+        return _Trained(plan.given.network, str(plan.config.model.checkpoint))
     task = headline_task(plan)
     last = task.latest_checkpoint(best)
     if last is None:

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mindleak.audits.report import terminal_text, unknown_families, write_page
 from mindleak.errors import InputError, first_line
 from mindleak.files import read_text
 from mindleak.printable import say
-from mindleak.reporting.attack_text import terminal_text
-from mindleak.reporting.html import SCHEMA, render_report
+from mindleak.reporting.html import SCHEMA
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.lock import alone_in, say_on_stderr
 
@@ -40,9 +40,9 @@ def _render_all(folder: Path) -> None:
 def _render(source: Path, document: dict[str, Any]) -> None:
     """Render one report; print its summary and where its page is."""
     try:
-        table = terminal_text(document)
+        table = terminal_text(document, source.parent)
         try:
-            path = render_report(document, source.parent, arrays_root=source.parent, name=source.stem)
+            path = write_page(document, source.parent, source.stem)
         except InputError:
             say(table)  # a folder that cannot be written, or pictures that are gone, hide no figures
             raise
@@ -53,6 +53,8 @@ def _render(source: Path, document: dict[str, Any]) -> None:
     except Exception as error:
         raise InputError(f"'{source}' is damaged ({first_line(error)}); run the audit again to write it "
                          "anew") from error
+    for name in unknown_families(document):
+        say(f"'{source}' has results of the family '{name}', which is not installed here; they are left out")
     say(f"{table}\n\nreport: {path}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mindleak.audits import record as document
 from mindleak.errors import InputError
 from mindleak.models.base import count_parameters
 from mindleak.reporting.canvas import png_bytes
@@ -15,7 +14,8 @@ from mindleak.runs.stages import StageResult
 from mindleak.subjects.answers import said
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
-from mindleak.subjects.task import HEADLINE, TrainingTask, headline_task
+from mindleak.subjects.task import TrainingTask, headline_task
+from mindleak.subjects.trained import trained_record
 from mindleak.training.history import EpochRecord, write_history
 
 
@@ -50,7 +50,7 @@ def planned_trainings(session: Session, resume: bool, restart: bool) -> list[Tra
 
 def _task(plan: SubjectPlan) -> TrainingTask:
     """Return the training of a subject, which must not have been trained elsewhere."""
-    if plan.provided is not None:
+    if plan.is_trained:
         raise InputError("training makes its own checkpoint; omit --ckpt")
     return headline_task(plan)
 
@@ -83,10 +83,10 @@ def _announce(session: Session, task: TrainingTask, resume: bool) -> None:
 
 def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: StageResult) -> None:
     """Write history and curves into the run directory and say where everything is."""
-    record = document.subject(f"{plan.name}-{HEADLINE}", plan, HEADLINE, task, result)
+    record = trained_record(task, result)
     history = session.run.run_dir / f"{plan.name}-history.csv"
     write_history(history, [EpochRecord(**epoch) for epoch in record["history"]])
-    figure = curves_figure(record, Subjects({"subjects": [record], "inversion": [], "membership": []}))
+    figure = curves_figure(record, Subjects({"subjects": [record], "results": {}}))
     curves = session.run.run_dir / f"{plan.name}-curves.png"
     if figure is not None:
         atomic_write_bytes(curves, png_bytes(figure))

@@ -73,8 +73,9 @@ class Subjects:
         self._looks: dict[str, Look] = {}
         for subject in document["subjects"]:
             self._names[subject["id"]] = Name(_recipe(subject, document["subjects"]), subject["role"])
-        for attack in [*document["inversion"], *document["membership"]]:
-            self._names.setdefault(attack["subject"], Name(attack["subject"], ""))
+        for result in all_results(document):
+            if "subject" in result:
+                self._names.setdefault(result["subject"], Name(result["subject"], ""))
         for name in self._names.values():
             self._looks.setdefault(name.recipe, look(len(self._looks)))
 
@@ -110,6 +111,11 @@ def metrics_of(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
+def all_results(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the results of all families."""
+    return [result for results in document["results"].values() for result in results]
+
+
 def class_names(document: Mapping[str, Any]) -> dict[int, str]:
     """Return class number → name, from the data's own list where it is given, else from the per-class rows.
 
@@ -118,7 +124,7 @@ def class_names(document: Mapping[str, Any]) -> dict[int, str]:
     data = document["provenance"].get("data", {})
     if any("class_names" in own for own in data.get("subjects", {}).values()):
         return {}
-    named = {row["class"]: row["name"] for result in document["membership"] for row in result["per_class"]}
+    named = {row["class"]: row["name"] for result in all_results(document) for row in result.get("per_class") or []}
     listed = data.get("class_names") or []
     return {**named, **dict(enumerate(listed))}
 

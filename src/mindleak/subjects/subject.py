@@ -21,11 +21,11 @@ from mindleak.data.splits import check_rows
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 from mindleak.evaluation.answers import LOGITS
-from mindleak.models import registry
+from mindleak.models import own_file, registry
 from mindleak.subjects.answers import misfit, require_logits
 from mindleak.subjects.asking import require_finite
 from mindleak.subjects.key_names import MEMBERSHIP, KeyNames
-from mindleak.subjects.own import Subject, check_subject, make_twin
+from mindleak.subjects.own import Subject, architecture, check_subject, make_twin, weights_digest
 from mindleak.subjects.session import Session
 from mindleak.training import checkpoint
 from mindleak.training.methods import METHODS
@@ -36,15 +36,12 @@ from mindleak.training.recipe import Recipe
 class SubjectPlan:
     """One subject of a run: its own configuration, its data, and how to make its networks.
 
-    ``provided`` is the network where it was trained elsewhere. ``make`` makes its untrained twins where the
-    configuration's ``model`` section does not say how, that is, for a subject from Python.
+    The run trains it. What is brought along is a ``GivenSubject``.
     """
 
     session: Session
     name: str
     config: EasyDict
-    provided: Subject | None = None
-    make: Callable[[], nn.Cell] | None = None
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -56,6 +53,26 @@ class SubjectPlan:
         """A network of this architecture, to be asked for its layers and parameters; never trained."""
         return self.make_network(0)
 
+    @property
+    def example(self) -> nn.Cell:
+        """A network of this architecture, trained or not, to be asked for its layers."""
+        return self.untrained
+
+    @property
+    def members(self) -> np.ndarray | None:
+        """Rows of the training split that it was trained on, where that was settled before the run began."""
+        return None
+
+    @property
+    def trained_on(self) -> np.ndarray:
+        """Rows that a subject trained on everything there is has seen, as far as anybody knows, sorted."""
+        return np.arange(len(self.dataset.y_train))
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it came with weights."""
+        return False
+
     @cached_property
     def answers(self) -> str:
         """What the subject's network answers with, logits or log-probabilities; asked once, on real images.
@@ -65,17 +82,13 @@ class SubjectPlan:
         """
         if not self.session.asks:
             return LOGITS
-        trained = self.provided is not None
-        network = self.untrained if self.provided is None else self.provided.network
-        require_finite(network, self.dataset, self.model_label, trained)
-        return require_logits(network, self.dataset, self.model_label, trained)
+        require_finite(self.example, self.dataset, self.model_label, self.is_trained)
+        return require_logits(self.example, self.dataset, self.model_label, self.is_trained)
 
-    @cached_property
+    @property
     def misfit(self) -> str | None:
         """Why the answers of a network that was trained elsewhere do not fit the data; None where they do."""
-        if self.provided is None or not self.session.asks:
-            return None
-        return misfit(self.provided.network, self.dataset, self.provided.members)
+        return None
 
     @cached_property
     def trains_by_logits(self) -> bool:
@@ -88,26 +101,29 @@ class SubjectPlan:
             return True
         require_finite(self.untrained, self.dataset, self.model_label, trained=False)
         require_logits(self.untrained, self.dataset, self.model_label, trained=False)
-        if self.make is not None or self.config.model.name not in registry.CLASSIFIERS:
+        if not self.is_registered:
             require_logits(self.make_network(0), self.dataset, self.model_label, trained=False, training=True)
         return True
 
     @property
+    def is_registered(self) -> bool:
+        """Whether its networks are made by the registry from a class of the project's own."""
+        return self.config.model.name in registry.CLASSIFIERS
+
+    @property
     def model_label(self) -> str:
         """What reports call the architecture."""
-        if self.provided is not None:
-            return type(self.provided.network).__name__
         return registry.label(self.config.model.name, self.config.model)
 
     def make_network(self, seed: int) -> nn.Cell:
         """Return an untrained network whose weights follow from ``seed``."""
         shape, classes = self.dataset.image_shape, self.dataset.num_classes
-        if self.make is None:
-            return registry.build(self.config.model.name, shape, classes, seed, model_options(self.config.model))
-        assert self.provided is not None
-        network = make_twin(self.provided, self.make, seed)
-        registry.check_output(network, shape, classes, self.model_label)
-        return network
+        return registry.build(self.config.model.name, shape, classes, seed, model_options(self.config.model))
+
+    def architecture(self, seed: int) -> dict[str, Any]:
+        """Return what identifies the untrained network that ``make_network`` makes of ``seed``."""
+        model = self.config.model
+        return {"name": model.name, "source": own_file.source(model.name), **model_options(model)}
 
     def key_names(self, section: str = "") -> KeyNames:
         """Return under which keys the settings of a training of this subject stand."""
@@ -131,6 +147,70 @@ class SubjectPlan:
             return None
         with self.key_names(MEMBERSHIP if overrides else "").in_messages():
             return method.settings_type(**{**self.config[method.section], **(overrides or {})})
+
+
+@dataclass
+class GivenSubject(SubjectPlan):
+    """A subject that was trained elsewhere: a checkpoint, or a network from Python.
+
+    Attributes:
+        given: the network and what it was trained on.
+        make: makes its untrained twins where the configuration's ``model`` section does not say how, that is, for a
+            subject from Python.
+    """
+
+    given: Subject
+    make: Callable[[], nn.Cell] | None = None
+
+    @property
+    def example(self) -> nn.Cell:
+        """The network itself."""
+        return self.given.network
+
+    @property
+    def members(self) -> np.ndarray | None:
+        """Rows that it was trained on; None where nobody has said."""
+        return self.given.members
+
+    @property
+    def trained_on(self) -> np.ndarray:
+        """Rows that it was trained on, or all where nobody has said."""
+        return super().trained_on if self.members is None else np.sort(np.asarray(self.members))
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it came with weights: it did."""
+        return True
+
+    @cached_property
+    def misfit(self) -> str | None:
+        """Why its answers do not fit the data; None where they do."""
+        return misfit(self.given.network, self.dataset, self.members) if self.session.asks else None
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether its twins are made by the registry from a class of the project's own."""
+        return self.make is None and super().is_registered
+
+    @property
+    def model_label(self) -> str:
+        """What reports call the architecture."""
+        return type(self.given.network).__name__
+
+    def make_network(self, seed: int) -> nn.Cell:
+        """Return an untrained twin whose weights follow from ``seed``."""
+        if self.make is None:
+            return super().make_network(seed)
+        network = make_twin(self.given, self.make, seed)
+        registry.check_output(network, self.dataset.image_shape, self.dataset.num_classes, self.model_label)
+        return network
+
+    def architecture(self, seed: int) -> dict[str, Any]:
+        """Return what identifies the untrained twin that ``make_network`` makes of ``seed``."""
+        if self.make is None:
+            return super().architecture(seed)
+        untrained = self.make_network(seed)
+        return {"architecture": architecture(untrained), "start": weights_digest(untrained)}
 
 
 def model_options(model: EasyDict) -> dict[str, Any]:
@@ -166,7 +246,7 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
                              "without 'subjects'")
         config = _sized(session, config, type(provided.network))
         checked = check_subject(provided, session.dataset(config.data))
-        return [SubjectPlan(session, checked.name, config, checked, checked.make or type(checked.network))]
+        return [GivenSubject(session, checked.name, config, checked, checked.make or type(checked.network))]
     if config.sweep.variants and not config.subjects:
         return []
     if config.subjects:
@@ -174,7 +254,7 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
     else:
         plans = [(_default_name(config), config)]
     plans = [(name, _sized(session, own, registry.CLASSIFIERS.get(own.model.name))) for name, own in plans]
-    return [SubjectPlan(session, name, own, _from_checkpoint(session, name, own)) for name, own in plans]
+    return [_from_checkpoint(session, name, own) or SubjectPlan(session, name, own) for name, own in plans]
 
 
 def _sized(session: Session, config: EasyDict, kind: type[nn.Cell] | None) -> EasyDict:
@@ -204,7 +284,7 @@ def _default_name(config: EasyDict) -> str:
     return label if config.model.checkpoint is not None else f"{label}-{config.training.method}"
 
 
-def _from_checkpoint(session: Session, name: str, config: EasyDict) -> Subject | None:
+def _from_checkpoint(session: Session, name: str, config: EasyDict) -> GivenSubject | None:
     """Load the subject that ``model.checkpoint`` names, if it names one."""
     model = config.model
     if model.checkpoint is None:
@@ -215,7 +295,7 @@ def _from_checkpoint(session: Session, name: str, config: EasyDict) -> Subject |
     network = registry.build(model.name, data.image_shape, data.num_classes, 0, model_options(model))
     checkpoint.load_weights(network, model.checkpoint)
     members = None if model.members is None else _read_members(model.members, len(data.x_train))
-    return Subject(network, members, name)
+    return GivenSubject(session, name, config, Subject(network, members, name))
 
 
 def _read_members(path: str, available: int) -> np.ndarray:

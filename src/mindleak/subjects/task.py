@@ -16,15 +16,13 @@ from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
-from mindleak.models import own_file, registry
 from mindleak.models.base import count_parameters
 from mindleak.runs.digest import file_digest, source_digest, stable_hash
 from mindleak.runs.result import referred_files
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.answers import split_misfit
 from mindleak.subjects.asking import TEST, TRAINING, ask
-from mindleak.subjects.own import architecture, weights_digest
-from mindleak.subjects.subject import SubjectPlan, model_options
+from mindleak.subjects.subject import SubjectPlan
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter
@@ -203,12 +201,7 @@ class TrainingTask:
 
     def _architecture(self) -> dict[str, Any]:
         """Return what identifies the untrained network."""
-        if self.plan.make is not None:
-            untrained = self.plan.make_network(self.seed)
-            return {"architecture": architecture(untrained), "start": weights_digest(untrained)}
-        model = self.plan.config.model
-        source = own_file.source(model.name)
-        return {"name": model.name, "source": source, **model_options(model)}
+        return self.plan.architecture(self.seed)
 
     def _compute(self, context: StageContext, resume: bool) -> dict[str, Any]:
         """Train and measure; the stage's work."""
@@ -297,8 +290,7 @@ class TrainingTask:
     @property
     def _shares_graphs(self) -> bool:
         """True where networks of this architecture differ in their parameters only: of ours it is known."""
-        return (self.method.shares_graphs and self.plan.make is None
-                and self.plan.config.model.name in registry.CLASSIFIERS)
+        return self.method.shares_graphs and self.plan.is_registered
 
     def _graphs(self) -> str:
         """Return what a network's graphs follow from, beside recipe and data."""

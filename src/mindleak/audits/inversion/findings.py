@@ -10,7 +10,8 @@ from typing import Optional
 import numpy as np
 
 from mindleak.attacks.inversion.quality import DIFFERENCE_RANGES
-from mindleak.audits.membership.shadow_findings import recipes_differ
+from mindleak.audits.finding import CANNOT_TELL, NOT_SHOWN, SHOWN, Finding, verdict
+from mindleak.audits.pairs import recipes_differ
 from mindleak.audits.questions import Questions, alone, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.means import UNBOUNDED, mean_over_images
@@ -24,7 +25,7 @@ _MEANINGS = {"confidence": "the judge's confidence in the true label", "ssim": "
 
 
 def suppression_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,
-                         questions: Questions) -> Iterator[str]:
+                         questions: Questions) -> Iterator[Finding]:
     """Compare inversions of ordinary and suppressed subjects, alike in architecture and data, image by image."""
     pairs = [(pair, _differing(*(subjects[result["subject"]] for result in pair)))
              for pair in _pairs(results, subjects)]
@@ -33,7 +34,7 @@ def suppression_findings(results: Sequence[Record], subjects: Mapping[str, Recor
     family = questions.ask("changes of inverted images with suppression",
                            {key: Comparison.of(change) for key, change in changes.items()})
     for pair, differing in pairs:
-        yield from (f"{sentence}{differing}" for sentence in _change(*pair, changes, family))
+        yield from _change(*pair, changes, family, differing)
 
 
 def _pairs(results: Sequence[Record], subjects: Mapping[str, Record]) -> Iterator[tuple[Record, Record]]:
@@ -69,12 +70,12 @@ def _unlike(ordinary: Record, suppressed: Record) -> str:
 
 
 def _change(ordinary: Record, suppressed: Record, changes: Mapping[tuple[str, str, str, str], Record],
-            family: Family) -> Iterator[str]:
+            family: Family, differing: str) -> Iterator[Finding]:
     """Say what suppression changed, where the two attacks can be compared at all."""
     pair = f"Suppress training, {suppressed['subject']} against {ordinary['subject']}"
     unlike = _unlike(ordinary, suppressed)
     if unlike:
-        yield f"{pair}: not comparable, {unlike}."
+        yield Finding(f"{pair}: not comparable, {unlike}.{differing}", None, CANNOT_TELL)
         return
     stuck = [f"{result['dead']} of {result['n']} for {result['subject']}" for result in (ordinary, suppressed)
              if result.get("dead")]
@@ -82,7 +83,10 @@ def _change(ordinary: Record, suppressed: Record, changes: Mapping[tuple[str, st
     for measure, meaning in _MEANINGS.items():
         key = _key(ordinary, suppressed, measure)
         if key in changes:
-            yield f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, changes[key], family, key)}{caveat}"
+            known = known_interval(changes[key]) is not None
+            yield Finding(f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, changes[key], family, key)}{caveat}"
+                          f"{differing}", None, verdict(family.direction(key)) if known else CANNOT_TELL,
+                          [each["metrics"][measure] for each in (ordinary, suppressed)])
 
 
 def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: Path) -> Optional[Record]:
@@ -135,33 +139,52 @@ def _families(results: Sequence[Record], questions: Questions) -> _Families:
             key: Comparison.of(each["top1"], each["chance"]["top1"]) for key, each in nearest.items()}))
 
 
-def inversion_findings(results: Sequence[Record], questions: Questions) -> Iterator[str]:
+def inversion_findings(results: Sequence[Record], questions: Questions) -> Iterator[Finding]:
     """Say how each inversion does against the mean image, on non-members, and in finding its very original."""
     families = _families(results, questions)
     yield from _identity(results)
     for result in results:
         name = f"Inversion of {result['subject']} from layer {result['layer']}"
         if result.get("dead"):
-            yield (f"{name}: {result['dead']} of {result['n']} images gave the attack nothing to follow: their "
-                   "features are all zero, or no unit fires at its starting images (inversion.restarts tries others). "
-                   "That is no protection.")
+            yield Finding(f"{name}: {result['dead']} of {result['n']} images gave the attack nothing to follow: their "
+                          "features are all zero, or no unit fires at its starting images (inversion.restarts tries "
+                          "others). That is no protection.", result["subject"])
         differences = result.get("differences") or {}
         parts = [*_against_mean_image(result, differences.get("mean_image") or {}, families.mean_image),
                  *_against_non_members(result, differences.get("non_members") or {}, families.non_members),
                  *_nearest(result, families.nearest)]
         if parts:
-            yield f"{name}: {' '.join(parts)}"
+            yield Finding(f"{name}: {' '.join(parts)}", result["subject"], _verdict(result, families),
+                          [*differences.get("mean_image", {}).values(), *differences.get("non_members", {}).values(),
+                           *([result["nearest"]["top1"]] if result.get("nearest") else [])])
 
 
-def _identity(results: Sequence[Record]) -> Iterator[str]:
+def _verdict(result: Record, families: _Families) -> str:
+    """Return whether anything of these very images was shown to come back: more than of non-members, or a find."""
+    key = (result["subject"], result["layer"])
+    returned = (families.nearest.direction(key) > 0 or families.mean_image.direction(key) > 0
+                or any(families.non_members.direction((*key, measure)) for measure in _MEANINGS))
+    if returned:
+        return SHOWN
+    return CANNOT_TELL if any(_failed(result)) or result.get("dead") else NOT_SHOWN
+
+
+def _failed(result: Record) -> Iterator[float]:
+    """Yield what the control reached (dB), where it failed."""
+    # The median: one image that comes back exactly makes the mean infinite.
+    reached = result.get("identity_psnr")
+    if reached is not None and has_value(reached) and reached["value"] < IDENTITY_PSNR:
+        yield float(reached["value"])
+
+
+def _identity(results: Sequence[Record]) -> Iterator[Finding]:
     """Say where the optimiser fails on the identity network, since nothing that it finds elsewhere counts then."""
     for result in results:
-        # The median: one image that comes back exactly makes the mean infinite.
-        reached = result.get("identity_psnr")
-        if reached is not None and has_value(reached) and reached["value"] < IDENTITY_PSNR:
-            yield (f"Control failed: from the pixels themselves the attack on {result['subject']}, layer "
-                   f"{result['layer']}, gets {reached['value']:.1f} dB PSNR in the median; more than "
-                   f"{IDENTITY_PSNR:.0f} dB are due, so its figures say little.")
+        for reached in _failed(result):
+            yield Finding(f"Control failed: from the pixels themselves the attack on {result['subject']}, layer "
+                          f"{result['layer']}, gets {reached:.1f} dB PSNR in the median; more than "
+                          f"{IDENTITY_PSNR:.0f} dB are due, so its figures say little.", result["subject"],
+                          CANNOT_TELL, (result["identity_psnr"],))
 
 
 def _against_mean_image(result: Record, differences: Record, family: Family) -> Iterator[str]:

@@ -1,37 +1,30 @@
-"""The inversion stages of an audit: which images, which judge, one attack per layer, and the controls beside it."""
+"""Which images are inverted, who judges, and one attack per layer: all that can be known before any training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from easydict import EasyDict
 from mindspore import nn
 
 from mindleak.attacks.inversion.batched import SIGN, BatchedInversion
-from mindleak.attacks.inversion.controls import Attack, invert_identity, invert_identity_regularised
+from mindleak.attacks.inversion.controls import Attack
 from mindleak.attacks.inversion.layers import default_layer, features_cell
 from mindleak.attacks.inversion.mindarmour import MindArmourInversion
 from mindleak.attacks.inversion.objective import check_tv_shape
-from mindleak.attacks.inversion.quality import Quality, measure
-from mindleak.attacks.inversion.result import random_starts
+from mindleak.audits.family import Plan
 from mindleak.audits.inversion.findings import TEST_SPLIT
-from mindleak.audits.membership.plan import code_digest
 from mindleak.data.copies import first_of_each
 from mindleak.data.samples import stratified
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.images import WINDOW
-from mindleak.evaluation.nearest import nearest_figures, original_ranks
 from mindleak.runs.digest import stable_hash
-from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.key_names import JUDGE
-from mindleak.subjects.own import network_digest
 from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask
-from mindleak.training.loop import Predictor
+from mindleak.subjects.trained import Trained, headline
 from mindleak.training.recipe import Recipe
 
 ENGINES = (BatchedInversion.engine, MindArmourInversion.engine)
@@ -56,34 +49,36 @@ class NonMembers:
 
 
 @dataclass(frozen=True)
-class InversionPlan:
+class InversionPlan(Plan):
     """One subject's inversion: the images, the judge, and an attack per layer."""
 
     plan: SubjectPlan
+    subject: Trained
     rows: np.ndarray
     non_members: NonMembers | None
     judge: TrainingTask
     attacks: list[Attack]
 
+    @property
+    def tasks(self) -> list[TrainingTask]:
+        """The subject's training, if it takes one, and the judge's."""
+        return [*self.subject.tasks, self.judge]
 
-def plan_inversion(plan: SubjectPlan, network: nn.Cell) -> InversionPlan:
+
+def plan_inversion(plan: SubjectPlan) -> InversionPlan:
     """Choose the images and plan judge and attacks, checking everything that can be known to fail.
-
-    Args:
-        plan: the subject.
-        network: one of its architecture, to be asked for its layers.
 
     Raises:
         InputError: layers that the network does not have, parameters out of range, more images than there are, or
             images too small for SSIM.
     """
-    rows, attacks = inverted_rows(plan), inversion_attacks(plan, network)
+    rows, attacks = inverted_rows(plan), inversion_attacks(plan, plan.example)
     non_members, copies = matched_non_members(plan, rows), plan.dataset.copies
     inverted = [copies.train[rows]]
     if non_members is not None:
         numbers = copies.train if non_members.source == TRAINING_SPLIT else copies.test
         inverted.append(numbers[non_members.rows])
-    return InversionPlan(plan, rows, non_members, judge_task(plan, np.concatenate(inverted)), attacks)
+    return InversionPlan(plan, headline(plan), rows, non_members, judge_task(plan, np.concatenate(inverted)), attacks)
 
 
 def inversion_attacks(plan: SubjectPlan, network: nn.Cell) -> list[Attack]:
@@ -138,17 +133,11 @@ def inverted_rows(plan: SubjectPlan) -> np.ndarray:
     Raises:
         InputError: fewer than one image is asked for, or more than there are.
     """
-    rows, wanted = _trained_on(plan), plan.config.inversion.images
+    rows, wanted = plan.trained_on, plan.config.inversion.images
     rows = rows[first_of_each(plan.dataset.copies.train[rows])]
     if not 1 <= wanted <= len(rows):
         raise InputError(f"inversion.images is {wanted}; expected 1 to {len(rows)}")
     return stratified(plan.dataset.y_train, rows, wanted, plan.session.seed("inversion", "images"))
-
-
-def _trained_on(plan: SubjectPlan) -> np.ndarray:
-    """Return the rows that the subject was trained on, as far as anybody knows, sorted."""
-    members = plan.provided.members if plan.provided is not None else None
-    return np.arange(len(plan.dataset.y_train)) if members is None else np.sort(np.asarray(members))
 
 
 def matched_non_members(plan: SubjectPlan, rows: np.ndarray) -> NonMembers | None:
@@ -158,10 +147,10 @@ def matched_non_members(plan: SubjectPlan, rows: np.ndarray) -> NonMembers | Non
     differ from the training split by more than membership. Copies of members are none, and no image is drawn twice. A
     member without a partner left stays unmatched.
     """
-    data, trained_on = plan.dataset, _trained_on(plan)
+    data, trained_on = plan.dataset, plan.trained_on
     sources = [(TEST_SPLIT, np.arange(len(data.y_test)), data.y_test, data.copies.test)]
-    if plan.provided is not None:
-        if plan.provided.members is None:
+    if plan.is_trained:
+        if plan.members is None:
             return None
         outside = np.setdiff1d(np.arange(len(data.y_train)), trained_on)
         sources.insert(0, (TRAINING_SPLIT, outside, data.y_train, data.copies.train))
@@ -217,84 +206,3 @@ def _attack(plan: SubjectPlan, layer: str) -> Attack:
                              f"not offer (its own is {'one image at a time' if value is None else repr(value)}); right "
                              f"is engine '{BatchedInversion.engine}'")
     return attack
-
-
-def inversion_stage(planned: InversionPlan, attack: Attack, network: nn.Cell, judge: nn.Cell) -> StageResult:
-    """Invert training images of the subject's, and as many others, from one layer, and measure the result."""
-    plan, others = planned.plan, planned.non_members
-    compared = None if others is None else [others.source, stable_hash([others.rows, others.partners])]
-    inputs = {**attack.settings(), "code": code_digest(plan, "inversion/plan.py"), "subject": network_digest(network),
-              "judge": network_digest(judge), "judge_model": plan.config.judge.model, "data": plan.dataset.digest,
-              "rows": stable_hash(planned.rows), "non_members": compared}
-    name = f"inversion-{plan.name}" + (f"-{attack.layer}" if len(planned.attacks) > 1 else "")
-    return plan.session.run.stage(name, "attacks", inputs, attack.seed,
-                                  lambda context: _Measurement(planned, attack, network, judge).run(context))
-
-
-class _Measurement:
-    """One attack with everything that is measured beside it."""
-
-    def __init__(self, planned: InversionPlan, attack: Attack, network: nn.Cell, judge: nn.Cell) -> None:
-        self._planned = planned
-        self._attack = attack
-        self._network = network
-        data, rows, others = planned.plan.dataset, planned.rows, planned.non_members
-        self._data = data
-        self._images, self._labels = data.x_train[rows], data.y_train[rows]
-        self._judge: Callable[[np.ndarray], np.ndarray] = Predictor(judge, batch_size=len(rows))
-        self._others = self._images[:0]
-        if others is not None:
-            self._others = (data.x_train if others.source == TRAINING_SPLIT else data.x_test)[others.rows]
-
-    def run(self, context: StageContext) -> dict[str, Any]:
-        """Attack members and non-members in one go, measure them and the controls."""
-        count = len(self._images)
-        result = self._attack.attack(self._network, np.concatenate([self._images, self._others]))
-        found, dead = result.inversions[:count], result.dead[:count]
-        quality = self._measured(found, result.feature_mse[:count])
-        controls = self._controls()
-        differences = {"mean_image": quality.minus(controls["mean_image"])}
-        record = {"attack": self._attack.engine, **self._attack.settings(), "n": count,
-                  "judge": self._planned.plan.config.judge.model, "metrics": quality.as_json(),
-                  "dead": int(dead.sum()), "frozen": int((result.iterations[:count] < self._attack.iterations).sum()),
-                  "controls": {name: control.as_json() for name, control in controls.items()},
-                  "identity_psnr": _median(controls["identity"].values["psnr"]),
-                  "nearest": self._nearest(found), "labels": self._labels.tolist(),
-                  "predicted": quality.predicted.tolist(), "non_members": None}
-        others = self._planned.non_members
-        if others is not None and len(others.rows):
-            strangers = measure(self._others, result.inversions[count:], self._labels[others.partners], self._judge,
-                                result.feature_mse[count:])
-            record["non_members"] = {"source": others.source, "n": len(others.rows), "copies_left_out": others.copies,
-                                     "metrics": strangers.as_json(), "dead": int(result.dead[count:].sum())}
-            differences["non_members"] = quality.of(others.partners).minus(strangers)
-        record["differences"] = {name: {measure_: metric.to_json() for measure_, metric in metrics.items()}
-                                 for name, metrics in differences.items()}
-        context.save_arrays(originals=self._images, inversions=found, rows=self._planned.rows, dead=dead,
-                            objective=result.objective[:count], iterations=result.iterations[:count], **quality.values)
-        return record
-
-    def _measured(self, images: np.ndarray, feature_mse: np.ndarray | None = None) -> Quality:
-        return measure(self._images, images, self._labels, self._judge, feature_mse)
-
-    def _controls(self) -> dict[str, Quality]:
-        """Measure what needs no layer: the mean image, the start, the originals, and the identity network."""
-        offered = {"mean_image": np.broadcast_to(self._data.mean_image, self._images.shape),
-                   "random_start": random_starts(self._images.shape, self._attack.seed),
-                   "original": self._images,
-                   "identity": invert_identity(self._attack, self._images).inversions,
-                   "identity_regularised": invert_identity_regularised(self._attack, self._images).inversions}
-        return {name: self._measured(images) for name, images in offered.items()}
-
-    def _nearest(self, found: np.ndarray) -> dict[str, Any]:
-        """Rank each original among the images that the subject was trained on."""
-        among = _trained_on(self._planned.plan)
-        ranks = original_ranks(found, self._data.x_train[among], np.searchsorted(among, self._planned.rows),
-                               self._data.copies.train[among])
-        return nearest_figures(ranks, self._labels, self._data.y_train[among])
-
-
-def _median(values: np.ndarray) -> dict[str, Any]:
-    """Return a median as a JSON value; infinite where half of the values are: as many images came back exactly."""
-    middle = float(np.median(values))
-    return {"value": middle if np.isfinite(middle) else None, "n": len(values)}

@@ -30,9 +30,8 @@ _SETTINGS = {
 }
 
 
-def inversion(document: Mapping[str, Any], subjects: Subjects) -> Table:
+def inversion(entries: Sequence[Entry], subjects: Subjects) -> Table:
     """Attacks in columns; each metric with non-members, paired differences and controls in the rows below it."""
-    entries: Sequence[Entry] = document["inversion"]
     heads = [f"{subjects.name(entry['subject']).full}, layer {entry['layer']}" for entry in entries]
     table = Table("Inversion: how close the pictures come, and controls", ["Metric", *heads])
     table.groups.append(_about(table, entries))

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mindleak.evaluation.metric import Record
 from mindleak.reporting.cells import Cell, Row, Table
 from mindleak.reporting.wording import DASH, NBSP, Subjects, count, has_value, number, written_bounds
 
-Document = Mapping[str, Any]
-
 _CHANGE = "difference of AUC"
-
-
-def ablations(document: Document) -> Sequence[Record]:
-    """Return the document's ablations, one per subject; none in documents that have none."""
-    found: Sequence[Record] = document.get("ablations") or []
-    return found
 
 
 def ablation_table(result: Record, subjects: Subjects) -> Table:
@@ -33,11 +24,10 @@ def ablation_table(result: Record, subjects: Subjects) -> Table:
     return table
 
 
-def ablation_lines(document: Document) -> list[str]:
+def ablation_lines(results: Sequence[Record], subjects: Subjects) -> list[str]:
     """Return the ablations as lines for a terminal, at most 100 columns wide."""
-    subjects = Subjects(document)
     lines: list[str] = []
-    for result in ablations(document):
+    for result in results:
         width = max(len(each["name"]) for each in result["variants"])
         lines += [f"Ablation of the improved attack on {subjects.name(result['subject']).full}, {_model(result)}",
                   f"  {'':<{width}}  {'AUC':<22}less that of the posterior only"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 from mindleak.attacks.membership.names import IMPROVED, SHADOW
+from mindleak.audits.finding import Finding, verdict
 from mindleak.audits.membership.shadow_findings import paired_change
 from mindleak.audits.questions import Questions, alone, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
@@ -17,12 +18,12 @@ ADDED, REMOVED, OTHER_MODEL = "posterior +", "all but", "all, "
 
 
 def improved_findings(results: Sequence[Record], ablations: Sequence[Record], run_dir: Path,
-                      questions: Questions) -> Iterator[str]:
-    """Yield the findings, one or two sentences each.
+                      questions: Questions) -> Iterator[Finding]:
+    """Yield the findings on what the improved attack adds.
 
     Args:
-        results: ``membership`` of the audit document.
-        ablations: its ``ablations``.
+        results: of the attacks by shadows.
+        ablations: of the improved attack.
         run_dir: what the results' ``arrays`` are relative to.
         questions: where it is asked what adds to the attack.
     """
@@ -34,8 +35,9 @@ def improved_findings(results: Sequence[Record], ablations: Sequence[Record], ru
                            {subject: Comparison.of(change) for subject, change in gains.items()})
     for result in improved:
         if result["subject"] in gains:
-            yield from _gain(result["subject"], gains[result["subject"]], family)
-        yield from (f"Improved attack on {result['subject']}: {note}." for note in result["notes"])
+            yield from _gain(result, gains[result["subject"]], family)
+        yield from (Finding(f"Improved attack on {result['subject']}: {note}.", result["subject"])
+                    for note in result["notes"])
     family = questions.ask("AUCs of the ablation's variants", {
         (ablation["subject"], each["name"]): Comparison.of(each[key]) for ablation in ablations
         for each in ablation["variants"] if (key := _compared_by(each["name"])) is not None})
@@ -51,23 +53,24 @@ def _compared_by(name: str) -> Optional[str]:
     return "change_from_all" if name.startswith((REMOVED, OTHER_MODEL)) else None
 
 
-def _gain(subject: str, change: Record, family: Family) -> Iterator[str]:
+def _gain(result: Record, change: Record, family: Family) -> Iterator[Finding]:
     """Say whether the improved attack beats the posterior attack on the same samples."""
-    interval = known_interval(change)
+    subject, interval = result["subject"], known_interval(change)
     if interval is None:
         return
     said = (f"Improved against shadow attack on {subject}: AUC {change['value']:+.3f} ({interval[0]:+.3f} to "
             f"{interval[1]:+.3f}, {change['n']} samples, the same shadows)")
     way = family.direction(subject)
     if way > 0:
-        yield f"{said}: the further features and the other attack model find more."
+        said += ": the further features and the other attack model find more."
     elif way < 0:
-        yield f"{said}: they find less."
+        said += ": they find less."
     else:
-        yield f"{said}: no difference was detected{alone(family, subject, interval)}."
+        said += f": no difference was detected{alone(family, subject, interval)}."
+    yield Finding(said, subject, verdict(way), (result["overall"]["auc"],))
 
 
-def _worth(ablation: Record, family: Family) -> Iterator[str]:
+def _worth(ablation: Record, family: Family) -> Iterator[Finding]:
     """Say which groups add to the posterior, and which ones all the others cannot replace."""
     added, removed = (_sorted_by_way(ablation, start, family) for start in (ADDED, REMOVED))
     if not any((*added, *removed)):
@@ -82,10 +85,12 @@ def _worth(ablation: Record, family: Family) -> Iterator[str]:
         parts.append(_listed("taken from all, a loss is shown for", removed[2], "change_from_all", "no single group"))
         if removed[0]:
             parts.append(_listed("a gain for leaving out", removed[0], "change_from_all", ""))
-    yield f"{where}: {'; '.join(parts)}. Of the other groups no effect was detected."
+    yield Finding(f"{where}: {'; '.join(parts)}. Of the other groups no effect was detected.", ablation["subject"],
+                  verdict(any(added[0] + added[2] + removed[0] + removed[2])),
+                  [each["auc"] for each in ablation["variants"]])
 
 
-def _models(ablation: Record, family: Family) -> Iterator[str]:
+def _models(ablation: Record, family: Family) -> Iterator[Finding]:
     """Say which attack models, with all features, differ from the configured one."""
     better, same, worse = _sorted_by_way(ablation, OTHER_MODEL, family)
     if not (better or same or worse):
@@ -93,8 +98,9 @@ def _models(ablation: Record, family: Family) -> Iterator[str]:
     shared = "one per class" if ablation["one_per_class"] else "one for all classes"
     kind = f"{ablation['attack_model'].replace('_', ' ')}, {shared}"
     parts = [_listed(word, found, "change_from_all", "none") for word, found in (("better", better), ("worse", worse))]
-    yield (f"Attack models on {ablation['subject']}, all features, against the configured one ({kind}): "
-           f"{'; '.join(parts)}; of the others no difference was detected.")
+    yield Finding(f"Attack models on {ablation['subject']}, all features, against the configured one ({kind}): "
+                  f"{'; '.join(parts)}; of the others no difference was detected.", ablation["subject"],
+                  verdict(bool(better or worse)), [each["auc"] for each in ablation["variants"]])
 
 
 def _sorted_by_way(ablation: Record, start: str, family: Family) -> tuple[list[Record], list[Record], list[Record]]:

@@ -14,7 +14,8 @@ from mindleak.attacks.membership.improved import ImprovedAttack, Variant, ablati
 from mindleak.attacks.membership.names import IMPROVED
 from mindleak.audits.membership.improved_plan import ImprovedPlan
 from mindleak.audits.membership.observations import Observer
-from mindleak.audits.membership.plan import MembershipPlan, code_digest, membership_figures
+from mindleak.audits.membership.plan import MembershipPlan, code_digest
+from mindleak.audits.membership.shadow_stage import membership_figures
 from mindleak.evaluation.classification import accuracy
 from mindleak.runs.stages import StageContext, StageResult
 

@@ -23,7 +23,7 @@ from mindleak.attacks.membership.features import (
     out_calibration,
 )
 from mindleak.attacks.membership.improved import Observed
-from mindleak.audits.membership.plan import MembershipPlan, code_digest, subject_network
+from mindleak.audits.membership.plan import MembershipPlan, code_digest
 from mindleak.models.base import LOGITS
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
@@ -95,7 +95,7 @@ class Observer:
         return self._stage(task.role, trained.digest, network, self._everything if self._calibrates else rows, rows)
 
     def _subject_stage(self) -> StageResult:
-        subject = subject_network(self._planned)
+        subject = self._planned.subject.network
         return self._stage("subject", network_digest(subject), lambda: _Asked(subject), self._targets, self._targets)
 
     def _stage(self, role: str, weights: str, network: Any, asked: np.ndarray, own: np.ndarray) -> StageResult:

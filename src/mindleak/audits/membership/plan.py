@@ -5,15 +5,13 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from mindspore import nn
 
-from mindleak.attacks.membership import report
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.names import ALL_ATTACKS, SHADOW_ATTACKS
-from mindleak.attacks.membership.shadow import Answers, ShadowAttack, ShadowAttackResult, require_enough
+from mindleak.attacks.membership.shadow import ShadowAttack, require_enough
+from mindleak.audits.family import NoVerdictError, Plan
 from mindleak.audits.membership.improved_plan import ImprovedPlan, plan_improved
 from mindleak.audits.membership.references import ReferencePlan, plan_references
 from mindleak.audits.membership.rnn_tutorial import DocumentPlan, plan_document
@@ -26,17 +24,12 @@ from mindleak.data.splits import (
     split_roles,
 )
 from mindleak.errors import InputError, known_names
-from mindleak.evaluation.classification import accuracy
-from mindleak.evaluation.metric import Metric
 from mindleak.models import own_file
-from mindleak.runs.digest import file_digest, stable_hash
-from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asking import TRAINING, ask
+from mindleak.runs.digest import file_digest
 from mindleak.subjects.key_names import MEMBERSHIP
-from mindleak.subjects.own import network_digest
 from mindleak.subjects.subject import SubjectPlan
-from mindleak.subjects.task import TrainingTask, training_code
-from mindleak.training.loop import Predictor
+from mindleak.subjects.task import TrainingTask, stale_trainings, training_code
+from mindleak.subjects.trained import Trained, in_role
 from mindleak.training.methods import METHODS
 
 ROLES = ("target_in", "target_out", "population", "shadow_pool")
@@ -56,20 +49,24 @@ def _job_code(job: str) -> str:
     return file_digest(Path(__file__).parents[1] / job)
 
 
+class UnknownMembersError(InputError):
+    """Nobody has said what a subject from elsewhere was trained on."""
+
+
 class ImpossibleSplitError(InputError):
     """The data leave no honest split into roles: a subject trained on nearly everything has no non-members left."""
 
 
 @dataclass(frozen=True)
-class MembershipPlan:
-    """Roles, subject, shadows and references of membership attacks. ``subject`` is None where trained elsewhere.
+class MembershipPlan(Plan):
+    """Roles, subject, shadows and references of membership attacks.
 
     ``shadows`` is empty, ``references`` and ``document`` None where no attack was asked for that needs them.
     """
 
     plan: SubjectPlan
     split: Split
-    subject: TrainingTask | None
+    subject: Trained
     shadows: list[TrainingTask]
     attack: ShadowAttack
     references: ReferencePlan | None = None
@@ -77,11 +74,17 @@ class MembershipPlan:
     document: DocumentPlan | None = None
     attacks: tuple[str, ...] = ()
 
+    @property
     def tasks(self) -> list[TrainingTask]:
-        """Return everything that is to be trained."""
+        """Everything that is to be trained."""
         references = [] if self.references is None else self.references.tasks
         document = [] if self.document is None else self.document.tasks
-        return ([] if self.subject is None else [self.subject]) + self.shadows + references + document
+        return [*self.subject.tasks, *self.shadows, *references, *document]
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The roles, under the subject's name."""
+        return {self.plan.name: self.split}
 
     def targets(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that the subject is attacked on and which of them it was trained on, (N,) each.
@@ -91,10 +94,36 @@ class MembershipPlan:
         sides = [self.split.distinct(role) for role in ("target_in", "target_out")]
         return np.concatenate(sides), np.repeat([True, False], [len(side) for side in sides])
 
-    @property
-    def subject_size(self) -> int:
-        """Number of samples that the subject is trained on."""
-        return len(self.split.indices["target_in"] if self.subject is not None else _members(self.plan))
+
+def plan_attacks(plan: SubjectPlan) -> MembershipPlan:
+    """Plan membership inference as a family of the audit.
+
+    Raises:
+        NoVerdictError: the subject's answers do not fit the data, nobody knows what it was trained on, or that is so
+            much that no split is left.
+        InputError: as ``plan_membership``.
+    """
+    if plan.members is not None and plan.misfit is not None:
+        raise NoVerdictError(f"membership inference on '{plan.name}' would say nothing: {plan.misfit}",
+                             "its answers do not fit these images or labels, so no verdict is given")
+    try:
+        planned = plan_membership(plan)
+    except (UnknownMembersError, ImpossibleSplitError) as error:
+        if isinstance(error, ImpossibleSplitError) and not plan.is_trained:
+            raise
+        raise NoVerdictError(str(error)) from error
+    _say_stale(planned)
+    return planned
+
+
+def _say_stale(planned: MembershipPlan) -> None:
+    """Say that shadows, references or a subject which are there already belong to something else."""
+    stale = stale_trainings(planned.tasks)
+    if stale:
+        session = planned.plan.session
+        session.say(f"{len(stale)} finished trainings for attacks on '{planned.plan.name}' in {session.run_dir} are of "
+                    f"another split, recipe, seed or version of the code and are not used: {stale[0]}"
+                    f"{', ...' if len(stale) > 1 else ''}")
 
 
 def plan_membership(plan: SubjectPlan) -> MembershipPlan:
@@ -110,46 +139,47 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     settings = plan.config.membership
     attacks = known_names(settings.attacks, ALL_ATTACKS, "membership.attacks")
     wants_shadows = any(name in SHADOW_ATTACKS for name in attacks)
-    improved = plan_improved(settings, plan.untrained if plan.provided is None else plan.provided.network, attacks)
+    improved = plan_improved(settings, plan.example, attacks)
+    members = settled_members(plan)
     sizes = role_sizes(plan)
     if sizes["target_in"] != sizes["target_out"]:
         raise InputError(f"membership.target_in is {sizes['target_in']} and target_out {sizes['target_out']}; expected "
                          "one number for both, or guessing the larger side would look like an attack")
     attack = ShadowAttack(plan.dataset.num_classes, AttackTraining(**settings.attack), plan.session.seed("membership"))
-    size_in = sizes["target_in"] if plan.provided is None else len(_members(plan))
-    split, pairs = _roles(plan, sizes, size_in, settings.shadows if wants_shadows else None)
-    size_in = len(split.indices["target_in"]) if plan.provided is None else size_in
+    split, pairs = _roles(plan, members, sizes, settings.shadows if wants_shadows else None)
+    members = split.indices["target_in"] if members is None else members
     labels = plan.dataset.y_train
     if wants_shadows:
         require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
     recipe = plan.recipe(settings.training)
     method = METHODS[recipe.method]
     given = {} if method.section is None else settings[method.section]
-    method_settings = method.resized(plan.settings(recipe, given), given, size_in, len(labels))
+    method_settings = method.resized(plan.settings(recipe, given), given, len(members), len(labels))
     alike = TrainingTask(plan, MEMBERSHIP, recipe, method_settings, split.indices["target_in"], section=MEMBERSHIP)
     shadows = [replace(alike, role=f"shadow{number}", rows=rows_in, queries=(rows_in, rows_out), keeps_weights=True)
                for number, (rows_in, rows_out) in enumerate(pairs)]
-    subject = alike if plan.provided is None else None
-    members = split.indices["target_in"] if plan.provided is None else _members(plan)
     references = plan_references(plan, split, alike, members, attacks)
     document = plan_document(plan, split, alike, members, attacks)
-    return MembershipPlan(plan, split, subject, shadows, attack, references, improved, document, attacks)
+    return MembershipPlan(plan, split, in_role(plan, alike), shadows, attack, references, improved, document, attacks)
 
 
-def _members(plan: SubjectPlan) -> np.ndarray:
-    """Return the rows that a subject from elsewhere was trained on."""
-    assert plan.provided is not None
-    if plan.provided.members is None:
-        raise InputError(f"membership inference on '{plan.name}' needs to know what it was trained on: "
-                         "give the row numbers as --members indices.npy")
-    return plan.provided.members
+def settled_members(plan: SubjectPlan) -> np.ndarray | None:
+    """Return the rows that a subject from elsewhere was trained on; None where the run chooses them.
+
+    Raises:
+        InputError: it was trained elsewhere, and nobody has said on what.
+    """
+    if plan.is_trained and plan.members is None:
+        raise UnknownMembersError(f"membership inference on '{plan.name}' needs to know what it was trained on: "
+                                  "give the row numbers as --members indices.npy")
+    return plan.members
 
 
 def warn_of_copies(plan: SubjectPlan) -> None:
     """Say how many rows outside the members of a subject from elsewhere it has seen all the same."""
-    if plan.provided is None or plan.provided.members is None:
+    members, rows = plan.members, len(plan.dataset.y_train)
+    if members is None:
         return
-    members, rows = plan.provided.members, len(plan.dataset.y_train)
     copies = copies_outside(plan.dataset, members)
     if copies:
         plan.session.warn(f"'{plan.name}': {copies:,} of {rows - len(members):,} training images outside the members "
@@ -164,9 +194,9 @@ def role_sizes(plan: SubjectPlan) -> dict[str, int]:
     its members that are no copies of these, and the targets are no more than the members.
     """
     given = {role: plan.config.membership[role] for role in ROLES}
-    members = None if plan.provided is None else len(_members(plan))
-    outside = len(free_rows(plan.dataset, None if plan.provided is None else _members(plan)))
-    target = outside // 6 if members is None else min(members, outside // 6)
+    members = settled_members(plan)
+    outside = len(free_rows(plan.dataset, members))
+    target = outside // 6 if members is None else min(len(members), outside // 6)
     shares = {"target_in": target, "target_out": target, "population": outside // 12}
     sizes = {role: shares[role] if given[role] is None else given[role] for role in shares}
     others = sizes["target_out"] + sizes["population"] + (sizes["target_in"] if members is None else 0)
@@ -174,7 +204,7 @@ def role_sizes(plan: SubjectPlan) -> dict[str, int]:
     return {**sizes, "shadow_pool": rest if given["shadow_pool"] is None else given["shadow_pool"]}
 
 
-def _roles(plan: SubjectPlan, sizes: dict[str, int], size_in: int,
+def _roles(plan: SubjectPlan, members: np.ndarray | None, sizes: dict[str, int],
            shadows: int | None) -> tuple[Split, list[tuple[np.ndarray, np.ndarray]]]:
     """Return the split into roles, and (in, out) rows of every shadow, in being as many as the subject's.
 
@@ -187,14 +217,12 @@ def _roles(plan: SubjectPlan, sizes: dict[str, int], size_in: int,
     if shadows is None and sizes["shadow_pool"] == 0:
         sizes = {role: size for role, size in sizes.items() if role != "shadow_pool"}
     try:
-        if plan.provided is None:
-            split = split_roles(plan.dataset, sizes, seed)
-        else:
-            split = split_around_members(plan.dataset, _members(plan), sizes, seed)
+        split = (split_roles(plan.dataset, sizes, seed) if members is None
+                 else split_around_members(plan.dataset, members, sizes, seed))
         if shadows is None:
             return split, []
         # Copies may have left a role smaller than was asked for.
-        size_in = size_in if plan.provided is not None else len(split.indices["target_in"])
+        size_in = len(split.indices["target_in"] if members is None else members)
         size_out = min(size_in, len(split.indices["target_out"]))
         if size_in < len(split.indices["shadow_pool"]) and len(split.indices["shadow_pool"]) < sizes["shadow_pool"]:
             size_out = min(size_out, len(split.indices["shadow_pool"]) - size_in)
@@ -203,54 +231,3 @@ def _roles(plan: SubjectPlan, sizes: dict[str, int], size_in: int,
         names = ", ".join(ROLES)
         raise ImpossibleSplitError(
             f"membership on '{plan.name}': {error}; the sizes are those of membership: {names}") from error
-
-
-def membership_stage(planned: MembershipPlan) -> StageResult:
-    """Attack the membership subject with its shadows' answers."""
-    plan = planned.plan
-    shadows = [(task, task.run()) for task in planned.shadows]
-    network = subject_network(planned)
-    inputs = {"attack": "shadow", "code": code_digest(plan, "membership/plan.py"), "subject": network_digest(network),
-              "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
-              "split": planned.split.digest, "training": dict(plan.config.membership.attack)}
-    seed = plan.session.seed("membership")
-
-    def compute(context: StageContext) -> dict[str, Any]:
-        rows, members = planned.targets()
-        logits = ask(Predictor(network), plan.dataset, TRAINING, plan.name, rows)
-        subject = Answers(logits, plan.dataset.y_train[rows], members)
-        result = planned.attack.run([task.answers(answer) for task, answer in shadows], subject)
-        context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
-        figures = membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
-        return {**figures, "subject_accuracy": report.generalisation(
-            *(accuracy(subject.logits[side], subject.labels[side]) for side in (members, ~members)))}
-
-    return plan.session.run.stage(f"membership-{plan.name}", "attacks", inputs, seed, compute)
-
-
-def membership_figures(result: ShadowAttackResult, class_names: tuple[str, ...],
-                       shadows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return everything a report says of one membership attack, as JSON values."""
-    chosen = result.attacked
-    scores, members, predicted = result.scores[chosen], result.members[chosen], result.predicted[chosen]
-    n_in, kept = int(members.sum()), result.threshold_shadow
-    return {"attack": "shadow", "n_shadows": len(shadows), "n_in": n_in, "n_out": len(members) - n_in,
-            "overall": report.figures(scores, members, predicted, kept.non_members()),
-            "per_class": report.per_class(scores, members, predicted, result.labels[chosen], class_names,
-                                          kept.non_members),
-            "thresholds": report.thresholds(kept.non_members(), kept.stopped_too),
-            "skipped_classes": {class_names[label]: reason for label, reason in result.skipped.items()},
-            "attack_rows": {class_names[label]: rows for label, rows in result.attack_rows.items()},
-            "shadow_accuracy": [report.generalisation(*(Metric.from_json(shadow[side])
-                                                        for side in ("train_accuracy", "test_accuracy")))
-                                for shadow in shadows],
-            "detectable": report.detectable(n_in, len(members) - n_in, n_threshold=len(kept.non_members())),
-            "roc": report.roc(scores, members)}
-
-
-def subject_network(planned: MembershipPlan) -> nn.Cell:
-    """Return the attacked network, training it where that has not been done."""
-    if planned.plan.provided is not None:
-        return planned.plan.provided.network
-    assert planned.subject is not None
-    return planned.subject.network(planned.subject.run())

@@ -21,7 +21,7 @@ from mindleak.attacks.membership.reference_report import (
 )
 from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, model_signals, stacked
-from mindleak.audits.membership.plan import MembershipPlan, code_digest, subject_network
+from mindleak.audits.membership.plan import MembershipPlan, code_digest
 from mindleak.audits.membership.references import ReferencePlan
 from mindleak.evaluation.classification import accuracy
 from mindleak.runs.digest import stable_hash
@@ -54,7 +54,7 @@ def reference_stage(planned: MembershipPlan) -> StageResult:
     assert references is not None
     plan = planned.plan
     results = [task.run() for task in references.tasks]
-    network = subject_network(planned)
+    network = planned.subject.network
     inputs = {"attacks": list(references.attacks),
               "code": code_digest(plan, "membership/reference_stage.py", "membership/references.py",
                                   "membership/plan.py"),
@@ -157,7 +157,7 @@ def _sizes(planned: MembershipPlan, references: ReferencePlan, truth: Truth) -> 
     n_in = int(truth.members.sum())
     n_out = len(truth.members) - n_in
     return {"n_references": len(references.tasks), "reference_size": int(references.keep[0].sum()),
-            "subject_size": planned.subject_size, "population": len(references.population), "n_in": n_in,
+            "subject_size": planned.subject.size, "population": len(references.population), "n_in": n_in,
             "n_out": n_out, "mirrored": references.mirrored}
 
 
@@ -165,8 +165,8 @@ def _notes(planned: MembershipPlan, references: ReferencePlan) -> list[str]:
     """Return what limits the attack as a whole."""
     notes = []
     size = int(references.keep[0].sum())
-    if abs(size - planned.subject_size) > 0.05 * planned.subject_size:
-        notes.append(f"a reference is trained on {size} samples and the subject on {planned.subject_size}: there are "
+    if abs(size - planned.subject.size) > 0.05 * planned.subject.size:
+        notes.append(f"a reference is trained on {size} samples and the subject on {planned.subject.size}: there are "
                      "not enough samples outside the subject's for more")
     if references.left_out:
         notes.append(f"{references.left_out} samples of classes with an odd number are in no reference and are not "

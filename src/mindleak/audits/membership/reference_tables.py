@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mindleak.evaluation.metric import Record
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
 from mindleak.reporting.wording import Subjects, count, metric_label, percent
 
-Document = Mapping[str, Any]
-
 _OWN_ROC = "tpr_own_roc"
 _PPV_AT = "0.01"
-
-
-def reference_results(document: Document) -> Sequence[Record]:
-    """Return the document's reference attacks, one record per subject; none in documents that have none."""
-    found: Sequence[Record] = document.get("reference_attacks") or []
-    return found
 
 
 def reference_table(result: Record, subjects: Subjects) -> Table:

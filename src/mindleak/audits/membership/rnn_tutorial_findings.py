@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+from mindleak.audits.finding import CANNOT_TELL, Finding, verdict
 from mindleak.audits.membership.likeness import caution, unlike
-from mindleak.audits.questions import LeakFamilies, Questions, alone, among, detectable_auc, known_interval
+from mindleak.audits.membership.questions import LeakFamilies
+from mindleak.audits.membership.shadow_findings import leak_verdict
+from mindleak.audits.questions import Questions, alone, among, detectable_auc, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Record
 from mindleak.evaluation.sentences import percent, points
@@ -16,11 +19,11 @@ CONTROL = "control"
 _AGAINST_CONSTANT = {1: "more than", 0: "not distinguishable from", -1: "less than"}
 
 
-def document_findings(results: Sequence[Record], leaks: LeakFamilies, questions: Questions) -> Iterator[str]:
-    """Yield the findings on ``document_attack`` of the audit document, one sentence or two each.
+def document_findings(results: Sequence[Record], leaks: LeakFamilies, questions: Questions) -> Iterator[Finding]:
+    """Yield the findings on the attack of the RNN tutorial.
 
     Args:
-        results: of the audit document.
+        results: of this attack.
         leaks: which of all attacks of the audit tell members from non-members.
         questions: where further questions are asked.
     """
@@ -36,16 +39,18 @@ def document_findings(results: Sequence[Record], leaks: LeakFamilies, questions:
         for result in results for each in result["compared"]})
     for result in results:
         found = judged[result["subject"]]
-        yield _as_documented(result, found["document", "document"]) + caution(*doubts(result))
+        yield Finding(_as_documented(result, found["document", "document"]) + caution(*doubts(result)),
+                      result["subject"], None, (found["document", "document"]["accuracy"],))
         yield from _imbalance(result, found["document", "as_drawn"], found["none", "as_drawn"], imbalance)
         yield from _splits(result, found["document", "split_control"], parts)
         yield from _parts(result, parts)
         yield from _left(result, found["document", "same_split"], found["once", "same_split"], leaks.areas)
         yield from (_against(result, each, stronger) for each in result["compared"])
         if result["skipped_classes"]:
-            yield (f"{_name(result)}: no attack model for "
-                   + "; ".join(f"class {name} ({reason})" for name, reason in result["skipped_classes"].items()) + ".")
-        yield from (f"{_name(result)}: {note}." for note in result["notes"])
+            yield Finding(f"{_name(result)}: no attack model for "
+                          + "; ".join(f"class {name} ({reason})" for name, reason in result["skipped_classes"].items())
+                          + ".", result["subject"])
+        yield from (Finding(f"{_name(result)}: {note}.", result["subject"]) for note in result["notes"])
 
 
 def doubts(result: Record) -> tuple[str, ...]:
@@ -78,7 +83,7 @@ def _as_documented(result: Record, own: Record) -> str:
             f"{percent(own['always_member'])} of the rows.")
 
 
-def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) -> Iterator[str]:
+def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) -> Iterator[Finding]:
     """Say what of an accuracy is nothing but the larger number of members."""
     accuracy, balanced = unbalanced["accuracy"], unbalanced["balanced_accuracy"]
     interval, own_interval = known_interval(accuracy), known_interval(own["accuracy"])
@@ -90,14 +95,15 @@ def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) 
     notes = [alone(family, key, each, constant) for key, each in zip(keys, (interval, own_interval))]
     part = ("so nothing beyond class imbalance was shown" if way <= 0 else
             f"so {points(constant - 0.5)} points of what it has above 50 % are class imbalance and the rest is not")
-    yield (f"{_name(result)}, class imbalance: on the samples as drawn, {unbalanced['n_in']} members and "
-           f"{unbalanced['n_out']} non-members, always saying \"member\" is right for {percent(constant)}. Attack "
-           f"models trained without balancing are right for {_rate(accuracy)}, {_AGAINST_CONSTANT[way]} that{notes[0]}"
-           f", {part}; their balanced accuracy is {_rate(balanced)}. The document's own models are right for "
-           f"{_rate(own['accuracy'])}, {_AGAINST_CONSTANT[own_way]} always saying \"member\"{notes[1]}.")
+    said = (f"{_name(result)}, class imbalance: on the samples as drawn, {unbalanced['n_in']} members and "
+            f"{unbalanced['n_out']} non-members, always saying \"member\" is right for {percent(constant)}. Attack "
+            f"models trained without balancing are right for {_rate(accuracy)}, {_AGAINST_CONSTANT[way]} that"
+            f"{notes[0]}, {part}; their balanced accuracy is {_rate(balanced)}. The document's own models are right "
+            f"for {_rate(own['accuracy'])}, {_AGAINST_CONSTANT[own_way]} always saying \"member\"{notes[1]}.")
+    yield Finding(said, result["subject"], verdict(way > 0), (accuracy, balanced, own["accuracy"]))
 
 
-def _splits(result: Record, control: Record, family: Family) -> Iterator[str]:
+def _splits(result: Record, control: Record, family: Family) -> Iterator[Finding]:
     """Say whether the attack tells two groups apart of which nobody was trained on either."""
     interval = known_interval(control["auc"])
     if interval is None:
@@ -107,21 +113,24 @@ def _splits(result: Record, control: Record, family: Family) -> Iterator[str]:
              f"{control['auc']['value']:.3f}{_bounds(interval)}")
     key = (result["subject"], CONTROL)
     if family.direction(key):
-        yield f"{found}: the splits differ by themselves, and an attack judged across them takes that for membership."
+        said = f"{found}: the splits differ by themselves, and an attack judged across them takes that for membership."
     else:
-        yield (f"{found}: no difference between the splits was detected{alone(family, key, interval, 0.5)}."
-               f"{_reach(control, family)}")
+        said = (f"{found}: no difference between the splits was detected{alone(family, key, interval, 0.5)}."
+                f"{_reach(control, family)}")
+    yield Finding(said, result["subject"], verdict(family.direction(key)), (control["auc"],))
 
 
-def _parts(result: Record, family: Family) -> Iterator[str]:
+def _parts(result: Record, family: Family) -> Iterator[Finding]:
     """Divide what balanced accuracy has above chance across the splits into splits' difference and membership."""
     parts = result["decomposition"]
     if any(known_interval(metric) is None for metric in parts.values()):
         return
     above, split, membership = (_part(parts[name], family, (result["subject"], name))
                                 for name in ("above_chance", "split", "membership"))
-    yield (f"{_name(result)}: across the splits its balanced accuracy is {above} points from chance. That is the sum "
-           f"of {split} by a difference between the splits and {membership} by membership.")
+    yield Finding(f"{_name(result)}: across the splits its balanced accuracy is {above} points from chance. That is "
+                  f"the sum of {split} by a difference between the splits and {membership} by membership.",
+                  result["subject"], verdict(family.direction((result["subject"], "membership")) > 0),
+                  list(parts.values()))
 
 
 def _part(metric: Record, family: Family, key: Hashable) -> str:
@@ -133,7 +142,7 @@ def _part(metric: Record, family: Family, key: Hashable) -> str:
     return f"{points(metric['value'])} ({points(low)} to {points(high)}, {verdict}{alone(family, key, interval)})"
 
 
-def _left(result: Record, own: Record, once: Record, family: Family) -> Iterator[str]:
+def _left(result: Record, own: Record, once: Record, family: Family) -> Iterator[Finding]:
     """Say what is left between members and non-members of one split, and what balanced training data change."""
     interval = known_interval(own["auc"])
     if interval is None:
@@ -146,12 +155,14 @@ def _left(result: Record, own: Record, once: Record, family: Family) -> Iterator
     key = (result["subject"], DOCUMENT)
     way = family.direction(key)
     if way > 0:
-        yield f"{found}; it tells members from non-members better than chance.{trained}"
+        said = f"{found}; it tells members from non-members better than chance.{trained}"
     elif way < 0:
-        yield f"{found}; below chance: one null audit in forty ends there.{trained}"
+        said = f"{found}; below chance: one null audit in forty ends there.{trained}"
     else:
-        yield (f"{found}; no membership was detected{alone(family, key, interval, 0.5)}.{_reach(own, family)}"
-               f"{trained}")
+        said = (f"{found}; no membership was detected{alone(family, key, interval, 0.5)}.{_reach(own, family)}"
+                f"{trained}")
+    yield Finding(said, result["subject"], leak_verdict(way, caution(*doubts(result))),
+                  (own["auc"], own["balanced_accuracy"], once["auc"]))
 
 
 def _reach(judged: Record, family: Family) -> str:
@@ -160,21 +171,20 @@ def _reach(judged: Record, family: Family) -> str:
         f" Eight of ten samples of this size would show an AUC of {smallest:.3f}{among(family)}.")
 
 
-def _against(result: Record, other: Record, family: Family) -> str:
+def _against(result: Record, other: Record, family: Family) -> Finding:
     """Compare with another attack on the same samples."""
     pair = (f"{result['subject']}, {other['attack']} less the document's attack on the same {other['n_in']} members "
             f"and {other['n_out']} non-members: AUC")
     interval = known_interval(other["difference"])
     if interval is None:
-        return f"{pair} cannot be compared ({other['difference'].get('reason') or 'no interval'})."
+        return Finding(f"{pair} cannot be compared ({other['difference'].get('reason') or 'no interval'}).",
+                       result["subject"], CANNOT_TELL, (other["difference"],))
     amount = f"{other['difference']['value']:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f})"
     key = (result["subject"], other["attack"])
     way = family.direction(key)
-    if way > 0:
-        return f"{pair} {amount}: {other['attack']} is stronger on this network."
-    if way < 0:
-        return f"{pair} {amount}: {other['attack']} is weaker on this network."
-    return f"{pair} {amount}: this run does not show which is stronger{alone(family, key, interval)}."
+    words = {1: f"{other['attack']} is stronger on this network", -1: f"{other['attack']} is weaker on this network",
+             0: f"this run does not show which is stronger{alone(family, key, interval)}"}
+    return Finding(f"{pair} {amount}: {words[way]}.", result["subject"], verdict(way), (other["difference"],))
 
 
 def _rate(metric: Record) -> str:

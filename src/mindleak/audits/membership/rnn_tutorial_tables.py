@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mindleak.evaluation.metric import Record
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
 from mindleak.reporting.wording import NBSP, Subjects, count, has_value, number, percent, written_bounds
-
-Document = Mapping[str, Any]
 
 _JUDGED = {
     "document": "as the document does",
@@ -25,12 +23,6 @@ _TRAINED = {
 }
 _PARTS = {"above_chance": "Across the splits", "split": "of this: difference between the splits",
           "membership": "of this: membership"}
-
-
-def document_results(document: Document) -> Sequence[Record]:
-    """Return the document's attacks on subjects, one record each; none in reports that have none."""
-    found: Sequence[Record] = document.get("document_attack") or []
-    return found
 
 
 def judged_table(result: Record, subjects: Subjects) -> Table:
@@ -149,19 +141,18 @@ def comparison_table(result: Record, subjects: Subjects) -> Table:
     return table
 
 
-def document_section(document: Document, subjects: Subjects) -> list[dict[str, Any]]:
+def rnn_tutorial_tables(results: Sequence[Record], subjects: Subjects) -> list[dict[str, Any]]:
     """Return, per subject, the tables and the classification report that the page shows."""
     return [{"tables": [table for table in (judged_table(each, subjects), parts_table(each, subjects),
                                             comparison_table(each, subjects)) if table.filled],
              "classes": classes_table(each, subjects), "report": each["report"], "saved": list(each["saved"].values())}
-            for each in document_results(document)]
+            for each in results]
 
 
-def document_lines(document: Document) -> list[str]:
+def rnn_tutorial_lines(results: Sequence[Record], subjects: Subjects) -> list[str]:
     """Return the attacks as lines for a terminal: the document's classification report, then every way of judging."""
-    subjects = Subjects(document)
     lines: list[str] = []
-    for result in document_results(document):
+    for result in results:
         lines.append(f"{subjects.name(result['subject']).full}: the document's attack, {result['n_shadows']} shadows")
         lines += [f"  class {each['name']}: training number is {each['training_number']}, testing number is "
                   f"{each['testing_number']}, accuracy {_plain_accuracy(each['accuracy'])}"

@@ -9,19 +9,11 @@ from typing import Optional
 import numpy as np
 
 from mindleak.attacks.membership.names import SHADOW
+from mindleak.audits.finding import CANNOT_TELL, NOT_SHOWN, SHOWN, Finding, verdict
 from mindleak.audits.membership.likeness import caution, learnt_nothing, unlike
-from mindleak.audits.questions import (
-    OTHERS,
-    OWN_ROC,
-    RATES,
-    LeakFamilies,
-    Questions,
-    alone,
-    among,
-    detectable_auc,
-    excess,
-    known_interval,
-)
+from mindleak.audits.membership.questions import OTHERS, OWN_ROC, RATES, LeakFamilies, excess
+from mindleak.audits.pairs import recipes_differ
+from mindleak.audits.questions import Questions, alone, among, detectable_auc, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Metric, Record
 from mindleak.evaluation.paired import auc_difference
@@ -30,12 +22,12 @@ from mindleak.evaluation.sentences import percent, points
 
 
 def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,
-                        leaks: LeakFamilies, questions: Questions) -> Iterator[str]:
-    """Yield the findings on membership, one sentence or two each.
+                        leaks: LeakFamilies, questions: Questions) -> Iterator[Finding]:
+    """Yield the findings on attacks by shadows.
 
     Args:
-        results: ``membership`` of the audit document.
-        subjects: the document's subjects by id.
+        results: of these attacks.
+        subjects: the record's subjects by id.
         run_dir: what the results' ``arrays`` are relative to.
         leaks: which of all attacks of the audit tell members from non-members.
         questions: where further questions are asked.
@@ -44,8 +36,9 @@ def membership_findings(results: Sequence[Record], subjects: Mapping[str, Record
         yield from _area(result, leaks.areas)
         yield from _rates(result, leaks.rates)
         if result.get("skipped_classes"):
-            yield (f"{_named(result)}: not attacked: "
-                   + "; ".join(f"class {name}, {reason}" for name, reason in result["skipped_classes"].items()) + ".")
+            yield Finding(f"{_named(result)}: not attacked: "
+                          + "; ".join(f"class {name}, {reason}" for name, reason in result["skipped_classes"].items())
+                          + ".", result["subject"])
     yield from _suppression(results, subjects, run_dir, questions)
 
 
@@ -59,31 +52,33 @@ def _named(result: Record) -> str:
     return f"Membership of {result['subject']}" + ("" if attack == SHADOW else f" by the {attack} attack")
 
 
-def recipes_differ(ordinary: Record, suppressed: Record) -> str:
-    """Say what else than suppression tells two recipes apart, since a change may then be that one's doing."""
-    keys = sorted(key for key in set(ordinary) & set(suppressed)
-                  if key != "method" and ordinary[key] != suppressed[key])
-    return f" Their recipes also differ in {', '.join(keys)}, so the change is not suppression's alone." if keys else ""
-
-
-def _area(result: Record, family: Family) -> Iterator[str]:
+def _area(result: Record, family: Family) -> Iterator[Finding]:
     """Say whether the attack beats chance on average, and what its sample could have shown."""
     area = result["overall"]["auc"]
     interval = known_interval(area)
     if interval is None:
-        yield f"{_named(result)}: no AUC ({area.get('reason') or 'it has no interval'})."
+        yield Finding(f"{_named(result)}: no AUC ({area.get('reason') or 'it has no interval'}).",
+                      result["subject"], CANNOT_TELL, (area,))
         return
     low, high = interval
     found = f"{_named(result)}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
     doubtful = caution(*doubts(result))
     way = family.direction(_key(result))
     if way > 0:
-        yield f"{found}; the attack tells members from non-members better than chance.{doubtful}"
+        said = f"{found}; the attack tells members from non-members better than chance.{doubtful}"
     elif way < 0:
-        yield f"{found}; below chance: one null audit in forty ends there, or the shadows are unlike it.{doubtful}"
+        said = f"{found}; below chance: one null audit in forty ends there, or the shadows are unlike it.{doubtful}"
     else:
-        yield (f"{found}; no leak was detected on average{alone(family, _key(result), interval, 0.5)}. "
-               f"{_could_have_shown(result, family)}{doubtful}")
+        said = (f"{found}; no leak was detected on average{alone(family, _key(result), interval, 0.5)}. "
+                f"{_could_have_shown(result, family)}{doubtful}")
+    yield Finding(said, result["subject"], leak_verdict(way, doubtful), (area,))
+
+
+def leak_verdict(way: int, doubtful: str) -> str:
+    """Return the verdict on an attack: shown where it beats chance, and no all-clear where its figures are doubtful."""
+    if way > 0:
+        return SHOWN
+    return CANNOT_TELL if way < 0 or doubtful else NOT_SHOWN
 
 
 def doubts(result: Record) -> tuple[str, ...]:
@@ -104,14 +99,16 @@ def _could_have_shown(result: Record, family: Family) -> str:
             "one to a stronger attack, is not excluded.")
 
 
-def _rates(result: Record, family: Family) -> Iterator[str]:
+def _rates(result: Record, family: Family) -> Iterator[Finding]:
     """Say whether members are found at low false-positive rates, by shadows' thresholds and by the subject's own."""
     for rate in reversed(RATES):
         aimed, own = (result["overall"].get(f"{name}@{rate}") for name in ("tpr", "tpr_own_roc"))
         said = [*beyond_guessing(aimed, "a shadow's threshold", family, (*_key(result), rate, OTHERS)),
                 *_on_own_roc(own, float(rate), result, family)]
         if said:
-            yield f"{_named(result)} at {100 * float(rate):g} % FPR: {'; '.join(said)}."
+            shown = any(family.direction((*_key(result), rate, whose)) > 0 for whose in (OTHERS, OWN_ROC))
+            yield Finding(f"{_named(result)} at {100 * float(rate):g} % FPR: {'; '.join(said)}.", result["subject"],
+                          verdict(shown), [metric for metric in (aimed, own) if metric is not None])
 
 
 def beyond_guessing(rate: Optional[Record], threshold: str, family: Family, key: Hashable) -> Iterator[str]:
@@ -157,12 +154,13 @@ def _on_own_roc(rate: Optional[Record], target: float, result: Record, family: F
 
 
 def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_dir: Path,
-                 questions: Questions) -> Iterator[str]:
+                 questions: Questions) -> Iterator[Finding]:
     """Compare attacks on ordinary and suppressed subjects, alike in architecture and data, sample by sample."""
     by_training = {training: [result for result in results
                               if subjects.get(result["subject"], {}).get("training") == training]
                    for training in ("ordinary", "suppress")}
     changes: dict[str, tuple[Metric, str]] = {}
+    areas: dict[str, list[Record]] = {}
     for ordinary in by_training["ordinary"]:
         for suppressed in by_training["suppress"]:
             pair = [subjects[result["subject"]] for result in (ordinary, suppressed)]
@@ -172,10 +170,13 @@ def _suppression(results: Sequence[Record], subjects: Mapping[str, Record], run_
                 if change is not None:
                     changes[_pair(ordinary, suppressed)] = (
                         change, recipes_differ(*(one.get("recipe") or {} for one in pair)))
+                    areas[_pair(ordinary, suppressed)] = [one["overall"]["auc"] for one in (ordinary, suppressed)]
     family = questions.ask("changes of AUC with suppression",
                            {start: Comparison.of(change.to_json()) for start, (change, _) in changes.items()})
     for start, (change, differing) in changes.items():
-        yield f"{_change(start, change, family)}{differing}"
+        yield Finding(f"{_change(start, change, family)}{differing}", None,
+                      CANNOT_TELL if known_interval(change.to_json()) is None else verdict(family.direction(start)),
+                      areas[start])
 
 
 def _pair(ordinary: Record, suppressed: Record) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mindleak import config as configuration
 from mindleak.attacks.inversion.quality import measure as measure_images
+from mindleak.audits.family import Plan
 from mindleak.audits.inversion.plan import judge_task
 from mindleak.audits.sweep.defence_findings import defence_findings
 from mindleak.audits.sweep.findings import comparisons, summarise
@@ -35,8 +36,10 @@ FINDINGS = {"defence": defence_findings, "subject": subject_findings}
 LEAKS = ("confidence", "ssim", "auc", "excess@0.01")
 
 
-class Sweep:
+class SweepPlan(Plan):
     """All variants of one configuration, their judge, and the record of them for the report."""
+
+    subject = None
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -46,6 +49,8 @@ class Sweep:
                              + nearest(self._settings.question, FINDINGS))
         self._variants = [Variant(SubjectPlan(session, name, configuration.for_variant(session.config, name)))
                           for name in self._settings.variants]
+        for variant in self._variants:
+            variant.check()
 
     @property
     def dataset(self) -> Dataset:
@@ -65,10 +70,14 @@ class Sweep:
                              f"which leave the judge {left}, less than its batch_size {needed}; take a smaller pool")
         return judge_task(inverting[0].plan, self.dataset.copies.train[pooled])
 
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """The data that all variants share."""
+        return {"sweep": self.dataset}
+
+    @property
     def tasks(self) -> list[TrainingTask]:
-        """Return everything that is to be trained, after checking what can be known to fail."""
-        for variant in self._variants:
-            variant.check()
+        """Everything that is to be trained."""
         judges = [] if self.judge is None else [self.judge]
         return [*judges, *(task for variant in self._variants for task in variant.tasks)]
 

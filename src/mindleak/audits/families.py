@@ -1,0 +1,65 @@
+"""The families of an audit: the only list of them. Other packages add to it by the entry point ``mindleak.families``.
+
+An entry point names a subclass of ``Family`` without parameters::
+
+    [project.entry-points."mindleak.families"]
+    fairness = "my_package:Fairness"
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from mindleak.audits.family import Family
+from mindleak.errors import InputError, first_line
+
+GROUP = "mindleak.families"
+FAMILIES = ("mindleak.audits.inversion.family:Inversion", "mindleak.audits.membership.family:Membership",
+            "mindleak.audits.sweep.family:Sweep")
+
+
+@cache
+def families() -> Mapping[str, Family[Any]]:
+    """Return all families by name, the project's own first.
+
+    Raises:
+        InputError: one from elsewhere that does not load, is no family, or has a name that is taken.
+    """
+    found: dict[str, Family[Any]] = {}
+    for place in FAMILIES:
+        module, _, name = place.partition(":")
+        family = getattr(importlib.import_module(module), name)()
+        found[family.name] = family
+    for entry in sorted(metadata.entry_points().select(group=GROUP), key=lambda each: each.name):
+        family = _from_elsewhere(entry)
+        if family.name in found:
+            raise InputError(f"family '{family.name}' of package '{_package(entry)}' has a name that is taken by "
+                             f"{type(found[family.name]).__module__}; remove or rename one of them")
+        found[family.name] = family
+    return found
+
+
+def attack_families() -> Mapping[str, Family[Any]]:
+    """Return the families that can be asked for alone."""
+    return {name: family for name, family in families().items() if family.attacks}
+
+
+def _from_elsewhere(entry: Any) -> Family[Any]:
+    """Make the family that an entry point names."""
+    try:
+        family = entry.load()()
+    except Exception as error:
+        raise InputError(f"family '{entry.name}' of package '{_package(entry)}' does not load: "
+                         f"{first_line(error)}") from error
+    if not isinstance(family, Family):
+        raise InputError(f"family '{entry.name}' of package '{_package(entry)}' is a {type(family).__name__}; expected "
+                         "a mindleak.audits.family.Family")
+    return family
+
+
+def _package(entry: Any) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value.partition(":")[0]
