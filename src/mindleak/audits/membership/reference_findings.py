@@ -72,7 +72,8 @@ def _against_chance(result: Record, attack: Record, leaks: LeakFamilies, bounds:
     rare = rare_rate(attack)
     rests = [area, *([] if rare is None else [attack["overall"][f"tpr@{rare}"]])]
     found_rare = rare is not None and leaks.rates.direction((*key, rare, OTHERS)) > 0
-    stated = SHOWN if found_rare else leak_verdict(way, doubtful)
+    stated = SHOWN if found_rare else leak_verdict(
+        way, bool(doubtful) or detectable_auc(attack["n_in"], attack["n_out"], leaks.areas) is None)
     return Finding(_in_words(found, way, key, attack, leaks, interval=(low, high)) + beside + doubtful,
                    result["subject"], stated, rests)
 

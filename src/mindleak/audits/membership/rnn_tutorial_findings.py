@@ -161,7 +161,8 @@ def _left(result: Record, own: Record, once: Record, family: Family) -> Iterator
     else:
         said = (f"{found}; no membership was detected{alone(family, key, interval, 0.5)}.{_reach(own, family)}"
                 f"{trained}")
-    yield Finding(said, result["subject"], leak_verdict(way, caution(*doubts(result))),
+    yield Finding(said, result["subject"], leak_verdict(
+        way, any(doubts(result)) or detectable_auc(own["n_in"], own["n_out"], family) is None),
                   (own["auc"], own["balanced_accuracy"], once["auc"]))
 
 

@@ -71,11 +71,17 @@ def _area(result: Record, family: Family) -> Iterator[Finding]:
     else:
         said = (f"{found}; no leak was detected on average{alone(family, _key(result), interval, 0.5)}. "
                 f"{_could_have_shown(result, family)}{doubtful}")
-    yield Finding(said, result["subject"], leak_verdict(way, doubtful), (area,))
+    blind = detectable_auc(result["n_in"], result["n_out"], family) is None
+    yield Finding(said, result["subject"], leak_verdict(way, bool(doubtful) or blind), (area,))
 
 
-def leak_verdict(way: int, doubtful: str) -> str:
-    """Return the verdict on an attack: shown where it beats chance, and no all-clear where its figures are doubtful."""
+def leak_verdict(way: int, doubtful: bool) -> str:
+    """Return the verdict on an attack: shown where it beats chance, and no all-clear where its figures are doubtful.
+
+    Args:
+        way: 1 where it was shown to be better than chance, -1 where worse, 0 where neither.
+        doubtful: the subject has learnt nothing or is unlike the other models, or the sample could have shown nothing.
+    """
     if way > 0:
         return SHOWN
     return CANNOT_TELL if way < 0 or doubtful else NOT_SHOWN
@@ -107,8 +113,9 @@ def _rates(result: Record, family: Family) -> Iterator[Finding]:
                 *_on_own_roc(own, float(rate), result, family)]
         if said:
             shown = any(family.direction((*_key(result), rate, whose)) > 0 for whose in (OTHERS, OWN_ROC))
+            blind = (aimed is None or excess(aimed) is None) and float(rate) * result["n_out"] < 1
             yield Finding(f"{_named(result)} at {100 * float(rate):g} % FPR: {'; '.join(said)}.", result["subject"],
-                          verdict(shown), [metric for metric in (aimed, own) if metric is not None])
+                          leak_verdict(int(shown), blind or any(doubts(result))), [metric for metric in (aimed, own) if metric is not None])
 
 
 def beyond_guessing(rate: Optional[Record], threshold: str, family: Family, key: Hashable) -> Iterator[str]:
