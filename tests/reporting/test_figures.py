@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_record import build_document
 from mindleak.reporting import canvas
 from mindleak.reporting.canvas import inline_svg, png_bytes, writable
 from mindleak.reporting.charts import curves_figure, roc_figure, summary_figure, thin
 from mindleak.reporting.pictures import inversion_figure, prediction_figure
 from mindleak.reporting.wording import Subjects
-from test_reporting_document import build_document
 
 
 def pictures(n: int, channels: int = 1, height: int = 8, width: int = 8) -> np.ndarray:

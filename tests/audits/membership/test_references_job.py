@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
 from mindleak import config
 from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.cli import main
@@ -25,7 +26,6 @@ from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import subject_plans
 from mindleak.jobs.training_task import stale_trainings
 from mindleak.runs.stages import StageResult
-from test_membership_protocol import MEMBERS, Perceptron, noisy_digits, trained
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=2", "membership.attack.batch_size=20",

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from mindleak import device
 from mindleak.errors import InputError
 from mindleak.models import build
 from mindleak.quiet import import_mindarmour
@@ -39,22 +37,14 @@ from mindleak.training.suppress import (
     mask_layers,
     sparsity,
 )
+from suppress_setup import SETTINGS, digits, lenet, named
 from training_setup import Linear, Stochastic, arrays, data, same, seeded, weights
 
 SEED = 5
 RECIPE = Recipe(method="suppress", epochs=4, batch_size=16, learning_rate=0.1)
-SETTINGS = SuppressSettings(start_epoch=2, mask_times=6, sparse_end=0.9, engine="mindarmour")
 both_engines = pytest.mark.parametrize("engine", ENGINES)
 TUTORIAL = [("conv1.weight", 0, True, True, 10), ("conv2.weight", 1, True, True, 50),
             ("fc1.weight", 2, True, False, -1), ("fc2.weight", 4, True, False, -1), ("fc3.weight", 6, True, False, 50)]
-
-
-def digits(shape: tuple[int, int, int] = (1, 16, 16), samples: int = 96, bright: float = 1.0) -> TrainingData:
-    generator = np.random.default_rng(0)
-    labels = (np.arange(samples) % 10).astype(np.int32)
-    noisy = generator.random((10, *shape))[labels] + generator.normal(0, 0.2, (samples, *shape))
-    images = (np.clip(noisy, 0, 1) * bright).astype(np.float32)
-    return TrainingData(images, labels, images[:30], labels[:30], "digits")
 
 
 def run(network: nn.Cell, given: TrainingData | None = None, recipe: Recipe = RECIPE,
@@ -62,21 +52,6 @@ def run(network: nn.Cell, given: TrainingData | None = None, recipe: Recipe = RE
     given = given or data(96)
     checkpoints = None if folder is None else CheckpointFolder(folder, "net", len(given.x) // recipe.batch_size)
     return SuppressTraining.train(TrainingRequest(network, given, recipe, SEED, settings, checkpoints=checkpoints))
-
-
-def lenet(seed: int = 1) -> nn.Cell:
-    # With deviation .02 it would learn nothing in a few steps.
-    network = build("lenet5", (1, 16, 16), 10, seed)
-    for parameter in network.trainable_params():
-        parameter.set_data(Tensor(parameter.asnumpy() * 5))
-    return network
-
-
-def named(first: str = "dense1", second: str = "dense2") -> nn.Cell:
-    """Two dense layers by these names, in this order."""
-    with device.seeded(0):
-        return nn.SequentialCell(OrderedDict([("flatten", nn.Flatten()), (first, nn.Dense(6, 20)),
-                                              (second, nn.Dense(20, 3))]))
 
 
 # --- against MindArmour ------------------------------------------------------------------------------------
@@ -536,22 +511,24 @@ CHILD = textwrap.dedent("""
     from pathlib import Path
     from mindleak import device
     device.configure("CPU", threads=1)
-    import test_suppress as t
+    from suppress_setup import SETTINGS, digits, lenet
+    from mindleak.training.checkpoint import CheckpointFolder
     from mindleak.training.history import EpochPrinter
+    from mindleak.training.recipe import Recipe
     from mindleak.training.request import TrainingRequest
     from mindleak.training.suppress import SuppressTraining
 
-    recipe = t.Recipe(method="suppress", epochs=100, batch_size=16, learning_rate=0.1)
-    SuppressTraining.train(TrainingRequest(t.lenet(), t.digits(samples=960), recipe, 5, t.SETTINGS,
+    recipe = Recipe(method="suppress", epochs=100, batch_size=16, learning_rate=0.1)
+    SuppressTraining.train(TrainingRequest(lenet(), digits(samples=960), recipe, 5, SETTINGS,
                                            printer=EpochPrinter("", 100),
-                                           checkpoints=t.CheckpointFolder(Path(sys.argv[1]), "net", 60)))
+                                           checkpoints=CheckpointFolder(Path(sys.argv[1]), "net", 60)))
     print("finished", flush=True)
 """)
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_training_and_leaves_a_usable_checkpoint(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], env=environment, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

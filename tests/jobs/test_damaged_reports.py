@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from example_record import build_document
 from mindleak.errors import InputError
 from mindleak.jobs import report
 from mindleak.jobs.report import run_report
 from mindleak.reporting.html import write_json
 from mindleak.runs import lock
 from mindleak.runs.atomic import plain
-from test_reporting_document import build_document
 
 Document = dict[str, Any]
 

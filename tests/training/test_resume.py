@@ -180,7 +180,7 @@ def test_a_training_that_was_killed_and_interrupted_ends_like_one_that_was_not(t
 
 def _train_until(folder: Path, epoch: int, number: signal.Signals) -> None:
     """Train in a process of its own and send it a signal some time after an epoch's line."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], env=environment, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

@@ -1,6 +1,6 @@
 """The improved attack on made-up answers, where the best possible AUC is known in closed form.
 
-Answers are those of tests/test_membership_shadow.py: standard normal logits, the true class's raised by 2, a member's
+Answers are those of tests/made_up_answers.py: standard normal logits, the true class's raised by 2, a member's
 by ``lift`` more; AUC = Φ(lift / √(2 C/(C - 1))) at best. Where samples have difficulties of their own, calibration
 alone comes near the best there is.
 """
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from made_up_answers import CLASSES, SUBJECT, answers, best_auc, shadows_with
 from mindleak import device
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.ablation import ablation_record
@@ -32,7 +33,6 @@ from mindleak.attacks.membership.improved import (
 from mindleak.attacks.membership.shadow import Answers, ShadowAttackResult
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
-from test_membership_shadow import CLASSES, SUBJECT, answers, best_auc, shadows_with
 
 BASIC = ("posterior", "top3", "loss", "modified_entropy", "phi", "correct")
 TRAINING = ImprovedTraining(epochs=15, batch_size=100, learning_rate=0.005)

@@ -23,6 +23,7 @@ from mindleak.jobs.own_model import Subject, architecture, make_twin, weights_di
 from mindleak.jobs.session import open_session
 from mindleak.jobs.subjects import SubjectPlan, subject_plans
 from mindleak.models import registry
+from paths import ROOT
 
 NET_FILE = '''"""A network of the user's own, without named layers."""
 from mindspore import nn
@@ -340,5 +341,5 @@ def test_a_subject_trained_on_nearly_everything_is_still_inverted(tmp_path: Path
 
 def test_a_configuration_with_subjects_of_its_own_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="without 'subjects'"):
-        recipe = Path(__file__).parents[1] / "configs" / "audit_digits_cpu.yaml"
+        recipe = ROOT / "configs" / "audit_digits_cpu.yaml"
         mindleak.audit(Subject(own(20), MEMBERS), config=str(recipe), run_dir=tmp_path)

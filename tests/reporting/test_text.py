@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from example_record import build_document, metric
 from mindleak.reporting.text import WIDTH, summary_table
 from mindleak.reporting.wording import duration, metric_label, number
-from test_reporting_document import build_document, metric
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from mindleak import device
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.training.loop import epoch_order, own_part
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 WORKER = ROOT / "tests" / "data_parallel_worker.py"
 
 

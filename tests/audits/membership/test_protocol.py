@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
+from mindspore import nn
 
-from mindleak import config, device
-from mindleak.data.catalogue import load
+import memorised_digits
+from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
+from mindleak import config
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
 from mindleak.jobs.attacks import MembershipPlan, membership_stage, plan_membership
@@ -19,10 +20,6 @@ from mindleak.jobs.own_model import Subject
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import SubjectPlan, subject_plans
 from mindleak.runs.stages import StageResult
-from mindleak.training.history import EpochPrinter
-from mindleak.training.recipe import Recipe
-from mindleak.training.request import TrainingData, TrainingRequest
-from mindleak.training.trainer import Training
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=2", "membership.attack.batch_size=20")
@@ -41,44 +38,6 @@ def planned(folder: Path, *assignments: str, provided: Subject | None = None) ->
 
 def class_counts(plan: MembershipPlan, rows: np.ndarray) -> list[int]:
     return np.bincount(plan.plan.dataset.y_train[rows], minlength=10).tolist()
-
-
-class Perceptron(nn.Cell):
-    """An own model with enough weights to learn 200 digits by heart, and dropout to tell training from evaluation."""
-
-    def __init__(self, hidden: int = 128) -> None:
-        super().__init__()
-        self.flatten = nn.Flatten()
-        self.hidden = nn.Dense(64, hidden)
-        self.relu = nn.ReLU()
-        self.dropout = nn.Dropout(p=0.2)
-        self.head = nn.Dense(hidden, 10)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.head(self.dropout(self.relu(self.hidden(self.flatten(x)))))
-
-
-def noisy_digits(folder: Path) -> Path:
-    """Digits with two in five training labels drawn at random: what can be known of them must be learnt by heart."""
-    digits = load("digits", None, None, "bilinear")
-    generator = np.random.default_rng(0)
-    labels = digits.y_train.copy()
-    wrong = generator.random(len(labels)) < 0.4
-    labels[wrong] = generator.integers(0, 10, int(wrong.sum()))
-    path = folder / "noisy.npz"
-    np.savez(path, x_train=digits.x_train[:, 0], y_train=labels, x_test=digits.x_test[:, 0], y_test=digits.y_test)
-    return path
-
-
-def trained(folder: Path, rows: np.ndarray, seed: int, epochs: int = 60) -> Perceptron:
-    """Train an own model on rows of the digits with their wrong labels, well past learning them by heart."""
-    digits = load("custom", noisy_digits(folder))
-    with device.seeded(seed):
-        network = Perceptron()
-    data = TrainingData(digits.x_train[rows], digits.y_train[rows], digits.x_test, digits.y_test, "")
-    recipe = Recipe(epochs=epochs, batch_size=20, optimizer="adam", learning_rate=0.01)
-    Training.train(TrainingRequest(network, data, recipe, seed, printer=EpochPrinter("", epochs, enabled=False)))
-    return network
 
 
 def test_roles_are_disjoint_and_targets_never_reach_a_shadow(tmp_path: Path) -> None:
@@ -184,9 +143,6 @@ def test_without_members_there_is_no_membership_attack(tmp_path: Path) -> None:
         planned(tmp_path, *SIZES, provided=provided(Perceptron(), None))
 
 
-MEMBERS = np.arange(0, 1297, 5)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One run for all attacks on own models: their shadows are the same, so they are trained once."""
@@ -247,7 +203,7 @@ def test_shadows_are_queried_in_evaluation_mode(folder: Path) -> None:
 
 def test_positive_control_an_overfitted_model_gives_its_members_away(tmp_path: Path) -> None:
     session = open_in(tmp_path, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(tmp_path)}",
-                      f"model.name={__file__}:Perceptron")
+                      f"model.name={memorised_digits.__file__}:Perceptron")
     report = run_audit(session, ("membership",))
     assert report is not None
     (found,) = report.document["membership"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from example_record import build_document
+from example_sweep import LEAKS, make_sweep
 from mindleak.reporting.attack_text import MOST_LABELS, inversion_lines, sweep_lines, terminal_text
 from mindleak.reporting.text import WIDTH
-from test_reporting_document import build_document
-from test_reporting_tradeoff import LEAKS, make_sweep
 
 
 def test_five_lines_for_every_inversion(tmp_path: Path) -> None:

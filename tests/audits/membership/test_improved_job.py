@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
 from mindleak import config
 from mindleak.cli import main
 from mindleak.errors import InputError
@@ -22,7 +23,6 @@ from mindleak.jobs.own_model import Subject
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import subject_plans
 from mindleak.models.base import Classifier
-from test_membership_protocol import MEMBERS, Perceptron, noisy_digits, trained
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=4", "membership.attack.batch_size=20",

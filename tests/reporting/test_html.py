@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from example_record import build_document
 from mindleak.errors import InputError
 from mindleak.reporting.html import render_report
-from test_reporting_document import build_document
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 LISTS = ["subjects", "inversion", "membership", "skipped", "findings"]

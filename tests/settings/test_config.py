@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from mindleak import config
 from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
+from paths import ROOT
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = ROOT / "configs"
 
 
 def write(folder: Path, text: str, name: str = "recipe.yaml") -> str:

@@ -21,7 +21,7 @@ from mindleak.training.request import TrainingData, TrainingRequest, TrainingRes
 from mindleak.training.suppress import ZERO, SuppressSettings, SuppressTraining, graph
 from mindleak.training.suppress.masks import Schedule
 from mindleak.training.trainer import Training
-from test_suppress import digits, named
+from suppress_setup import digits, named
 from training_setup import data, quiet, same, weights
 
 SEED = 5

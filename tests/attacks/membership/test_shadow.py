@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from made_up_answers import CLASSES, SHADOWS, SUBJECT, answers, best_auc, shadows_with
 from mindleak import device
 from mindleak.attacks.membership import class_models, report, shadow
 from mindleak.attacks.membership.class_models import AttackTraining, ClassModels
@@ -33,31 +34,10 @@ from mindleak.evaluation.roc import auc
 from mindleak.models.fcnet import FCNet
 from mindleak.training.stacked import FCNetStack
 
-CLASSES = 3
-SHADOWS, SUBJECT = 1500, 3000
-
 
 @pytest.fixture(autouse=True, scope="module")
 def cpu() -> None:
     device.configure("CPU")
-
-
-def answers(count: int, lift: float, seed: int, classes: int = CLASSES) -> Answers:
-    """A model's answers on ``count`` samples, classes and membership in equal shares."""
-    generator = np.random.default_rng(seed)
-    labels = (np.arange(count) % classes).astype(np.int32)
-    members = np.arange(count) // classes % 2 == 0
-    logits = generator.normal(size=(count, classes))
-    logits[np.arange(count), labels] += 2.0 + lift * members
-    return Answers(logits.astype(np.float32), labels, members)
-
-
-def best_auc(lift: float) -> float:
-    return float(stats.norm.cdf(lift / math.sqrt(2 * CLASSES / (CLASSES - 1))))
-
-
-def shadows_with(lift: float, count: int = 3, size: int = SHADOWS) -> list[Answers]:
-    return [answers(size, lift, 100 + number) for number in range(count)]
 
 
 def attack(shadows: Sequence[Answers], subject: Answers, seed: int = 0, classes: int = CLASSES,
