@@ -1,6 +1,6 @@
 """One process of a training whose batches are divided: trains and writes weights and masks to FOLDER/RANK.npz.
 
-Run under msrun by test_data_parallel.py, or alone: data_parallel_worker.py FOLDER MODEL OPTIMIZER METHOD
+Run under msrun by training/test_data_parallel.py, or alone: data_parallel_worker.py FOLDER MODEL OPTIMIZER METHOD
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+from paths import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
 KEYS = {"name", "ratio", "ours", "peer", "unit", "runs", "min", "max", "versions"}
 # These simulate instead of timing: no peer, no ratio.
 SIMULATIONS = {"coverage", "sweep_coverage"}

@@ -12,8 +12,9 @@ from mindleak.data import catalogue
 from mindleak.models import registry
 from mindleak.subjects.subject import model_options
 from mindleak.training.recipe import Recipe
+from paths import ROOT
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = ROOT / "configs"
 # (steps, numbers a step) of each data set's images read row by row.
 STEPS = {
     "mnist": (28, 28), "kmnist": (28, 28), "fashion_mnist": (28, 28),

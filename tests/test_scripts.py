@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from paths import ROOT as CHECKOUT
 
 # Stands for every Python and for msrun: notes its arguments, makes environments by copying itself.
 FAKE = """#!/bin/bash

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from command import SMALL
+from example_record import build_document
 from mindleak import device
 from mindleak.cli import main
 from mindleak.printable import hides_characters
 from mindleak.reporting.html import write_json
-from test_reporting_document import build_document
 
 ENCODINGS = ("ascii", "gbk", "cp1252")
 NAMES = ["\x1b[31mred", "\x1b]0;title\x07", "a\u202eb", "two\nlines", "café", "中文", "x\udcffy"]

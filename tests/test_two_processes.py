@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from paths import ROOT
 
 SETTINGS = [
     "name=twins", "data.image_size=28", "model.name=lenet5_bias", "training.epochs=3", "training.batch_size=16",

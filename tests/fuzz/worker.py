@@ -196,8 +196,8 @@ def build_assets(folder: Path) -> None:
     """Make what inputs start from: data, a checkpoint, a trained run, a finished audit's report."""
     import numpy as np
 
+    from example_record import build_document
     from mindleak.reporting.html import write_json
-    from test_reporting_document import build_document
 
     rng = np.random.default_rng(0)
     shapes = rng.random((6, 12, 12))

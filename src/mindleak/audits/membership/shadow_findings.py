@@ -115,7 +115,8 @@ def _rates(result: Record, family: Family) -> Iterator[Finding]:
             shown = any(family.direction((*_key(result), rate, whose)) > 0 for whose in (OTHERS, OWN_ROC))
             blind = (aimed is None or excess(aimed) is None) and float(rate) * result["n_out"] < 1
             yield Finding(f"{_named(result)} at {100 * float(rate):g} % FPR: {'; '.join(said)}.", result["subject"],
-                          leak_verdict(int(shown), blind or any(doubts(result))), [metric for metric in (aimed, own) if metric is not None])
+                          leak_verdict(int(shown), blind or any(doubts(result))),
+                          [metric for metric in (aimed, own) if metric is not None])
 
 
 def beyond_guessing(rate: Optional[Record], threshold: str, family: Family, key: Hashable) -> Iterator[str]:

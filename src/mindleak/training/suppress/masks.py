@@ -1,7 +1,7 @@
 """When weights are set to zero, and which: MindArmour's ``SuppressCtrl`` as array operations.
 
 ``Schedule`` is its ``update_status`` and the sparsity part of ``update_mask``, ``update_layer`` the rest: given equal
-weights, masks and noise, it gives the same mask and the same de-weight term, bit for bit (tests/test_suppress_masks.py
+weights, masks and noise, it gives the same mask and the same de-weight term, bit for bit (``test_masks.py``
 drives both). NumPy only, so that every process of a job that holds the same weights gets the same masks, whatever its
 device.
 """
