@@ -24,11 +24,16 @@ def metric(value: float | None, spread: float = 0.01, method: str = "wilson", **
     }
 
 
+def finding(text: str, verdict: str | None = None) -> dict[str, Any]:
+    return {"subject": None, "family": "membership", "question": "Who was in the training set?", "verdict": verdict,
+            "text": text, "metrics": []}
+
+
 def build_document(folder: Path, *, channels: int = 1, images: int = 30, recipes: int = 4) -> dict[str, Any]:
     """Write the picture files below ``folder`` and return a document that refers to them."""
     rng = np.random.default_rng(7)
     document: dict[str, Any] = {
-        "schema": 1,
+        "schema": 2,
         "title": "What LeNet5 and the LSTM-RNN give away: Fashion-MNIST",
         "created": "2025-03-04T10:15:00+00:00",
         "config": {
@@ -39,30 +44,34 @@ def build_document(folder: Path, *, channels: int = 1, images: int = 30, recipes
         },
         "provenance": _provenance(),
         "subjects": [],
-        "inversion": [],
-        "membership": [],
+        "results": {"inversion": [], "membership": []},
+        "cautions": [],
         "skipped": [
             {
                 "subject": f"{m}-{t}-headline",
-                "attack": "membership",
+                "family": "membership",
                 "reason": "trained on the whole training split: no honest non-members are left",
             }
             for m, t in RECIPES[:recipes]
         ],
         "findings": [
-            "On 10,000 members and 10,000 non-members, the shadow attack tells lstm_rnn · ordinary apart at AUC 0.561 "
-            "[0.551, 0.571]; the other three subjects stay within their intervals of guessing.",
-            "Suppress training lowered the judge's confidence in inverted LeNet5 images from 0.998 to 0.941 and raised "
-            "SSIM from 0.257 to 0.384: it did not make the pictures harder to recognise.",
+            finding(
+                "On 10,000 members and 10,000 non-members, the shadow attack tells lstm_rnn · ordinary apart at AUC "
+                "0.561 [0.551, 0.571]; the other three subjects stay within their intervals of guessing.", "shown",
+            ),
+            finding(
+                "Suppress training lowered the judge's confidence in inverted LeNet5 images from 0.998 to 0.941 and "
+                "raised SSIM from 0.257 to 0.384: it did not make the pictures harder to recognise.", "not shown",
+            ),
         ],
     }
     for position, (model, training) in enumerate(RECIPES[:recipes]):
         for role in ("headline", "membership"):
             document["subjects"].append(_subject(model, training, role, position))
-        document["inversion"].append(
+        document["results"]["inversion"].append(
             _inversion(folder, f"{model}-{training}-headline", position, channels, images, rng)
         )
-        document["membership"].append(_membership(f"{model}-{training}-membership", position, rng))
+        document["results"]["membership"].append(_membership(f"{model}-{training}-membership", position, rng))
     return document
 
 
@@ -236,6 +245,7 @@ def _membership(subject: str, position: int, rng: np.random.Generator) -> dict[s
         }
 
     return {
+        "kind": "shadows",
         "subject": subject,
         "attack": "shadow",
         "n_shadows": 4,

@@ -55,7 +55,7 @@ def hostile_document(folder: Path) -> dict[str, Any]:
     document["title"] = "\x1b]0;title\x07\u202e"
     document["provenance"]["command"] = f"mindleak audit --run_dir {NO_UTF8}"
     document["provenance"]["data"]["class_names"] = [*NAMES, "seven", "eight", "nine"]
-    document["findings"].append("\x9b31m ε ≤ 3\u2066")
+    document["findings"].append({**document["findings"][0], "text": "\x9b31m ε ≤ 3\u2066"})
     for subject in document["subjects"]:
         subject["model"] += "\x1b[2J\u202e"
     return document

@@ -37,16 +37,16 @@ def deep(document: Document) -> None:
 
 
 def pipe(document: Document) -> None:
-    document["inversion"][0]["arrays"] = "pipe"
+    document["results"]["inversion"][0]["arrays"] = "pipe"
 
 
 HARM: dict[str, Callable[[Document], object]] = {
-    "a shorter list of a ROC": lambda document: document["membership"][0]["roc"]["tpr"].pop(),
-    "an empty list of a ROC": lambda document: document["membership"][0]["roc"].update(fpr=[], tpr=[]),
-    "text in a ROC": lambda document: document["membership"][0]["roc"].update(fpr=["x"] * 10_002),
-    "a number for a ROC": lambda document: document["membership"][0].update(roc=3),
-    "no classes": lambda document: document["membership"][0].update(per_class=[{}]),
-    "a huge number": lambda document: document["membership"][0].update(n_in=10**400),
+    "a shorter list of a ROC": lambda document: document["results"]["membership"][0]["roc"]["tpr"].pop(),
+    "an empty list of a ROC": lambda document: document["results"]["membership"][0]["roc"].update(fpr=[], tpr=[]),
+    "text in a ROC": lambda document: document["results"]["membership"][0]["roc"].update(fpr=["x"] * 10_002),
+    "a number for a ROC": lambda document: document["results"]["membership"][0].update(roc=3),
+    "no classes": lambda document: document["results"]["membership"][0].update(per_class=[{}]),
+    "a huge number": lambda document: document["results"]["membership"][0].update(n_in=10**400),
     "an epoch without its number": lambda document: document["subjects"][0]["history"][0].pop("epoch"),
     "no subjects": lambda document: document.update(subjects=[]),
     "findings that are none": lambda document: document.update(findings=[7]),
@@ -99,7 +99,7 @@ def test_a_report_in_a_folder_that_cannot_be_written_is_shown_and_the_page_refus
         raise InputError("cannot write")
 
     monkeypatch.setattr(lock.files, "open_own", read_only)
-    monkeypatch.setattr(report, "render_report", refuse)
+    monkeypatch.setattr(report, "write_page", refuse)
     with pytest.raises(InputError, match="cannot write"):
         run_report(str(folder))
     assert "membership" in capsys.readouterr().out.lower()

@@ -22,12 +22,12 @@ def test_report_json_gives_the_document_back(tmp_path: Path) -> None:
 
 def test_report_json_refuses_a_number_that_is_not_finite(tmp_path: Path) -> None:
     document = build_document(tmp_path, images=2)
-    document["membership"][0]["overall"]["auc"]["value"] = float("nan")
+    document["results"]["membership"][0]["overall"]["auc"]["value"] = float("nan")
     with pytest.raises(ValueError, match="membership.*auc.*value"):
         write_json(document, tmp_path / "run")
     assert not (tmp_path / "run" / "report.json").exists()
 
 
 def test_a_document_of_another_schema_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="schema 2"):
-        write_json({"schema": 2}, tmp_path)
+    with pytest.raises(ValueError, match="schema 1"):
+        write_json({"schema": 1}, tmp_path)

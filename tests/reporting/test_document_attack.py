@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,22 @@ import pytest
 from mindleak.attacks.membership.balancing import BALANCINGS
 from mindleak.attacks.membership.document import ClassScores
 from mindleak.attacks.membership.document_protocols import JUDGED, Asked, judged
+from mindleak.audits.families import families
+from mindleak.audits.membership.questions import leak_families
+from mindleak.audits.membership.results import RNN_TUTORIAL, of_kind
 from mindleak.audits.membership.rnn_tutorial_findings import document_findings
 from mindleak.audits.membership.rnn_tutorial_tables import (
     classes_table,
     comparison_table,
-    document_lines,
-    document_results,
-    document_section,
     judged_table,
     parts_table,
+    rnn_tutorial_lines,
+    rnn_tutorial_tables,
 )
-from mindleak.audits.questions import Questions, leak_families
+from mindleak.audits.questions import Questions
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc
+from mindleak.reporting.page import Page
 from mindleak.reporting.tables import summary
 from mindleak.reporting.wording import Subjects
 
@@ -45,12 +49,18 @@ def record(lift: float = 0.0, shift: float = 0.0, test: int = 400, always: bool 
 
 def document(*records: dict[str, Any]) -> dict[str, Any]:
     subject = {"id": "net-membership", "name": "net", "model": "lstm_rnn", "training": "ordinary", "role": "membership"}
-    return {"subjects": [subject], "inversion": [], "membership": [], "document_attack": list(records)}
+    return {"subjects": [subject], "skipped": [],
+            "results": {"membership": [{"kind": RNN_TUTORIAL, **each} for each in records]}}
+
+
+def attacks(made: dict[str, Any]) -> list[dict[str, Any]]:
+    return of_kind(made["results"]["membership"], RNN_TUTORIAL)
 
 
 def sentences(found: dict[str, Any]) -> str:
     questions = Questions()
-    return " ".join(document_findings([found], leak_families([], [], [found], questions), questions))
+    said = document_findings([found], leak_families([], [], [found], questions), questions)
+    return " ".join(finding.text for finding in said)
 
 
 def with_other(found: dict[str, Any], lift: float) -> dict[str, Any]:
@@ -65,7 +75,7 @@ def with_other(found: dict[str, Any], lift: float) -> dict[str, Any]:
 
 def test_table_has_every_way_of_judging_once_and_full_rows() -> None:
     made = document(record())
-    (result,) = document_results(made)
+    (result,) = attacks(made)
     table = judged_table(result, Subjects(made))
     rows = [row for group in table.groups for row in group[1:]]
     assert len(rows) == len(JUDGED) and all(len(row.cells) == len(table.head) - 1 for row in rows)
@@ -77,12 +87,12 @@ def test_table_has_every_way_of_judging_once_and_full_rows() -> None:
     classes = classes_table(result, Subjects(made))
     assert [row.header for row in classes.groups[0]] == list(CLASSES)
     assert not comparison_table(result, Subjects(made)).filled, "nothing to compare with"
-    assert len(document_section(made, Subjects(made))[0]["tables"]) == 2
+    assert len(rnn_tutorial_tables([result], Subjects(made))[0]["tables"]) == 2
 
 
 def test_every_number_on_the_page_is_the_records() -> None:
     made = document(record(1.0))
-    (result,) = document_results(made)
+    (result,) = attacks(made)
     row = judged_table(result, Subjects(made)).groups[0][4]
     same = next(each for each in result["evaluations"] if each["evaluation"] == "same_split")
     assert row.header.startswith("balanced classes, same split")
@@ -90,24 +100,23 @@ def test_every_number_on_the_page_is_the_records() -> None:
     assert row.cells[0][0].text == f"{same['n_in']:,}" == "4,000"
 
 
-def test_the_summary_says_where_the_attack_is_shown() -> None:
+def test_the_summary_says_where_the_attack_is_shown(tmp_path: Path) -> None:
     made = document(record())
-    made["skipped"] = []
     made["subjects"][0] |= {"test_accuracy": {"value": 0.9, "ci": None, "ci_level": 0.95, "ci_method": None, "n": 10},
                             "sparsity": None, "n_train": 4000}
-    reasons = [reason for _, reason in summary(made, Subjects(made)).notes]
+    columns = families()["membership"].summary(made["results"]["membership"], Page(made, tmp_path))
+    reasons = [reason for _, reason in summary(made, Subjects(made), columns).notes]
     assert "the shadow attack was not asked for; the others have sections of their own" in reasons
 
 
 def test_no_document_attack_no_section() -> None:
     made = document()
-    assert document_section(made, Subjects(made)) == [] and document_lines(made) == []
-    del made["document_attack"]
-    assert document_results(made) == []
+    assert rnn_tutorial_tables([], Subjects(made)) == [] and rnn_tutorial_lines([], Subjects(made)) == []
 
 
 def test_terminal_lines_hold_what_the_document_prints_and_fit_it() -> None:
-    lines = document_lines(document(record()))
+    made = document(record())
+    lines = rnn_tutorial_lines(attacks(made), Subjects(made))
     assert "training number is 600, testing number is" in lines[1]
     assert any("macro avg" in line for line in lines) and lines[-1] == "  saved: b.npz"
     assert max(map(len, lines)) <= 100
@@ -165,4 +174,4 @@ def test_too_few_samples_for_the_documents_batches_leave_the_other_figures() -> 
     assert "no membership was detected" in words
     made = document(found)
     assert any("no whole batch" in reason for _, reason in classes_table(found, Subjects(made)).notes)
-    assert "AUC -" in " ".join(document_lines(made))
+    assert "AUC -" in " ".join(rnn_tutorial_lines(attacks(made), Subjects(made)))

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_record import build_document
+from mindleak.audits.membership.charts import roc_figure, summary_figure, thin
 from mindleak.reporting import canvas
 from mindleak.reporting.canvas import inline_svg, png_bytes, writable
-from mindleak.reporting.charts import curves_figure, roc_figure, summary_figure, thin
+from mindleak.reporting.charts import curves_figure
 from mindleak.reporting.pictures import inversion_figure, prediction_figure
 from mindleak.reporting.wording import Subjects
 
@@ -27,7 +28,7 @@ def pictures(n: int, channels: int = 1, height: int = 8, width: int = 8) -> np.n
 def test_drawing_uses_no_pyplot_and_chooses_no_backend() -> None:
     program = (
         "import sys, numpy as np, matplotlib\n"
-        "from mindleak.reporting.html import render_report\n"
+        "from mindleak.audits.report import write_page\n"
         "from mindleak.reporting.canvas import png_bytes\n"
         "from mindleak.reporting.pictures import prediction_figure\n"
         "png_bytes(prediction_figure(np.zeros((1, 1, 4, 4)), [0], [1]))\n"
@@ -129,7 +130,7 @@ def height(fpr: np.ndarray, tpr: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 def test_the_roc_marks_what_the_sample_cannot_resolve(tmp_path: Path) -> None:
     document = build_document(tmp_path, images=2, recipes=2)
-    figure = roc_figure(document["membership"], Subjects(document))
+    figure = roc_figure(document["results"]["membership"], Subjects(document))
     drawing = inline_svg(figure, "roc", "curves")
     assert "below 1 in 10,000: cannot be seen" in drawing
     assert "fewer than 10 false positives" in drawing
@@ -140,15 +141,15 @@ def test_the_roc_marks_what_the_sample_cannot_resolve(tmp_path: Path) -> None:
 
 def test_a_curve_without_points_or_without_leak_still_draws(tmp_path: Path) -> None:
     document = build_document(tmp_path, images=2, recipes=2)
-    document["membership"][0]["roc"] = {"fpr": [0, 1], "tpr": [0, 1]}
-    document["membership"][1]["roc"] = {"fpr": [], "tpr": []}
-    assert png_bytes(roc_figure(document["membership"], Subjects(document)))
-    assert roc_figure(document["membership"][1:], Subjects(document)) is None
+    document["results"]["membership"][0]["roc"] = {"fpr": [0, 1], "tpr": [0, 1]}
+    document["results"]["membership"][1]["roc"] = {"fpr": [], "tpr": []}
+    assert png_bytes(roc_figure(document["results"]["membership"], Subjects(document)))
+    assert roc_figure(document["results"]["membership"][1:], Subjects(document)) is None
 
 
 def test_the_summary_shows_auc_values_the_guessing_line_and_the_smallest_visible_effect(tmp_path: Path) -> None:
     document = build_document(tmp_path, images=2)
-    figure = summary_figure(document["membership"], Subjects(document))
+    figure = summary_figure(document["results"]["membership"], Subjects(document))
     auc, tpr = figure.axes
     assert [text.get_text() for text in auc.texts] == ["0.506", "0.500", "0.561", "0.514"]
     bars = [patch for patch in auc.patches if patch.get_x() == 0.5]

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from example_record import build_document
+from mindleak.audits.report import write_page
 from mindleak.errors import InputError
-from mindleak.reporting.html import render_report
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 LISTS = ["subjects", "inversion", "membership", "skipped", "findings"]
+FAMILIES = ("inversion", "membership")
 
 
 class Reader(HTMLParser):
@@ -52,8 +53,8 @@ class Reader(HTMLParser):
 def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
     folder = tmp_path_factory.mktemp("report")
     document = build_document(folder)
-    path = render_report(document, folder / "run", arrays_root=folder)
-    assert path == folder / "run" / "report.html"
+    path = write_page(document, folder)
+    assert path == folder / "report.html"
     return document, path.read_text(encoding="utf-8"), folder
 
 
@@ -64,7 +65,7 @@ def small(tmp_path: Path) -> dict[str, Any]:
 
 
 def page_of(document: dict[str, Any], folder: Path) -> str:
-    return render_report(document, folder / "run", arrays_root=folder).read_text(encoding="utf-8")
+    return write_page(document, folder).read_text(encoding="utf-8")
 
 
 def test_the_page_is_well_formed_and_names_every_subject_in_both_roles(full: Any) -> None:
@@ -73,7 +74,7 @@ def test_the_page_is_well_formed_and_names_every_subject_in_both_roles(full: Any
     for subject in document["subjects"]:
         assert f"{subject['model']} · {subject['training']}" in text
         assert f"{subject['role']} subject, trained on {subject['n_train']:,}" in text
-    assert all(finding in text for finding in document["findings"])
+    assert all(f"{finding['verdict']} {finding['text']}" in text for finding in document["findings"])
 
 
 def test_findings_come_before_every_table_and_figure(full: Any) -> None:
@@ -119,7 +120,7 @@ def test_tables_and_figures_say_what_they_are(full: Any) -> None:
     assert len(charts) == 2 + 4 + 8
     assert all(chart["role"] == "img" and len(chart["aria-label"] or "") > 20 for chart in charts)
     shown = set(re.findall(r"figures/[\w-]+\.png", page))
-    assert shown == {f"figures/{file.name}" for file in (folder / "run" / "figures").iterdir()}
+    assert shown == {f"figures/{file.name}" for file in (folder / "figures").iterdir()}
 
 
 def test_per_class_tables_fold_and_follow_light_dark_and_print(full: Any) -> None:
@@ -131,26 +132,26 @@ def test_per_class_tables_fold_and_follow_light_dark_and_print(full: Any) -> Non
 
 def test_markup_in_names_titles_and_configuration_stays_text(small: dict[str, Any], tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
-    small["title"] = small["config"]["note"] = small["findings"][0] = evil
+    small["title"] = small["config"]["note"] = small["findings"][0]["text"] = evil
     small["config"][evil] = "</pre><b>"
     small["provenance"]["command"] = evil
-    small["inversion"][0]["judge"] = evil
+    small["results"]["inversion"][0]["judge"] = evil
     for subject in small["subjects"]:
         subject["model"] = f'"{evil}'
         subject["id"] = f"../{evil}{subject['role']}"
     for part, role in (("inversion", "headline"), ("membership", "membership")):
-        small[part][0]["subject"] = f"../{evil}{role}"
-    small["membership"][0]["per_class"][0]["name"] = evil
+        small["results"][part][0]["subject"] = f"../{evil}{role}"
+    small["results"]["membership"][0]["per_class"][0]["name"] = evil
     page = page_of(small, tmp_path)
     assert len(Reader(page).named("script")) == 1, "only the page's own"
     assert "alert(1)" in Reader(page).text
     assert "<b>" not in page
-    assert {file.parent for file in tmp_path.rglob("*.png")} == {tmp_path / "run" / "figures"}
+    assert {file.parent for file in tmp_path.rglob("*.png")} == {tmp_path / "figures"}
 
 
 def test_a_metric_without_value_is_a_dash_with_its_reason(small: dict[str, Any], tmp_path: Path) -> None:
     undefined = {"value": None, "ci": None, "ci_level": 0.95, "ci_method": None, "n": 0, "reason": "no members"}
-    small["membership"][0]["overall"]["auc"] = undefined
+    small["results"]["membership"][0]["overall"]["auc"] = undefined
     small["subjects"][0]["test_accuracy"] = {**undefined, "reason": "no test data given"}
     text = Reader(page_of(small, tmp_path)).text
     assert "\u2013a" in text
@@ -159,13 +160,14 @@ def test_a_metric_without_value_is_a_dash_with_its_reason(small: dict[str, Any],
 
 
 def test_an_interval_without_upper_bound_is_shown_as_such(small: dict[str, Any], tmp_path: Path) -> None:
-    small["inversion"][0]["metrics"]["psnr"]["ci"] = [9.5, None]
+    small["results"]["inversion"][0]["metrics"]["psnr"]["ci"] = [9.5, None]
     assert "[9.50, ∞]" in Reader(page_of(small, tmp_path)).text
 
 
 @pytest.mark.parametrize("emptied", [*([name] for name in LISTS), LISTS], ids=[*LISTS, "all"])
 def test_empty_lists_leave_their_sections_out(emptied: list[str], small: dict[str, Any], tmp_path: Path) -> None:
-    small.update({name: [] for name in emptied})
+    small.update({name: [] for name in emptied if name not in FAMILIES})
+    small["results"].update({name: [] for name in emptied if name in FAMILIES})
     page = page_of(small, tmp_path)
     reader = Reader(page)
     assert ('id="inversion"' in page) == ("inversion" not in emptied)
@@ -175,10 +177,10 @@ def test_empty_lists_leave_their_sections_out(emptied: list[str], small: dict[st
 
 
 def test_sparse_records_render(small: dict[str, Any], tmp_path: Path) -> None:
-    result, subject = small["membership"][0], small["subjects"][0]
+    result, subject = small["results"]["membership"][0], small["subjects"][0]
     result.update(per_class=[], shadow_accuracy=[], detectable=None, roc={"fpr": [], "tpr": []})
     subject["history"] = []
-    small["inversion"][0].update(arrays=None, controls={})
+    small["results"]["inversion"][0].update(arrays=None, controls={})
     small["provenance"] = {"seed": 1, "device_target": "CPU"}
     page = page_of(small, tmp_path)
     Reader(page)
@@ -188,8 +190,8 @@ def test_sparse_records_render(small: dict[str, Any], tmp_path: Path) -> None:
 def test_the_other_side_of_the_report_and_classes_without_attack_are_shown(
     small: dict[str, Any], tmp_path: Path
 ) -> None:
-    small["membership"][0]["skipped_classes"] = {"Zebra": "too few shadow members"}
-    small["inversion"][0].update(dead=3, judge_test_accuracy=small["subjects"][0]["test_accuracy"])
+    small["results"]["membership"][0]["skipped_classes"] = {"Zebra": "too few shadow members"}
+    small["results"]["inversion"][0].update(dead=3, judge_test_accuracy=small["subjects"][0]["test_accuracy"])
     text = Reader(page_of(small, tmp_path)).text
     assert "Recall, non-members" in text and "43.21" in text
     assert "Zebra" in text and "too few shadow members" in text
@@ -203,9 +205,9 @@ def test_a_subject_trained_elsewhere_without_members_renders(small: dict[str, An
         train_accuracy=None, history=[], seconds=0.0,
     )  # fmt: skip
     small["subjects"] = [subject]
-    small["inversion"][0]["subject"] = "mine"
-    small["membership"] = []
-    small["skipped"] = [{"subject": "mine", "attack": "membership", "reason": "no member list was given"}]
+    small["results"]["inversion"][0]["subject"] = "mine"
+    small["results"]["membership"] = []
+    small["skipped"] = [{"subject": "mine", "family": "membership", "reason": "no member list was given"}]
     text = Reader(page_of(small, tmp_path)).text
     assert "net.py:Net · trained elsewhere" in text
     assert "provided subject, training data not given" in text and "no member list was given" in text
@@ -224,20 +226,22 @@ def test_colour_pictures_render(tmp_path: Path) -> None:
 
 
 def test_two_renderings_are_equal_byte_for_byte(small: dict[str, Any], tmp_path: Path) -> None:
-    first = render_report(small, tmp_path / "a", arrays_root=tmp_path).parent
-    second = render_report(small, tmp_path / "b", arrays_root=tmp_path).parent
-    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 6
-    assert all((first / file).read_bytes() == (second / file).read_bytes() for file in files)
+    write_page(small, tmp_path)
+    files = [tmp_path / "report.html", *(tmp_path / "figures").iterdir()]
+    first = {file: file.read_bytes() for file in files}
+    for file in files:
+        file.unlink()
+    write_page(small, tmp_path)
+    assert len(files) == 6 and {file: file.read_bytes() for file in files} == first
 
 
 @pytest.mark.parametrize("damage", ["gone", "truncated", "other arrays"])
 def test_a_missing_or_damaged_picture_file_is_one_line_and_keeps_the_old_page(
     damage: str, small: dict[str, Any], tmp_path: Path
 ) -> None:
-    old = render_report(small, tmp_path / "run", arrays_root=tmp_path)
+    old = write_page(small, tmp_path)
     before = old.read_bytes()
-    file = tmp_path / small["inversion"][0]["arrays"]
+    file = tmp_path / small["results"]["inversion"][0]["arrays"]
     whole = file.read_bytes()
     file.unlink()
     if damage == "truncated":
@@ -247,7 +251,7 @@ def test_a_missing_or_damaged_picture_file_is_one_line_and_keeps_the_old_page(
 
         np.savez(file, pixels=np.zeros(3))
     with pytest.raises(InputError) as raised:
-        render_report(small, tmp_path / "run", arrays_root=tmp_path)
+        write_page(small, tmp_path)
     assert file.name in str(raised.value) and "\n" not in str(raised.value)
     assert old.read_bytes() == before
 
@@ -258,14 +262,13 @@ def test_data_that_differ_from_subject_to_subject_are_told_apart(tmp_path: Path)
     shape = data.pop("image_shape")
     data["subjects"] = {"one": {"image_shape": shape, "preparation": {"resize": "none"}},
                         "two": {"image_shape": [1, 8, 8], "preparation": {"resize": "none"}}}
-    path = render_report(document, tmp_path / "run", arrays_root=tmp_path)
-    page = path.read_text()
+    page = write_page(document, tmp_path).read_text()
     assert "of 1×8×8, 10 classes (two)" in page and "classes (one); " in page
     assert "image shape: 1, 8, 8; preparation: resize: none" in page
 
 
 def test_what_an_inversion_is_held_against_is_shown(small: dict[str, Any], tmp_path: Path) -> None:
-    entry = small["inversion"][0]
+    entry = small["results"]["inversion"][0]
     confidence = entry["metrics"]["confidence"]
     nearest = {"candidates": 60000, "median_rank": 812.0, "top1": {**confidence, "value": 0.125},
                "rank_share": {**confidence, "value": 0.25}, "class_match": {**confidence, "value": 0.75},

@@ -12,18 +12,19 @@ import pytest
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.reference_report import Truth, figures, several_targets
 from mindleak.attacks.membership.scores import AttackScores
+from mindleak.audits.membership.charts import attacks_roc_figure
+from mindleak.audits.membership.questions import leak_families
 from mindleak.audits.membership.reference_findings import reference_findings
 from mindleak.audits.membership.reference_tables import (
     reference_details,
-    reference_results,
     reference_table,
     reference_worth,
 )
+from mindleak.audits.membership.results import REFERENCES, of_kind
 from mindleak.audits.membership.text import membership_lines
-from mindleak.audits.questions import Questions, leak_families
+from mindleak.audits.questions import Questions
 from mindleak.data.splits import halves
 from mindleak.evaluation.empirical_epsilon import EpsilonBound
-from mindleak.reporting.charts import attacks_roc_figure
 from mindleak.reporting.pictures import captioned_figure
 from mindleak.reporting.wording import Subjects
 
@@ -46,14 +47,22 @@ def document(*attacks: dict[str, Any]) -> dict[str, Any]:
     subject = {"id": "net-membership", "name": "net", "model": "lenet5", "training": "ordinary", "role": "membership"}
     record = {"subject": "net-membership", "n_references": 6, "reference_size": 200, "population": 50, "n_in": 200,
               "n_out": 200, "attacks": list(attacks), "detectable": report.detectable(200, 200), "notes": []}
-    return {"subjects": [subject], "inversion": [], "membership": [], "reference_attacks": [record]}
+    return {"subjects": [subject], "results": {"membership": [{"kind": "references", **record}]}}
+
+
+def by_references(made: dict[str, Any]) -> list[dict[str, Any]]:
+    return of_kind(made["results"]["membership"], REFERENCES)
+
+
+def lines(made: dict[str, Any]) -> list[str]:
+    return membership_lines(made["results"]["membership"], Subjects(made))
 
 
 def said(results: list[dict[str, Any]], shadows: list[dict[str, Any]] | None = None,
          run_dir: Path = Path()) -> list[str]:
     questions = Questions()
     leaks = leak_families([], results, [], questions)
-    return list(reference_findings(results, shadows or [], run_dir, leaks, questions))
+    return [finding.text for finding in reference_findings(results, shadows or [], run_dir, leaks, questions)]
 
 
 NOTE = "2 IN and 2 OUT references per sample: σ is pooled"
@@ -61,7 +70,7 @@ NOTE = "2 IN and 2 OUT references per sample: σ is pooled"
 
 def test_table_has_a_row_per_attack_with_interval_ppv_epsilon_and_spread() -> None:
     made = document(attack("lira_online", 2.0, {"sigma": "pooled", "sigma_note": NOTE}), attack("loss", 0.0))
-    (result,) = reference_results(made)
+    (result,) = by_references(made)
     table = reference_table(result, Subjects(made))
     assert [row.header for row in table.groups[0]] == ["lira_online", "loss"]
     assert all(len(row.cells) == len(table.head) - 1 for row in table.groups[0])
@@ -85,20 +94,19 @@ def test_what_could_not_be_measured_is_a_dash_with_its_reason() -> None:
                                   "reason": "no members"}}, "bootstrap": {}, "ppv": {}, "epsilon": None,
               "as_targets": {"targets": 0}}
     made = document(empty)
-    table = reference_table(reference_results(made)[0], Subjects(made))
+    table = reference_table(by_references(made)[0], Subjects(made))
     assert table.notes == [("a", "no members")]
-    assert membership_lines(made)[-1].split() == ["rmia_online", *5 * ["–"]]
+    assert lines(made)[-1].split() == ["rmia_online", *5 * ["–"]]
     assert any("no AUC (no members)" in sentence
-               for sentence in said(made["reference_attacks"]))
+               for sentence in said(by_references(made)))
 
 
-def test_documents_without_reference_attacks_have_nothing_to_show() -> None:
-    assert reference_results({"subjects": []}) == []
-    assert membership_lines({"subjects": [], "inversion": [], "membership": []}) == []
+def test_without_results_there_is_nothing_to_show() -> None:
+    assert membership_lines([], Subjects({"subjects": [], "results": {}})) == []
 
 
 def test_lines_for_the_terminal() -> None:
-    title, head, line = membership_lines(document(attack("lira_online", 2.0)))
+    title, head, line = lines(document(attack("lira_online", 2.0)))
     assert "6 references" in title and "200 members, 200 non-members" in title
     assert re.split(r"\s{2,}", head.strip()) == ["attack", "AUC", "TPR at 1 % FPR", "FPR", "TPR at 0.1 % FPR", "FPR"]
     interval = r"\d+\.\d+ \[\d+\.\d+, \d+\.\d+\]"
@@ -109,18 +117,18 @@ def test_lines_for_the_terminal() -> None:
 def test_attacks_on_the_same_shadows_stand_above_those_with_references() -> None:
     made = document(attack("modified_entropy", 0.5))
     record = {"subject": "net-membership", "n_shadows": 5, "n_in": 200, "n_out": 200, "per_class": []}
-    made["membership"] = [{**record, "attack": name, "overall": attack(name, 1.0)["overall"]}
-                          for name in ("shadow", "improved")]
-    title, _, *rows = membership_lines(made)
+    made["results"]["membership"] += [{**record, "kind": "shadows", "attack": name,
+                                       "overall": attack(name, 1.0)["overall"]} for name in ("shadow", "improved")]
+    title, _, *rows = lines(made)
     assert "5 shadows, 6 references" in title
     assert [row.split()[0] for row in rows] == ["shadow", "improved", "modified_entropy"]
     assert all(len(line) <= 100 for block in (title, *rows) for line in block.splitlines())
-    made["reference_attacks"], made["membership"] = [], made["membership"][:1]
-    assert membership_lines(made) == []
+    made["results"]["membership"] = made["results"]["membership"][1:2]
+    assert lines(made) == []
 
 
 def test_curves_of_several_attacks_in_one_figure() -> None:
-    (result,) = reference_results(document(attack("lira_online", 2.0), attack("loss", 0.5)))
+    (result,) = by_references(document(attack("lira_online", 2.0), attack("loss", 0.5)))
     figure = attacks_roc_figure(result, "lenet5")
     assert figure is not None
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
@@ -140,7 +148,7 @@ def test_pictures_with_captions() -> None:
 
 
 def found(*attacks: dict[str, Any]) -> list[str]:
-    return said(document(*attacks)["reference_attacks"])
+    return said(by_references(document(*attacks)))
 
 
 def test_findings_follow_from_intervals() -> None:
@@ -175,7 +183,7 @@ def test_attacks_are_held_against_the_shadow_attack_in_pairs(tmp_path: Path, gai
         other = own + np.where(np.arange(SAMPLES) % 4 < 2, 0.1, -0.1)
     np.savez(tmp_path / "shadow.npz", rows=np.arange(SAMPLES), members=members, scores=own)
     np.savez(tmp_path / "references.npz", rows=np.arange(SAMPLES)[::-1], scores_phi=other[::-1])
-    result = {**document(attack("phi", 0.5))["reference_attacks"][0], "arrays": "references.npz"}
+    result = {**by_references(document(attack("phi", 0.5)))[0], "arrays": "references.npz"}
     shadow = {"subject": "net-membership", "attack": "shadow", "arrays": "shadow.npz"}
     *_, sentence = said([result], [shadow], tmp_path)
     assert sentence.startswith("Against the shadow attack on net-membership, AUC on the same samples, paired")

@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from example_record import build_document, metric
-from mindleak.reporting.text import WIDTH, summary_table
+from mindleak.audits.report import terminal_text
+from mindleak.reporting.text import WIDTH
 from mindleak.reporting.wording import duration, metric_label, number
+
+
+def summary_table(document: dict[str, Any]) -> str:
+    """The first block of what a terminal shows."""
+    return terminal_text(document, Path()).partition("\n\n")[0]
 
 
 @pytest.fixture
@@ -38,21 +44,21 @@ def test_values_intervals_and_realised_fpr_are_there(document: dict[str, Any]) -
 def test_long_names_missing_values_and_wide_numbers_still_fit(document: dict[str, Any]) -> None:
     for subject in document["subjects"]:
         subject["model"] = "a/very/long/path/to/some/model_file.py:ResidualNetworkWithAttention"
-    document["inversion"][0]["metrics"]["ssim"] = metric(-0.123, 0.2)
-    document["membership"][0]["overall"]["auc"] = metric(None, reason="nobody in")
-    document["membership"][1]["overall"]["tpr@0.01"] = metric(0.995, 0.005, fpr=0.01)
+    document["results"]["inversion"][0]["metrics"]["ssim"] = metric(-0.123, 0.2)
+    document["results"]["membership"][0]["overall"]["auc"] = metric(None, reason="nobody in")
+    document["results"]["membership"][1]["overall"]["tpr@0.01"] = metric(0.995, 0.005, fpr=0.01)
     table = summary_table(document)
     assert max(map(len, table.splitlines())) <= WIDTH
     assert "…" in table and "\u22120.123" in table
 
 
 def test_nothing_to_tell(document: dict[str, Any]) -> None:
-    document.update(subjects=[], inversion=[], membership=[])
+    document.update(subjects=[], results={})
     assert summary_table(document) == "no subjects"
 
 
 def test_membership_and_inversion_may_be_missing(document: dict[str, Any]) -> None:
-    document.update(inversion=[], membership=[])
+    document.update(results={})
     table = summary_table(document)
     assert "ranges" not in table and "98.90 %" in table
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mindleak.audits.families import families
-from mindleak.audits.family import Context, Family, NoVerdictError, Plan
-from mindleak.audits.finding import Finding, pointers
-from mindleak.audits.general import subject_doubts, subject_findings
-from mindleak.audits.questions import Questions
+from mindleak.audits.family import Family, NoVerdictError, Plan
+from mindleak.audits.findings import said_of
 from mindleak.audits.record import head
 from mindleak.data.splits import Split
 from mindleak.errors import InputError
-from mindleak.evaluation.metric import Record
 from mindleak.subjects.answers import said
 from mindleak.subjects.own import Subject
 from mindleak.subjects.session import Session
@@ -146,28 +143,5 @@ class Audit:
 
     def _said(self, subjects: list[dict[str, Any]], results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         """Return subjects and results with what is said of them."""
-        warnings = [f"Warning: {text}." for text in self._session.warnings]
         body = {"subjects": subjects, "results": results, "skipped": self._skipped}
-        doubts = [*subject_doubts(subjects),
-                  *(text for name, found in results.items() for text in families()[name].doubts(found))]
-        return {**body, "findings": [*(Finding(text).record(None, None, {}) for text in warnings),
-                                     *self._findings(body)],
-                "cautions": [*warnings, *dict.fromkeys(doubts)]}
-
-    def _findings(self, body: Record) -> Iterator[dict[str, Any]]:
-        """Yield the findings on subjects, then family by family, then what was left out and what was corrected."""
-        places, questions = pointers(body), Questions()
-        by_id = {record["id"]: record for record in body["subjects"]}
-        context = Context(by_id, self._session.run.run_dir, questions)
-        for finding in subject_findings(body["subjects"]):
-            yield finding.record(None, None, places)
-        for name, results in body["results"].items():
-            family = families()[name]
-            for finding in family.findings(results, context):
-                yield finding.record(name, family.question, places)
-        for each in body["skipped"]:
-            text = f"Not done: {each['family']} on {each['subject']}: {each['reason']}."
-            yield Finding(text, each["subject"], "cannot tell").record(
-                each["family"], families()[each["family"]].question, places)
-        for text in questions.correction():
-            yield Finding(text).record(None, None, places)
+        return {**body, **said_of(body, self._session.run.run_dir, self._session.warnings)}

@@ -17,7 +17,8 @@ class Finding:
         text: one sentence or two, whole without what stands around them.
         subject: id of the subject that it is about; None where it is about several, or about the run.
         verdict: ``SHOWN``, ``NOT_SHOWN`` or ``CANNOT_TELL``; None for a note that limits what other findings say.
-        metrics: the very objects of the record that it rests on; ``pointers`` tells where they stand.
+        metrics: the very objects of the record that it rests on; ``pointers`` tells where they stand, and what stands
+            nowhere, such as None, is left out.
 
     Example:
         >>> auc = {"value": 0.61, "ci": [0.58, 0.64]}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mindleak.audits.findings import cautions, findings, with_power
 
 from mindleak.attacks.membership.report import generalisation
 from mindleak.audits.membership.likeness import unlike
@@ -18,6 +17,7 @@ from mindleak.evaluation.means import mean_over_images
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.power import chance_tpr_limit
+from records import audited, cautions, completed, texts
 
 NOWHERE = Path("/nonexistent")
 
@@ -34,10 +34,6 @@ def judged(made: dict[str, Any], null: float = 0.0) -> dict[str, Any]:
     return {**made, "p": 0.01 if known and not low <= null <= high else 0.5}
 
 
-def body(**parts: Any) -> dict[str, Any]:
-    return {"subjects": [], "inversion": [], "membership": [], "skipped": [], **parts}
-
-
 def membership(area: dict[str, Any], **more: Any) -> dict[str, Any]:
     overall = {"auc": area if "p" in area else judged(area, 0.5)}
     return {"subject": "net-membership", "overall": overall, "n_in": 300, "n_out": 300,
@@ -45,9 +41,8 @@ def membership(area: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def one(results: dict[str, Any]) -> str:
-    sentences = findings(body(membership=[results]), NOWHERE)
-    assert len(sentences) == 1
-    return sentences[0]
+    (said,) = texts(audited(shadows=[results]), NOWHERE)
+    return said
 
 
 def test_a_leak_is_claimed_only_above_one_half() -> None:
@@ -92,7 +87,7 @@ def test_a_sample_too_small_for_any_effect_says_so() -> None:
 
 def test_classes_left_out_are_named() -> None:
     result = membership(metric(0.6, 0.55, 0.65), skipped_classes={"cat": "3 samples"})
-    found = findings(body(membership=[result]), NOWHERE)
+    found = texts(audited(shadows=[result]), NOWHERE)
     assert any("class cat, 3 samples" in sentence for sentence in found)
 
 
@@ -100,7 +95,7 @@ def test_what_one_of_many_intervals_excludes_by_chance_is_no_verdict() -> None:
     results = [membership({**metric(0.54, 0.51, 0.58), "p": 0.02}, subject="lucky"),
                *(membership({**metric(0.5, 0.46, 0.54), "p": 0.9}, subject=f"net{n}") for n in range(5)),
                membership({**metric(0.7, 0.65, 0.75), "p": 1e-6}, subject="leaky")]
-    lucky, *_, leaky, correction = findings(body(membership=results), NOWHERE)
+    lucky, *_, leaky, correction = texts(audited(shadows=results), NOWHERE)
     assert "no leak was detected on average (its own interval says otherwise" in lucky
     assert "does not hold as one of 7 AUCs of attacks against chance, Holm-corrected at 5 %)" in lucky
     # The effect that would show is that of the corrected test, larger than a single test's .566.
@@ -112,14 +107,14 @@ def test_what_one_of_many_intervals_excludes_by_chance_is_no_verdict() -> None:
 def test_what_a_sample_could_have_shown_is_that_of_the_corrected_verdict() -> None:
     results = [membership(judged(metric(0.5, 0.46, 0.54), 0.5), subject=f"net{n}", thresholds={"n_out": 300})
                for n in range(7)]
-    first, *_ = with_power(body(membership=results))
+    first, *_ = completed(audited(shadows=results))
     assert first["detectable"]["compared"] == {"auc": 7, "rates": 0}
-    assert f"would show an AUC of {first['detectable']['auc']:.3f} as one of 7" in findings(
-        body(membership=results), NOWHERE)[0]
-    (alone,) = with_power(body(membership=results[:1]))
+    assert f"would show an AUC of {first['detectable']['auc']:.3f} as one of 7" in texts(
+        audited(shadows=results), NOWHERE)[0]
+    (alone,) = completed(audited(shadows=results[:1]))
     assert alone["detectable"]["auc"] < first["detectable"]["auc"]
     several = [{**result, "overall": {**result["overall"], "tpr@0.01": rate(12, 10)}} for result in results]
-    assert with_power(body(membership=several))[0]["detectable"]["tpr@0.01"] > alone["detectable"]["tpr@0.01"]
+    assert completed(audited(shadows=several))[0]["detectable"]["tpr@0.01"] > alone["detectable"]["tpr@0.01"]
 
 
 def test_cautions_are_what_verdicts_say_once_each() -> None:
@@ -128,17 +123,17 @@ def test_cautions_are_what_verdicts_say_once_each() -> None:
     results = [membership(metric(0.5, 0.45, 0.55), subject_accuracy=unseen, shadow_accuracy=[shadow], attack=attack,
                           notes=[])
                for attack in ("shadow", "improved")]
-    (said,) = cautions(body(membership=results))
+    (said,) = cautions(audited(shadows=results))
     assert said.startswith("net-membership: its accuracy on what it was not trained on is 80.00 %")
-    assert said.partition(": ")[2] in findings(body(membership=results), NOWHERE)[0]
-    assert cautions(body(membership=[membership(metric(0.5, 0.45, 0.55))])) == []
+    assert said.partition(": ")[2] in texts(audited(shadows=results), NOWHERE)[0]
+    assert cautions(audited(shadows=[membership(metric(0.5, 0.45, 0.55))])) == []
     subjects = [{"id": "net", "name": "net", "misfit": "it reads them wrongly"},
                 {"id": "net-m", "name": "net-m", "split_misfit": "the splits differ"}]
-    assert [sentence.partition(":")[0] for sentence in cautions(body(subjects=subjects))] == ["net", "net-m"]
-    swept = body(sweep={"variants": [{"name": "plain", "split_misfit": "the splits differ"}, {"name": "other"}],
+    assert [sentence.partition(":")[0] for sentence in cautions(audited(subjects=subjects))] == ["net", "net-m"]
+    swept = audited(sweep={"variants": [{"name": "plain", "split_misfit": "the splits differ"}, {"name": "other"}],
                         "conclusions": []})
     assert cautions(swept) == ["plain: the splits differ. Its test accuracy says nothing."]
-    assert cautions(swept)[0] in findings(swept, NOWHERE)
+    assert cautions(swept)[0] in texts(swept, NOWHERE)
 
 
 def test_an_interval_that_excludes_chance_and_does_not_hold_is_said_to(tmp_path: Path) -> None:
@@ -147,10 +142,10 @@ def test_an_interval_that_excludes_chance_and_does_not_hold_is_said_to(tmp_path:
         top1 = {**metric(0.1, 0.02, 0.27), "p": p}
         return {**found, "nearest": {"top1": top1, "chance": {"top1": 0.01}, "candidates": 100, "median_rank": 40}}
 
-    said = " ".join(findings(body(inversion=[at("one", 0.03), at("two", 0.9)]), tmp_path))
+    said = " ".join(texts(audited(inversion=[at("one", 0.03), at("two", 0.9)]), tmp_path))
     assert said.count("not distinguishable from chance") == 2 and "above chance" not in said
     assert said.count("(its own interval says otherwise, which does not hold as one of 2 shares of originals") == 2
-    assert "above chance" in " ".join(findings(body(inversion=[at("one", 0.03)]), tmp_path))
+    assert "above chance" in " ".join(texts(audited(inversion=[at("one", 0.03)]), tmp_path))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
@@ -172,7 +167,7 @@ def at_low_rates(**rates: Any) -> list[str]:
     result = membership(metric(0.5, 0.45, 0.55))
     result.update(n_in=1000, n_out=1000)
     result["overall"].update(rates)
-    return [sentence for sentence in findings(body(membership=[result]), NOWHERE) if "% FPR" in sentence]
+    return [sentence for sentence in texts(audited(shadows=[result]), NOWHERE) if "% FPR" in sentence]
 
 
 def test_members_found_at_a_low_rate_are_a_finding_even_where_the_auc_is_none() -> None:
@@ -207,7 +202,7 @@ def test_the_optimistic_rate_is_held_against_what_guessing_shows(value: float, v
 def test_an_optimistic_rate_that_the_sample_cannot_resolve_is_not_judged() -> None:
     result = membership(metric(0.5, 0.45, 0.55))
     result["overall"]["tpr_own_roc@0.001"] = metric(0.02, 0.0, 0.1)
-    *_, sentence = findings(body(membership=[result]), NOWHERE)
+    *_, sentence = texts(audited(shadows=[result]), NOWHERE)
     assert "300 non-members cannot resolve this rate" in sentence and "more than" not in sentence
 
 
@@ -217,7 +212,7 @@ def with_accuracies(subject_in: int, subject_out: int, *shadows: tuple[int, int]
                   for seen, unseen in ((subject_in, subject_out), *shadows)]
     result = membership(metric(auc, auc - 0.05, auc + 0.05), subject_accuracy=accuracies[0],
                         shadow_accuracy=accuracies[1:])
-    return next(sentence for sentence in findings(body(membership=[result]), NOWHERE) if "AUC" in sentence)
+    return next(sentence for sentence in texts(audited(shadows=[result]), NOWHERE) if "AUC" in sentence)
 
 
 @pytest.mark.parametrize("auc", [0.6, 0.5, 0.4])
@@ -252,10 +247,10 @@ def test_verdicts_by_references_and_by_the_document_say_so_too() -> None:
               "n_in": 1000, "n_out": 1000}
     result = {"subject": "net", "attacks": [attack, {**attack, "attack": "rmia_online"}], "notes": [],
               "detectable": {"auc": 0.55}, "subject_accuracy": subject, "reference_accuracy": others}
-    first, second, _ = findings(body(reference_attacks=[result]), NOWHERE)
+    first, second, _ = texts(audited(references=[result]), NOWHERE)
     assert "more than 2 points below every reference's (98.00 % to 98.50 %)" in first and "better references" in first
     assert second.endswith("Caution: the references are unlike it, as said above.")
-    assert "Caution" not in "".join(findings(body(reference_attacks=[{**result, "reference_accuracy": []}]), NOWHERE))
+    assert "Caution" not in "".join(texts(audited(references=[{**result, "reference_accuracy": []}]), NOWHERE))
     assert unlike(generalisation(proportion(910, 1000), proportion(900, 1000)), others, "shadow")
 
 
@@ -265,14 +260,14 @@ def test_a_subject_that_has_learnt_nothing_gets_a_caveat(right: int, said: bool)
     result = membership(metric(0.5, 0.45, 0.55), subject_accuracy=found,
                         per_class=[{"support_in": 70}, {"support_in": 430 // 9}, *[{"support_in": 48}] * 8])
     # It stands in the verdict itself, which would otherwise read as an all-clear.
-    verdict, *others = findings(body(membership=[result]), NOWHERE)
+    verdict, *others = texts(audited(shadows=[result]), NOWHERE)
     assert "no leak was detected" in verdict and ("it may have learnt nothing that could leak" in verdict) == said
     assert not any("learnt nothing" in sentence for sentence in others)
     attack = {"attack": "lira_online", "overall": {"auc": judged(metric(0.5, 0.45, 0.55), 0.5)}, "notes": {},
               "n_in": 500, "n_out": 500}
     result = {"subject": "net", "attacks": [attack, attack], "notes": [], "commonest_class": 70 / 500,
               "subject_accuracy": {"train": proportion(right, 500).to_json(), "test": proportion(right, 500).to_json()}}
-    verdicts = findings(body(reference_attacks=[result]), NOWHERE)[:2]
+    verdicts = texts(audited(references=[result]), NOWHERE)[:2]
     assert [("it may have learnt nothing" in verdict) for verdict in verdicts] == [said, said]
 
 
@@ -285,7 +280,7 @@ def membership_change(folder: Path, before: np.ndarray, after: np.ndarray, membe
                       recipes: tuple[dict[str, Any], dict[str, Any]] = ({}, {}), **second: int) -> list[str]:
     results = [attacked(folder, "plain", before, members), attacked(folder, "sparse", after, members, **second)]
     subjects = [subject("plain", "ordinary", recipe=recipes[0]), subject("sparse", "suppress", recipe=recipes[1])]
-    found = findings(body(subjects=subjects, membership=results), folder)
+    found = texts(audited(subjects=subjects, shadows=results), folder)
     return [sentence for sentence in found if sentence.startswith("Suppress")]
 
 
@@ -341,7 +336,7 @@ def inversion(folder: Path, name: str, confidences: np.ndarray, *, rows: np.ndar
 def compared(folder: Path, before: np.ndarray, after: np.ndarray, **second: Any) -> list[str]:
     results = [inversion(folder, "plain", before), inversion(folder, "sparse", after, **second)]
     subjects = [subject("plain", "ordinary"), subject("sparse", "suppress")]
-    found = findings(body(subjects=subjects, inversion=results), folder)
+    found = texts(audited(subjects=subjects, inversion=results), folder)
     return [sentence for sentence in found if sentence.startswith("Suppress")]
 
 
@@ -392,7 +387,7 @@ def test_other_data_or_models_are_not_compared(tmp_path: Path) -> None:
     results = [inversion(tmp_path, "plain", CALM), inversion(tmp_path, "sparse", CALM + 0.3)]
     for other in (subject("sparse", "suppress", data_digest="e"), subject("sparse", "suppress", model="lstm_rnn"),
                   subject("sparse", "elsewhere")):
-        found = findings(body(subjects=[subject("plain", "ordinary"), other], inversion=results), tmp_path)
+        found = texts(audited(subjects=[subject("plain", "ordinary"), other], inversion=results), tmp_path)
         assert not any(sentence.startswith("Suppress") for sentence in found)
 
 
@@ -410,21 +405,21 @@ def test_one_image_or_undefined_measures_are_not_judged(tmp_path: Path) -> None:
 ])
 def test_an_inversion_is_held_against_the_mean_image_by_paired_differences(
         tmp_path: Path, difference: dict[str, Any], verdict: str) -> None:
-    found = findings(body(inversion=[inversion(tmp_path, "plain", CALM, difference=difference)]), tmp_path)
+    found = texts(audited(inversion=[inversion(tmp_path, "plain", CALM, difference=difference)]), tmp_path)
     assert len(found) == 1 and verdict in found[0] and "is 0.500" in found[0] and "30 images, paired" in found[0]
 
 
 def test_a_difference_without_interval_is_left_out(tmp_path: Path) -> None:
     for difference in (metric(None, reason="x"), metric(0.4), metric(float("inf"), None, None)):
-        assert findings(body(inversion=[inversion(tmp_path, "plain", CALM, difference=difference)]), tmp_path) == []
+        assert texts(audited(inversion=[inversion(tmp_path, "plain", CALM, difference=difference)]), tmp_path) == []
 
 
 def test_a_difference_that_is_alike_for_all_images_is_said_to_have_no_interval(tmp_path: Path) -> None:
     alike = metric(0.026, reason="all values are equal: no interval")
-    (said,) = findings(body(inversion=[inversion(tmp_path, "plain", CALM, difference=alike)]), tmp_path)
+    (said,) = texts(audited(inversion=[inversion(tmp_path, "plain", CALM, difference=alike)]), tmp_path)
     assert "+0.026 against the mean image's (all values are equal: no interval), so the two cannot be" in said
     strangers = {"non_members": {"confidence": alike, "ssim": alike}}
-    (said,) = findings(body(inversion=[inversion(tmp_path, "plain", CALM, differences=strangers, non_members={
+    (said,) = texts(audited(inversion=[inversion(tmp_path, "plain", CALM, differences=strangers, non_members={
         "source": "test split", "n": 28})]), tmp_path)
     assert "(28 pairs, test split) cannot be compared (all values are equal: no interval)" in said
 
@@ -432,7 +427,7 @@ def test_a_difference_that_is_alike_for_all_images_is_said_to_have_no_interval(t
 def with_strangers(folder: Path, source: str, ssim: dict[str, Any]) -> str:
     differences = {"non_members": {"confidence": judged(metric(0.01, -0.1, 0.1)), "ssim": judged(ssim)}}
     results = inversion(folder, "plain", CALM, non_members={"source": source, "n": 28}, differences=differences)
-    sentence, correction = findings(body(inversion=[results]), folder)
+    sentence, correction = texts(audited(inversion=[results]), folder)
     assert "28 pairs" in sentence and "2 differences between inverted members and non-members" in correction
     assert source in sentence
     return sentence
@@ -450,14 +445,14 @@ def test_finding_the_very_original_is_held_against_chance(tmp_path: Path, low: f
     nearest = {"candidates": 1000, "top1": judged(metric(0.05, low, 0.1), 0.001), "median_rank": 17.0,
                "chance": {"top1": 0.001}}
     results = inversion(tmp_path, "plain", CALM, differences={}, nearest=nearest)
-    (sentence,) = findings(body(inversion=[results]), tmp_path)
+    (sentence,) = texts(audited(inversion=[results]), tmp_path)
     assert verdict in sentence and "Of 1,000 training images" in sentence and "median rank is 17" in sentence
 
 
 def test_an_optimiser_that_cannot_copy_an_image_is_told(tmp_path: Path) -> None:
     for psnr, told in ((43.0, False), (31.0, True), (None, False)):
         results = inversion(tmp_path, "plain", CALM, differences={}, identity_psnr={"value": psnr, "n": 30})
-        found = findings(body(inversion=[results]), tmp_path)
+        found = texts(audited(inversion=[results]), tmp_path)
         assert any("Control failed" in sentence and "31.0 dB" in sentence for sentence in found) == told
 
 
@@ -465,7 +460,7 @@ def test_each_layer_is_compared_with_its_like(tmp_path: Path) -> None:
     results = [inversion(tmp_path, name, CALM + shift, layer=layer) for name, shift in (("plain", 0.0), ("sparse", 0.2))
                for layer in ("conv1", "fc1")]
     subjects = [subject("plain", "ordinary"), subject("sparse", "suppress")]
-    found = [line for line in findings(body(subjects=subjects, inversion=results), tmp_path) if line.startswith("Supp")]
+    found = [line for line in texts(audited(subjects=subjects, inversion=results), tmp_path) if line.startswith("Supp")]
     assert sum("layer conv1:" in line for line in found) == sum("layer fc1:" in line for line in found) == 2
     assert not any("not comparable" in line for line in found)
 
@@ -476,7 +471,7 @@ def test_attacks_of_different_strength_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_images_without_features_are_counted(tmp_path: Path) -> None:
-    found = findings(body(inversion=[inversion(tmp_path, "plain", CALM, dead=4)]), tmp_path)
+    found = texts(audited(inversion=[inversion(tmp_path, "plain", CALM, dead=4)]), tmp_path)
     assert "4 of 30 images gave the attack nothing to follow" in found[0] and "no protection" in found[0]
 
 
@@ -486,8 +481,8 @@ def test_a_fall_that_comes_of_a_stuck_attack_is_not_sold_as_protection(tmp_path:
 
 
 def test_what_was_not_done_is_named() -> None:
-    skipped = [{"subject": "mine", "attack": "membership", "reason": "members unknown"}]
-    assert findings(body(skipped=skipped), NOWHERE) == ["Not done: membership on mine: members unknown."]
+    skipped = [{"subject": "mine", "family": "membership", "reason": "members unknown"}]
+    assert texts(audited(skipped=skipped), NOWHERE) == ["Not done: membership on mine: members unknown."]
 
 
 @pytest.mark.parametrize(("privacy", "words"), [
@@ -498,7 +493,7 @@ def test_what_was_not_done_is_named() -> None:
 def test_a_promise_is_said_with_what_it_means(tmp_path: Path, privacy: dict, words: str) -> None:
     promised = {"delta": 1e-5, "accountant": "pld of dp-accounting 0.6.0", **privacy}
     record = subject("private", "dp_sgd", privacy=promised)
-    (sentence,) = findings(body(subjects=[record, subject("plain", "ordinary")]), tmp_path)
+    (sentence,) = texts(audited(subjects=[record, subject("plain", "ordinary")]), tmp_path)
     assert sentence.startswith("private was trained by DP-SGD") and words in sentence
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mindleak.audits.findings import findings
 
 from mindleak.evaluation.empirical_epsilon import epsilon_at
 from mindleak.evaluation.intervals import mean_metric
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc, tpr_at_fpr
 from mindleak.evaluation.thresholds import Threshold, tpr_at_threshold
+from records import audited, texts
 
 SAMPLES = 240
 MEMBERS = np.arange(SAMPLES) < SAMPLES // 2
@@ -80,15 +80,15 @@ def null_audit(folder: Path, generator: np.random.Generator) -> list[str]:
     subjects = [{"id": name, "model": "lenet5", "training": training, "data_digest": "d"}
                 for name, training in (("plain", "ordinary"), ("sparse", "suppress"))]
     names = [record["id"] for record in subjects]
-    body = {
-        "subjects": subjects, "skipped": [],
-        "inversion": [inversion(name, layer, generator) for name in names[:1] for layer in ("conv1", "fc1", "fc2")],
-        "membership": [attacked(folder, name, attack, scored(generator)) for name in names
+    body = audited(
+        subjects=subjects,
+        inversion=[inversion(name, layer, generator) for name in names[:1] for layer in ("conv1", "fc1", "fc2")],
+        shadows=[attacked(folder, name, attack, scored(generator)) for name in names
                        for attack in ("shadow", "improved")],
-        "reference_attacks": [by_references(folder, name, generator) for name in names],
-        "ablations": [ablation(name, generator) for name in names],
-    }
-    return findings(body, folder)
+        references=[by_references(folder, name, generator) for name in names],
+        ablations=[ablation(name, generator) for name in names],
+    )
+    return texts(body, folder)
 
 
 def false_alarms(sentences: list[str]) -> set[str]:

@@ -86,7 +86,7 @@ def _change(ordinary: Record, suppressed: Record, changes: Mapping[tuple[str, st
             known = known_interval(changes[key]) is not None
             yield Finding(f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, changes[key], family, key)}{caveat}"
                           f"{differing}", None, verdict(family.direction(key)) if known else CANNOT_TELL,
-                          [each["metrics"][measure] for each in (ordinary, suppressed)])
+                          [each["metrics"].get(measure) for each in (ordinary, suppressed)])
 
 
 def _paired_change(ordinary: Record, suppressed: Record, measure: str, run_dir: Path) -> Optional[Record]:

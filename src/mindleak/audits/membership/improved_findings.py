@@ -87,7 +87,8 @@ def _worth(ablation: Record, family: Family) -> Iterator[Finding]:
             parts.append(_listed("a gain for leaving out", removed[0], "change_from_all", ""))
     yield Finding(f"{where}: {'; '.join(parts)}. Of the other groups no effect was detected.", ablation["subject"],
                   verdict(any(added[0] + added[2] + removed[0] + removed[2])),
-                  [each["auc"] for each in ablation["variants"]])
+                  [*(each["change"] for group in added for each in group),
+                   *(each["change_from_all"] for group in removed for each in group)])
 
 
 def _models(ablation: Record, family: Family) -> Iterator[Finding]:
@@ -100,7 +101,8 @@ def _models(ablation: Record, family: Family) -> Iterator[Finding]:
     parts = [_listed(word, found, "change_from_all", "none") for word, found in (("better", better), ("worse", worse))]
     yield Finding(f"Attack models on {ablation['subject']}, all features, against the configured one ({kind}): "
                   f"{'; '.join(parts)}; of the others no difference was detected.", ablation["subject"],
-                  verdict(bool(better or worse)), [each["auc"] for each in ablation["variants"]])
+                  verdict(bool(better or worse)),
+                  [each["change_from_all"] for each in (*better, *same, *worse)])
 
 
 def _sorted_by_way(ablation: Record, start: str, family: Family) -> tuple[list[Record], list[Record], list[Record]]:

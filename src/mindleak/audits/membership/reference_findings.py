@@ -137,7 +137,7 @@ def _against(result: Record, other: Record, differences: Mapping[tuple[str, str,
                       f"paired, intervals each at their own 95 % level{corrected}: "
                       + "; ".join(f"{way}: {', '.join(found)}" for way, found in ways.items() if found) + ".",
                       result["subject"], verdict(bool(ways["stronger"] or ways["weaker"])),
-                      [other["overall"]["auc"], *(each["overall"]["auc"] for each in result["attacks"])])
+                      [each["overall"]["auc"] for each in (other, *result["attacks"]) if "overall" in each])
 
 
 def _by(other: Record) -> str:
