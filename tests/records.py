@@ -42,3 +42,8 @@ def completed(body: dict[str, Any], family: str = "membership") -> list[dict[str
 def results(found: dict[str, Any], family: str, kind: str | None = None) -> list[dict[str, Any]]:
     """The results of a family in a record, or those of one kind."""
     return [each for each in found["results"].get(family, []) if kind is None or each["kind"] == kind]
+
+
+def said(found: dict[str, Any]) -> list[str]:
+    """The texts of the findings in a record."""
+    return [finding["text"] for finding in found["findings"]]

@@ -54,7 +54,7 @@ def test_ranks_wait_for_the_slowest_longer_than_a_collective_would(tmp_path: Pat
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     """MCCL's collectives give up after half a minute (an audit was lost to that), so nothing may wait in one."""
     from mindleak import config
-    from mindleak.jobs import audit
+    from mindleak.audits import audit
     from mindleak.jobs.session import open_session
 
     session = open_session(config.load(None, SETTINGS), str(tmp_path / "run"), str(tmp_path / "ckpt"), "test")
@@ -64,7 +64,7 @@ def test_ranks_wait_for_the_slowest_longer_than_a_collective_would(tmp_path: Pat
     naps: list[float] = []
     monkeypatch.setattr(audit.time, "sleep", naps.append)
     job = audit.Audit(session, ("membership",))
-    job._train(job._plan())
+    job._train(job.plan())
     assert naps == [audit.SECONDS_BETWEEN_LOOKS] * 2
 
 

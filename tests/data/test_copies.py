@@ -317,7 +317,7 @@ def test_inverted_non_members_and_the_judge_know_no_member(tmp_path: Path) -> No
         folder.mkdir()
         plan = plan_of(folder, members, 300, "inversion.images=40", "model.name=lenet5_bias")
         copies = plan.dataset.copies
-        planned = plan_inversion(plan, Tiny() if members is not None else plan.untrained)
+        planned = plan_inversion(plan)
         others = planned.non_members
         assert others is not None and len(others.rows) >= 30
         numbers = copies.train if others.source == "training split" else copies.test
@@ -348,7 +348,7 @@ def test_a_test_split_of_training_images_is_said_wherever_its_accuracy_is(capfd:
     first, _, last = call(capfd, "audit", *files, *off).out.partition("Before you rely on these figures:")
     assert first.count(words) == 1 and words in " ".join(last.split())
     document = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert words in document["findings"][0]
+    assert words in document["findings"][0]["text"]
     assert "120 of 120 test images are copies of images that the network was trained on" in (
         document["subjects"][0]["test_accuracy"]["reason"])
     assert "120 of 120 test images are copies of images that" in (tmp_path / "run" / "report.html").read_text()

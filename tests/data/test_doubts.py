@@ -116,7 +116,7 @@ def test_a_warning_is_said_once_before_training_and_stands_in_the_audits_report(
     first, _, last = outcome.out.partition("Before you rely on these figures:")
     assert outcome.code == 0 and first.count(words) == 1 and words in " ".join(last.split())
     found = json.loads((tmp_path / "run" / "report.json").read_text())["findings"]
-    assert found[0].startswith("Warning: ") and words in found[0]
+    assert found[0]["text"].startswith("Warning: ") and words in found[0]["text"]
     assert words in (tmp_path / "run" / "report.html").read_text()
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from command import assert_refused, call
 from mindleak import config
+from mindleak.audits.audit import Audit
 from mindleak.audits.inversion.plan import judge_task
 from mindleak.errors import InputError
-from mindleak.jobs.audit import ATTACKS, Audit
 from mindleak.jobs.session import open_session
 from mindleak.models.lenet5 import LeNet5Bias
 from mindleak.subjects.own import Subject
@@ -65,7 +65,7 @@ def test_a_network_of_ours_from_python_gets_its_size_too(tmp_path: Path) -> None
 
 
 def test_a_bare_audit_has_a_plan_that_passes_all_checks(tmp_path: Path) -> None:
-    tasks = Audit(opened(tmp_path), ATTACKS)._plan()
+    tasks = Audit(opened(tmp_path)).plan()
     for task in tasks:
         task.check()
     # Headline, judge, membership subject and four shadows.

@@ -13,7 +13,7 @@ import yaml
 
 from command import call
 from mindleak import config
-from mindleak.jobs.audit import ATTACKS, Audit
+from mindleak.audits.audit import Audit
 from mindleak.jobs.session import open_session
 from pages import GUIDE, OWN_MODEL, PAGES, ROOT, commands
 from shrunk import settings, write_data
@@ -33,7 +33,7 @@ UNDOCUMENTED = sorted({path.stem for path in CONFIGS.glob("*.yaml")} - AUDITED -
 @pytest.mark.parametrize("name", ["audit_fashion_mnist"])
 def test_a_long_recipe_passes_every_check_before_training(name: str, data_dir: Path, tmp_path: Path) -> None:
     merged = config.load(str(CONFIGS / f"{name}.yaml"), [f"data.dir={data_dir}"])
-    tasks = Audit(open_session(merged, str(tmp_path / "run"), str(tmp_path / "ckpt"), "test"), ATTACKS)._plan()
+    tasks = Audit(open_session(merged, str(tmp_path / "run"), str(tmp_path / "ckpt"), "test")).plan()
     for task in tasks:
         task.check()
     # Four subjects in two roles with four shadows each, and a judge for either image size.

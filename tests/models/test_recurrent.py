@@ -17,6 +17,7 @@ from mindleak import device
 from mindleak.errors import InputError
 from mindleak.models import Recurrent, build, count_parameters
 from mindleak.models.registry import label
+from records import results
 
 SEVERAL = [
     {"cell": "rnn"}, {"cell": "gru"}, {"cell": "lstm"}, {"cell": "clockwork"},
@@ -269,8 +270,9 @@ subjects:
         return {record["subject"].rpartition("-")[0] for record in records}
 
     for attack in ("shadow", "improved"):
-        assert subjects([record for record in document["membership"] if record["attack"] == attack]) == cells
-    assert subjects(document["reference_attacks"]) == subjects(document["inversion"]) == cells
+        found = results(document, "membership", "shadows")
+        assert subjects([record for record in found if record["attack"] == attack]) == cells
+    assert subjects(results(document, "membership", "references")) == subjects(results(document, "inversion")) == cells
 
 
 def test_a_gru_that_ascend_cannot_run_is_refused_there(monkeypatch: pytest.MonkeyPatch) -> None:

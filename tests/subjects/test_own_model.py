@@ -22,8 +22,9 @@ from mindleak.errors import InputError
 from mindleak.jobs.session import open_session
 from mindleak.models import registry
 from mindleak.subjects.own import Subject, architecture, make_twin, weights_digest
-from mindleak.subjects.subject import SubjectPlan, subject_plans
+from mindleak.subjects.subject import GivenSubject, SubjectPlan, subject_plans
 from paths import ROOT
+from records import results, said
 
 NET_FILE = '''"""A network of the user's own, without named layers."""
 from mindspore import nn
@@ -165,10 +166,10 @@ def test_without_members_the_audit_skips_membership_and_says_why(tmp_path: Path,
                                                                  user_files: list[str]) -> None:
     assert main(["audit", *user_files, *run_in(tmp_path)]) == 0
     document = json.loads((tmp_path / "run/report.json").read_text())
-    assert document["membership"] == [] and len(document["inversion"]) == 1
+    assert results(document, "membership", "shadows") == [] and len(results(document, "inversion")) == 1
     (skipped,) = document["skipped"]
     assert skipped["subject"] == "net" and skipped["attack"] == "membership" and "--members" in skipped["reason"]
-    assert any("Not done: membership on net" in sentence for sentence in document["findings"])
+    assert any("Not done: membership on net" in sentence for sentence in said(document))
     assert "needs to know what it was trained on" in (tmp_path / "run/report.html").read_text()
     assert capsys.readouterr().err == ""
 
@@ -187,7 +188,7 @@ def test_with_members_attack_membership_works_from_a_file(
     members = ["--members", str(tmp_path / "indices.npy")]
     assert main(["attack", "membership", *user_files, *members, *run_in(tmp_path)]) == 0
     document = json.loads((tmp_path / "run/report-membership.json").read_text())
-    assert document["membership"][0]["subject"] == "net" and document["inversion"] == []
+    assert results(document, "membership", "shadows")[0]["subject"] == "net" and results(document, "inversion") == []
     assert {stage["name"] for stage in document["provenance"]["stages"]} == {
         "train-net-shadow0", "train-net-shadow1", "membership-net"}
 
@@ -244,11 +245,11 @@ def plans_of_every_origin() -> list[Callable[[Path], SubjectPlan]]:
 @pytest.mark.parametrize("make_plan", plans_of_every_origin(), ids=lambda make: make.__name__)
 def test_shadows_start_from_weights_of_their_own(tmp_path: Path, make_plan: Callable[[Path], SubjectPlan]) -> None:
     plan = make_plan(tmp_path)
-    assert plan.provided is not None
+    assert isinstance(plan, GivenSubject)
     starts = [weights_digest(plan.make_network(seed)) for seed in (1, 2, 1)]
     assert starts[0] == starts[2], "one seed, one start"
     assert starts[0] != starts[1], "two shadows, two starts"
-    assert weights_digest(plan.provided.network) not in starts, "no shadow starts from the trained weights"
+    assert weights_digest(plan.given.network) not in starts, "no shadow starts from the trained weights"
 
 
 def test_twins_leave_the_random_state_of_the_user_alone() -> None:
@@ -334,7 +335,7 @@ def test_a_subject_trained_on_nearly_everything_is_still_inverted(tmp_path: Path
     report = mindleak.audit(Subject(own(20), np.arange(1200), "greedy"), run_dir=tmp_path / "run",
                             **{**SETTINGS, "membership__target_in": None, "membership__target_out": None,
                                "membership__population": None, "membership__shadow_pool": None})
-    assert len(report.document["inversion"]) == 1 and report.document["membership"] == []
+    assert len(results(report.document, "inversion")) == 1 and results(report.document, "membership", "shadows") == []
     (skipped,) = report.document["skipped"]
     assert "the sizes are those of membership" in skipped["reason"]
 

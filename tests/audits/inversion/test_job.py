@@ -21,13 +21,13 @@ from mindleak.subjects.subject import SubjectPlan, subject_plans
 
 
 def fake(y_train: list[int], y_test: list[int], members: list[int] | None = None, known: bool = False) -> Any:
-    provided = None
-    if members is not None or known:
-        provided = SimpleNamespace(members=None if members is None else np.array(members))
+    seen = None if members is None else np.array(members)
     numbers = np.arange(len(y_train) + len(y_test))
     data = SimpleNamespace(y_train=np.array(y_train, np.int32), y_test=np.array(y_test, np.int32),
                            copies=Copies(numbers[:len(y_train)], numbers[len(y_train):]))
-    return SimpleNamespace(dataset=data, provided=provided, session=SimpleNamespace(seed=lambda *purpose: 0))
+    return SimpleNamespace(dataset=data, members=seen, is_trained=known or members is not None,
+                           trained_on=np.arange(len(y_train)) if seen is None else seen,
+                           session=SimpleNamespace(seed=lambda *purpose: 0))
 
 
 def plan_of(tmp_path: Path, *assignments: str, provided: Subject | None = None) -> SubjectPlan:
@@ -74,7 +74,7 @@ class Tiny(nn.Cell):
 def test_the_judge_has_seen_neither_members_nor_non_members_that_are_inverted(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "inversion.images=20", "judge.model=lstm_rnn",
                    provided=Subject(Tiny(), members=np.arange(100, 700)))
-    planned = plan_inversion(plan, Tiny())
+    planned = plan_inversion(plan)
     assert planned.rows.tolist() == inverted_rows(plan).tolist() and set(planned.rows) <= set(range(100, 700))
     assert set(np.bincount(plan.dataset.y_train[planned.rows], minlength=10)) <= {1, 2, 3}
     assert planned.non_members is not None and planned.non_members.source == "training split"
@@ -90,7 +90,7 @@ def test_several_layers_are_several_attacks(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "inversion.layer=[conv1, fc1, logits]", "judge.model=lstm_rnn", "inversion.optimizer=adam",
                    "inversion.tv=mindarmour_cpu", "inversion.restarts=2", "inversion.patience=7",
                    "inversion.batch_size=11")
-    attacks = plan_inversion(plan, plan.untrained).attacks
+    attacks = plan_inversion(plan).attacks
     assert [attack.layer for attack in attacks] == ["conv1", "fc1", "logits"]
     assert {(attack.tv, attack.optimizer, attack.restarts, attack.patience, attack.batch_size)
             for attack in attacks if isinstance(attack, BatchedInversion)} == {("mindarmour_cpu", "adam", 2, 7, 11)}
@@ -99,6 +99,6 @@ def test_several_layers_are_several_attacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine, kind", [("batched", BatchedInversion), ("mindarmour", MindArmourInversion)])
 def test_the_engine_is_the_configured_one(tmp_path: Path, engine: str, kind: type) -> None:
     plan = plan_of(tmp_path, f"inversion.engine={engine}", "judge.model=lstm_rnn")
-    (attack,) = plan_inversion(plan, plan.untrained).attacks
+    (attack,) = plan_inversion(plan).attacks
     assert isinstance(attack, kind) and attack.settings()["engine"] == engine and attack.layer == "fc1"
     assert attack.tv == ("isotropic" if engine == "batched" else "mindarmour_cpu")

@@ -23,6 +23,7 @@ from mindleak.models import registry
 from mindleak.subjects.own import Subject
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import subject_plans
+from records import results, said
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=2", "membership.attack.batch_size=20",
@@ -72,7 +73,7 @@ def test_no_sample_that_judges_the_attack_reaches_a_shadow(tmp_path: Path) -> No
         assert len(task.rows) == 200 and set(task.rows) <= set(document.pool)
         assert len(task.queries[1]) == 100 and not set(task.queries[1]) & set(document.target_test)
         assert task.recipe == plan.subject.recipe
-    assert len({task.seed for task in plan.tasks()}) == len(plan.tasks()) == 4
+    assert len({task.seed for task in plan.tasks}) == len(plan.tasks) == 4
 
 
 def test_around_a_subject_from_elsewhere_shadows_draw_from_the_rest(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def report(folder: Path) -> AuditReport:
 
 
 def result_of(report: AuditReport) -> dict[str, Any]:
-    (found,) = report.document["document_attack"]
+    (found,) = results(report.document, "membership", "rnn_tutorial")
     assert isinstance(found, dict)
     return found
 
@@ -166,7 +167,7 @@ def test_what_the_splits_do_and_what_membership_does_are_told_apart(report: Audi
     assert parts["membership"]["ci"][0] > max(parts["split"]["ci"][1], 0.03)
     control = judged(report, "document", "split_control")
     assert control["n_in"] and control["n_out"] and control["auc"]["ci"] is not None
-    findings = [each for each in report.document["findings"] if each.startswith("The document's attack")]
+    findings = [each for each in said(report.document) if each.startswith("The document's attack")]
     assert len(findings) == 5 and "null control" in findings[2] and "better than chance" in findings[4]
 
 
@@ -203,18 +204,18 @@ def test_every_attack_is_compared_on_the_same_samples(report: AuditReport, folde
     with np.load(folder / "run" / result["arrays"]) as own:
         rows, members, scores = own["rows"], own["members"], own["scores"]
     assert auc(scores, members).value == result["overall"]["auc"]["value"]
-    shadow = report.document["membership"][0]
+    shadow = results(report.document, "membership", "shadows")[0]
     with np.load(folder / "run" / shadow["arrays"]) as arrays:
         np.testing.assert_array_equal(arrays["rows"], rows)
         expected = auc_difference(scores, arrays["scores"], members).to_json()
     assert result["compared"][0]["difference"] == expected
     assert result["compared"][0]["auc"] == shadow["overall"]["auc"]
     # References leave out the last sample of an odd class, and hold the rows in another order.
-    (references,) = report.document["reference_attacks"]
+    (references,) = results(report.document, "membership", "references")
     lira = result["compared"][1]
     assert (lira["n_in"], lira["n_out"]) == (references["n_in"], references["n_out"])
     assert lira["auc"]["value"] == pytest.approx(references["attacks"][0]["overall"]["auc"]["value"])
-    assert any("lira_online less the document's attack" in sentence for sentence in report.document["findings"])
+    assert any("lira_online less the document's attack" in sentence for sentence in said(report.document))
 
 
 @pytest.mark.slow
@@ -224,7 +225,7 @@ def test_page_and_terminal_show_it(report: AuditReport, folder: Path, capsys: py
                   result_of(report)["saved"]["attack_test_data"]):
         assert words in page or words.replace("&#39;", "'") in page, words
     json.dumps(report.document, allow_nan=False)
-    assert audited(folder, "document").document["document_attack"][0]["compared"] == []
+    assert results(audited(folder, "document").document, "membership", "rnn_tutorial")[0]["compared"] == []
     printed = capsys.readouterr().out
     assert "training number is" in printed and "macro avg" in printed and "attack_train_data.npz" in printed
 

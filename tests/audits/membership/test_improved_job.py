@@ -24,6 +24,7 @@ from mindleak.models.base import Classifier
 from mindleak.subjects.own import Subject
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import subject_plans
+from records import results, said
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=4", "membership.attack.batch_size=20",
@@ -89,7 +90,7 @@ def audit(folder: Path) -> AuditReport:
 
 
 def by_attack(audit: AuditReport) -> dict[str, dict[str, Any]]:
-    return {each["attack"]: each for each in audit.document["membership"]}
+    return {each["attack"]: each for each in results(audit.document, "membership", "shadows")}
 
 
 def test_positive_control_the_improved_attack_finds_what_was_learnt_by_heart(audit: AuditReport) -> None:
@@ -102,7 +103,7 @@ def test_positive_control_the_improved_attack_finds_what_was_learnt_by_heart(aud
 
 
 def test_both_attacks_stand_in_findings_page_and_json(audit: AuditReport, folder: Path) -> None:
-    findings = audit.document["findings"]
+    findings = said(audit.document)
     assert any("by the improved attack: AUC" in sentence for sentence in findings)
     assert any(sentence.startswith("Improved against shadow attack") for sentence in findings)
     assert any(sentence.startswith("Ablation on") for sentence in findings)
@@ -121,7 +122,7 @@ def test_attacks_are_compared_on_the_same_samples(audit: AuditReport, folder: Pa
 
 
 def test_the_ablation_keeps_scores_and_paired_differences_of_every_variant(audit: AuditReport, folder: Path) -> None:
-    (ablation,) = audit.document["ablations"]
+    (ablation,) = results(audit.document, "membership", "ablation")
     names = [each["name"] for each in ablation["variants"]]
     assert names[:2] == ["posterior only", "all"] and "posterior + activations" in names
     with np.load(folder / "run" / ablation["arrays"]) as arrays:
@@ -154,12 +155,12 @@ def computed(audit: AuditReport) -> set[str]:
 @pytest.mark.slow
 def test_a_second_call_computes_nothing_and_another_model_only_the_attack(audit: AuditReport, folder: Path) -> None:
     assert computed(audited(folder)) == set()
-    name = audit.document["membership"][0]["subject"].removesuffix("-membership")
+    name = results(audit.document, "membership", "shadows")[0]["subject"].removesuffix("-membership")
     again = audited(folder, "membership.improved.model=logistic", ablation="models")
     assert computed(again) == {f"improved-{name}", f"ablation-{name}"}
     assert by_attack(again)["shadow"] == by_attack(audit)["shadow"]
     assert by_attack(again)["improved"]["overall"]["auc"]["ci"][0] > 0.65
-    assert any(sentence.startswith("Attack models on") for sentence in again.document["findings"])
+    assert any(sentence.startswith("Attack models on") for sentence in said(again.document))
 
 
 @pytest.mark.slow

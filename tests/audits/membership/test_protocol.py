@@ -12,7 +12,8 @@ from mindspore import nn
 import memorised_digits
 from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
 from mindleak import config
-from mindleak.audits.membership.plan import MembershipPlan, membership_stage, plan_membership
+from mindleak.audits.membership.plan import MembershipPlan, plan_membership
+from mindleak.audits.membership.shadow_stage import membership_stage
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
 from mindleak.jobs.audit import run_audit
@@ -21,6 +22,7 @@ from mindleak.runs.stages import StageResult
 from mindleak.subjects.own import Subject
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import SubjectPlan, subject_plans
+from records import results, said
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=2", "membership.attack.batch_size=20")
@@ -71,14 +73,14 @@ def test_in_and_out_are_equal_class_by_class_and_shadows_are_as_large_as_the_sub
 
 def test_every_network_has_a_seed_of_its_own(tmp_path: Path) -> None:
     plan = planned(tmp_path, *SIZES)
-    assert len({task.seed for task in plan.tasks()}) == len(plan.tasks()) == 3
+    assert len({task.seed for task in plan.tasks}) == len(plan.tasks) == 3
 
 
 def test_twins_with_and_without_suppression_share_rows_and_seeds(tmp_path: Path) -> None:
     plain = planned(tmp_path / "a", *SIZES, "training.batch_size=20", "training.epochs=5")
     sparse = planned(tmp_path / "b", *SIZES, "training.batch_size=20", "training.epochs=5",
                      "training.method=suppress", "suppress.mask_times=600")
-    for one, other in zip(plain.tasks(), sparse.tasks()):
+    for one, other in zip(plain.tasks, sparse.tasks):
         np.testing.assert_array_equal(one.rows, other.rows)
         assert one.seed == other.seed
     # 200 of 1,297 samples take 200/1,297 of the steps, and so of the mask updates.
@@ -207,11 +209,11 @@ def test_positive_control_an_overfitted_model_gives_its_members_away(tmp_path: P
                       f"model.name={memorised_digits.__file__}:Perceptron")
     report = run_audit(session, ("membership",))
     assert report is not None
-    (found,) = report.document["membership"]
+    (found,) = results(report.document, "membership", "shadows")
     assert found["overall"]["auc"]["ci"][0] > 0.65
     assert found["overall"]["accuracy"]["ci"][0] > 0.6
     assert found["n_in"] == found["n_out"] == 200
-    assert any("better than chance" in sentence for sentence in report.document["findings"])
+    assert any("better than chance" in sentence for sentence in said(report.document))
     # The headline subject, trained on everything, has no part in this.
     names = sorted(stage["name"].rpartition("-")[2] for stage in report.document["provenance"]["stages"])
     assert names == ["membership", "ordinary", "shadow0", "shadow1"]

@@ -27,6 +27,7 @@ from mindleak.subjects.own import Subject
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import subject_plans
 from mindleak.subjects.task import stale_trainings
+from records import results, said
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=2", "membership.attack.batch_size=20",
@@ -85,7 +86,7 @@ def test_every_target_sample_is_in_half_of_the_references_and_the_population_in_
         assert set(np.concatenate(task.queries)) == set(references.rows) | set(references.population)
         assert (np.abs(counts(plan, task.rows) - counts(plan, split.indices["target_in"])) <= 1).all()
         assert task.recipe == plan.subject.recipe
-    assert len({task.seed for task in plan.tasks()}) == len(plan.tasks()) == 9
+    assert len({task.seed for task in plan.tasks}) == len(plan.tasks) == 9
     # Whether a reference has a sample says nothing of whether the subject has it.
     inside = np.isin(references.rows, split.indices["target_in"])
     shares = references.keep[:, inside].mean(axis=1)
@@ -96,7 +97,7 @@ def test_around_a_subject_from_elsewhere_the_pool_is_its_members_and_as_many_oth
     members = np.arange(0, 1297, 4)
     plan = planned(tmp_path, "membership.shadow_pool=300", provided=Subject(Perceptron(), members, "mine"))
     references = plan.references
-    assert references is not None and plan.subject is None and plan.subject_size == len(members)
+    assert references is not None and plan.subject.tasks == [] and plan.subject.size == len(members)
     assert set(references.rows) <= set(range(1297)) - set(plan.split.indices["population"])
     kept_members = np.isin(references.rows, members)
     assert kept_members.sum() >= len(members) - 10
@@ -166,7 +167,7 @@ def report(folder: Path) -> AuditReport:
 
 
 def result_of(report: AuditReport) -> dict[str, Any]:
-    (found,) = report.document["reference_attacks"]
+    (found,) = results(report.document, "membership", "references")
     assert isinstance(found, dict)
     return found
 
@@ -182,8 +183,8 @@ def test_positive_control_attacks_find_what_was_learnt_by_heart(report: AuditRep
     assert "4 IN and 4 OUT" in found["lira_online"]["notes"]["sigma_note"]
     assert "balanced_accuracy_per_class" in found["phi"]["overall"]
     assert result_of(report)["n_references"] == 8 and result_of(report)["mirrored"] is True
-    assert any("shadow attack" in sentence for sentence in report.document["findings"])
-    assert any("σ is pooled" in sentence for sentence in report.document["findings"])
+    assert any("shadow attack" in sentence for sentence in said(report.document))
+    assert any("σ is pooled" in sentence for sentence in said(report.document))
 
 
 def test_the_page_shows_table_curves_and_the_most_exposed(report: AuditReport, folder: Path) -> None:
@@ -224,7 +225,7 @@ def test_finished_references_are_never_trained_again_and_attacks_share_them(
     assert computed(audited(folder)) == set()
     fewer = audited(folder, ("rmia_online", "phi"))
     assert {name.partition("-")[0] for name in computed(fewer)} == {"references"}, "only scored anew"
-    assert fewer.document["membership"] == [], "the shadow attack was not asked for"
+    assert results(fewer.document, "membership", "shadows") == [], "the shadow attack was not asked for"
     whole = {each["attack"]: each for each in result_of(report)["attacks"]}
     for each in result_of(fewer)["attacks"]:
         assert each["overall"] == whole[each["attack"]]["overall"]

@@ -13,13 +13,14 @@ import pytest
 from mindleak import config
 from mindleak.attacks.membership.shadow import ShadowAttack
 from mindleak.attacks.membership.siblings import independent_rows
-from mindleak.audits.sweep.stages import Sweep
+from mindleak.audits.sweep.stages import SweepPlan
 from mindleak.audits.sweep.variants import make_pool
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
 from mindleak.jobs.audit import AuditReport, run_audit
 from mindleak.jobs.session import open_session
+from records import results, said
 
 SETTINGS = """
 data: {name: digits, image_size: 16}
@@ -60,8 +61,8 @@ def report(folder: Path) -> AuditReport:
 
 
 def test_every_network_has_half_of_the_pool_and_its_twins_the_same_half_and_seed(tmp_path: Path) -> None:
-    sweep = Sweep(open_sweep(tmp_path))
-    judge, *tasks = sweep.tasks()
+    sweep = SweepPlan(open_sweep(tmp_path))
+    judge, *tasks = sweep.tasks
     by_defence = [tasks[start:start + 4] for start in range(0, 16, 4)]
     first = by_defence[0]
     for others in by_defence[1:]:
@@ -76,7 +77,7 @@ def test_every_network_has_half_of_the_pool_and_its_twins_the_same_half_and_seed
 
 
 def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport) -> None:
-    sweep = report.document["sweep"]
+    sweep = results(report.document, "sweep")[0]
     assert [defence["name"] for defence in sweep["variants"]] == ["ordinary", "suppress-50", "prune-50", "small"]
     ordinary, suppressed, pruned, small = sweep["variants"]
     wanted = {"accuracy", "train_accuracy", "auc/shadow", "auc/loss", "tpr@0.01/shadow", "fpr@0.01/shadow",
@@ -92,24 +93,24 @@ def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport
     assert pairs == [("suppress-50", "ordinary"), ("prune-50", "ordinary"), ("small", "ordinary"),
                      ("suppress-50", "prune-50"), ("suppress-50", "small")]
     assert report.document["subjects"] == []
-    assert report.document["findings"] == sweep["conclusions"][-2:]
+    assert said(report.document) == sweep["conclusions"][-2:]
 
 
 def test_the_measures_are_those_of_the_stored_scores(report: AuditReport, folder: Path) -> None:
     # AUC by its definition: how often a member's score exceeds a non-member's.
-    sweep = Sweep(open_sweep(folder))
+    sweep = SweepPlan(open_sweep(folder))
     pool = make_pool(sweep.dataset, 400, 4, open_sweep(folder).seed("sweep"))
     (stage,) = (folder / "run" / "stages").glob("sweep-ordinary-membership0-*")
     with np.load(stage / "arrays.npz", allow_pickle=False) as arrays:
         scores = arrays["loss"]
     inside, outside = scores[pool.keep[0]], scores[~pool.keep[0]]
     area = np.mean(inside[:, None] > outside) + np.mean(inside[:, None] == outside) / 2
-    ordinary = report.document["sweep"]["variants"][0]["measures"]
+    ordinary = results(report.document, "sweep")[0]["variants"][0]["measures"]
     assert ordinary["auc/loss"]["values"][0] == pytest.approx(area)
 
 
 def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = Sweep(open_sweep(tmp_path))
+    sweep = SweepPlan(open_sweep(tmp_path))
     pool = make_pool(sweep.dataset, 400, 4, open_sweep(tmp_path).seed("sweep"))
     logits = np.random.default_rng(0).normal(size=(4, len(pool.rows), 10)).astype(np.float32)
     seen = []
@@ -135,7 +136,7 @@ def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeyp
 
 def test_the_thresholds_of_a_sweep_are_a_siblings(report: AuditReport, folder: Path) -> None:
     # The loss of the last sibling's non-members, by hand.
-    sweep = Sweep(open_sweep(folder))
+    sweep = SweepPlan(open_sweep(folder))
     pool = make_pool(sweep.dataset, 400, 4, open_sweep(folder).seed("sweep"))
     losses = []
     for number in (0, 3):
@@ -143,7 +144,7 @@ def test_the_thresholds_of_a_sweep_are_a_siblings(report: AuditReport, folder: P
         with np.load(stage / "arrays.npz", allow_pickle=False) as arrays:
             losses.append(arrays["loss"])
     border = np.sort(losses[1][~pool.keep[3]])[::-1][1]  # floor(.01 * 201) = 2: the second highest
-    ordinary = report.document["sweep"]["variants"][0]["measures"]
+    ordinary = results(report.document, "sweep")[0]["variants"][0]["measures"]
     assert ordinary["tpr@0.01/loss"]["values"][0] == np.mean(losses[0][pool.keep[0]] > border)
     assert ordinary["fpr@0.01/loss"]["values"][0] == np.mean(losses[0][~pool.keep[0]] > border)
 
@@ -152,7 +153,7 @@ def test_lira_among_the_networks_of_a_variant(tmp_path: Path) -> None:
     settings = ["sweep.models=6", "sweep.attacks=[lira_offline, phi]", "inversion.enabled=false", "training.epochs=2"]
     found = run_audit(open_sweep(tmp_path, *settings))
     assert found is not None
-    sweep = found.document["sweep"]
+    sweep = results(found.document, "sweep")[0]
     assert sweep["leaks"] == [f"{name}/{attack}" for attack in ("lira_offline", "phi")
                               for name in ("auc", "excess@0.01")]
     session = open_sweep(tmp_path, *settings)
@@ -173,7 +174,7 @@ def test_a_second_call_computes_nothing_and_writes_the_same(report: AuditReport,
     again = run_audit(session)
     assert again is not None
     assert {event.how for event in session.run.log} == {"cached"}
-    assert again.document["sweep"] == report.document["sweep"]
+    assert results(again.document, "sweep")[0] == results(report.document, "sweep")[0]
 
 
 def test_a_second_process_works_towards_the_first_from_the_end(report: AuditReport, folder: Path) -> None:
@@ -190,12 +191,12 @@ def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
                                              capsys: pytest.CaptureFixture[str]) -> None:
     page = report.path.read_text(encoding="utf-8")
     assert 'id="sweep"' in page and (folder / "run" / "figures" / "tradeoff.png").stat().st_size > 5000
-    for defence in report.document["sweep"]["variants"]:
+    for defence in results(report.document, "sweep")[0]["variants"]:
         assert defence["name"] in page
     assert main(["report", "--run_dir", str(folder / "run")]) == 0
     shown = capsys.readouterr().out
     assert "Sweep by defence: means over 4 networks, each trained on" in shown and "no subjects" not in shown
-    assert json.loads((folder / "run" / "report.json").read_text())["sweep"]["models"] == 4
+    assert results(json.loads((folder / "run" / "report.json").read_text()), "sweep")[0]["models"] == 4
 
 
 @pytest.mark.parametrize("setting, complaint", [
@@ -274,7 +275,7 @@ def test_a_sweep_of_the_subject_varies_the_data_too_and_inverts_nothing(tmp_path
                            str(tmp_path / "ckpt"), "test")
     found = run_audit(session)
     assert found is not None
-    sweep = found.document["sweep"]
+    sweep = results(found.document, "sweep")[0]
     sizes = {variant["name"]: variant["n_train"] for variant in sweep["variants"]}
     assert list(sizes) == ["base", "wider", "fewer", "longer"]
     assert sizes["base"] == sizes["wider"] == sizes["longer"] > sizes["fewer"] > 150
@@ -285,7 +286,7 @@ def test_a_sweep_of_the_subject_varies_the_data_too_and_inverts_nothing(tmp_path
         np.testing.assert_allclose(measures["gap"], np.subtract(measures["train_accuracy"], measures["accuracy"]))
     assert ("fewer", "wider") in [(entry["variant"], entry["against"]) for entry in sweep["comparisons"]]
     assert any("fewer against wider" in sentence for sentence in sweep["conclusions"])
-    assert "generalisation gap over 4 variants" in found.document["findings"][0]
+    assert "generalisation gap over 4 variants" in said(found.document)[0]
     page = found.path.read_text(encoding="utf-8")
     assert "Sweep of the subject: what makes a network leak" in page
     assert f"on {sizes['fewer']} to {sizes['base']} images" in page
