@@ -17,7 +17,7 @@ from mindleak.reporting.text import WIDTH, summary_table
 from mindleak.reporting.tradeoff import NOUNS, trained_on
 from mindleak.reporting.wording import DASH, NBSP, Subjects, count, has_value, number
 
-# More labels than this are no longer read by anybody; the report has all of them.
+# Nobody reads more labels than this in a terminal; the report has all of them.
 MOST_LABELS = 50
 _TUTORIAL = (
     ("l2_relative", "average relative L2 distance between originals and inversions"),
