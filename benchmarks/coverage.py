@@ -2,7 +2,7 @@
 
 What a report prints is computed from drawn samples whose truth is known, thousands of times over. There is no peer; a
 case that does not hold what its interval or verdict promises, by three standard errors, gives exit code 1.
-``--table`` prints the table of docs/methods.md.
+``--table`` prints the table of docs/simulations.md.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def shares(number: int, audits: int) -> list[tuple[str, float, int, int]]:
 def main() -> None:
     """Simulate every case and print shares."""
     parser = _pairs.standard_parser(__doc__)
-    parser.add_argument("--table", action="store_true", help="print the table of docs/methods.md instead of JSON lines")
+    parser.add_argument("--table", action="store_true", help="print the table of docs/simulations.md, not JSON lines")
     add_processes(parser)
     arguments = parser.parse_args()
     audits = TOY if arguments.toy else QUICK if arguments.quick else AUDITS

@@ -1,4 +1,4 @@
-"""README and guide: Python runs, their command lines are understood; the README is short, in two languages."""
+"""README and guide: Python runs, their command lines are understood; the README is short; translations say the same."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from mindleak import config
 from mindleak.cli import assignments, build_parser
-from pages import GUIDE, OWN_MODEL, ROOT, blocks, command_lines, commands
+from pages import GUIDE, OWN_MODEL, ROOT, TRANSLATIONS, blocks, command_lines, commands
 
-README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 OURS = [words for start in ("mindleak", "run_ascend.sh") for words in commands(GUIDE, start)]
 
 
@@ -29,12 +29,28 @@ def test_the_readme_is_short_and_its_commands_are_the_guides() -> None:
     assert known and all(words in OURS for words in known)
 
 
-def test_both_languages_say_the_same_commands_figures_and_links() -> None:
-    assert command_lines("README.md") == command_lines("README.zh.md")
-    links = r"\]\((docs/[^)]+|https?:[^)]+)\)"
-    assert sorted(re.findall(links, README)) == sorted(re.findall(links, CHINESE))
-    ours, theirs = (sorted(re.findall(r"\d*\.\d+", text)) for text in (README, CHINESE))
-    assert ours == theirs and len(ours) > 10
+def code_words(text: str) -> list[str]:
+    """What a page sets as code in its running text and tables, sorted."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return sorted(" ".join(code.split()) for code in re.findall(r"`([^`]+)`", text))
+
+
+def test_every_page_in_chinese_has_one_in_english() -> None:
+    pages = [*ROOT.glob("*.zh.md"), *(ROOT / "docs").glob("*.zh.md")]
+    assert {str(path.relative_to(ROOT)) for path in pages} == set(TRANSLATIONS)
+
+
+@pytest.mark.parametrize(("chinese", "english"), TRANSLATIONS.items())
+def test_both_languages_say_the_same_commands_figures_and_links(chinese: str, english: str) -> None:
+    assert command_lines(chinese) == command_lines(english) != []
+    ours, theirs = ((ROOT / page).read_text(encoding="utf-8") for page in (english, chinese))
+    # The first link of either page leads to the other.
+    our_links, their_links = (re.findall(r"\]\(([^)]+)\)", text) for text in (ours, theirs))
+    assert (our_links.pop(0), their_links.pop(0)) == (Path(chinese).name, Path(english).name)
+    assert sorted(our_links) == sorted(their_links) != []
+    our_figures, their_figures = (sorted(re.findall(r"\d*\.\d+", text)) for text in (ours, theirs))
+    assert our_figures == their_figures and len(our_figures) > 10
+    assert code_words(ours) == code_words(theirs) != []
 
 
 def test_every_page_is_in_the_index_and_every_local_link_leads_somewhere() -> None:

@@ -29,7 +29,8 @@ def unpack(packed: Path, target: Path, wanted: Archive) -> Path:
     folder = target / wanted.folder
     check_free(folder)
     for left in target.glob(f".{folder.name}.*.part"):
-        if not left.is_symlink():  # killed while unpacking: the archive's lock lets one process in at a time
+        # Left by a process that was killed: the archive's lock admits one at a time, so nobody is unpacking there.
+        if not left.is_symlink():
             shutil.rmtree(left, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     temporary.mkdir()
@@ -73,7 +74,7 @@ def _unpack_member(
             f"{packed}: member '{member.name}' is not a plain file of {expected} bytes; nothing was unpacked"
         )
     content = tar.extractfile(member)
-    assert content is not None  # a plain file
+    assert content is not None  # Only plain files come here, and these have content.
     with content, (folder / name).open("wb") as stream:
         shutil.copyfileobj(content, stream)
         stream.flush()

@@ -176,7 +176,7 @@ def _namesake(name: str, test_labels: Path) -> Entry | None:
     try:
         contents = (read_bytes(test_labels), read_content(test_labels))
     except (OSError, InputError):
-        return None  # whoever reads the file says what is wrong with it
+        return None  # The reader of the file will say what is wrong with it.
     found = {hashlib.sha256(content).hexdigest() for content in contents}
     for other in _CATALOGUE.values():
         if other.files is not None and other.name != name:

@@ -8,7 +8,11 @@ from mindleak.errors import InputError
 
 
 def check_counts(images: int, labels: int, images_from: str, labels_from: str) -> None:
-    """Raise InputError unless there are as many labels as images, and at least one."""
+    """Check that there are as many labels as images, and at least one.
+
+    Raises:
+        InputError: the numbers differ or are 0; names ``images_from`` and ``labels_from``, the files.
+    """
     if images != labels:
         raise InputError(
             f"{images_from} holds {images} images but {labels_from} {labels} labels: "
@@ -19,7 +23,11 @@ def check_counts(images: int, labels: int, images_from: str, labels_from: str) -
 
 
 def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 0) -> None:
-    """Raise InputError, naming the first wrong row, unless all labels lie in first .. first+num_classes-1."""
+    """Check that all labels, whole numbers (N,), lie in first .. first + num_classes - 1.
+
+    Raises:
+        InputError: one does not; names the file ``where`` and the first such row.
+    """
     last = first + num_classes - 1
     wrong = np.flatnonzero((labels < first) | (labels > last))
     if len(wrong):
@@ -30,9 +38,14 @@ def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 
 
 
 def check_unit_range(images: np.ndarray, where: str) -> None:
-    """Raise InputError, naming the first wrong row, unless all pixels are finite and in [0, 1]."""
+    """Check that all pixels of images (N, ...) are finite and in [0, 1].
+
+    Raises:
+        InputError: one is not; names the file ``where`` and the first such row.
+    """
     low, high = float(images.min()), float(images.max())
-    if low >= 0 and high <= 1:  # false for NaN, which min and max pass on
+    # This is false for NaN, which min and max pass on.
+    if low >= 0 and high <= 1:
         return
     bad = ~((images >= 0) & (images <= 1))
     row = int(np.flatnonzero(bad.reshape(len(images), -1).any(axis=1))[0])

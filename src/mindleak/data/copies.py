@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-# Words hashed at once: 4 MiB as 64-bit numbers, which stay in a processor's cache.
+# So many words are hashed at once: 4 MiB as 64-bit numbers, which stay in a processor's cache.
 _CHUNK_WORDS = 1 << 19
 _HIGH = np.uint64(32)
 
@@ -41,7 +41,7 @@ class Copies:
         return np.isin(self.test, self.train)
 
     def test_among(self, rows: np.ndarray | None) -> int:
-        """Return how many test images are copies of these training rows; None stands for all of them."""
+        """Return how many test images are copies of these training rows, int (n,); None stands for all rows."""
         return int(np.count_nonzero(self.test_seen if rows is None else np.isin(self.test, self.train[rows])))
 
     @cached_property
@@ -51,7 +51,7 @@ class Copies:
         return first[~self.test_seen[first]]
 
     def doubts(self, labels: np.ndarray) -> Iterator[str]:
-        """Yield what users must hear of copies before they believe a figure; ``labels`` are the training split's."""
+        """Yield what users must know of copies before they trust a figure; ``labels`` (N,) are the training split's."""
         overlap = int(np.count_nonzero(self.test_seen))
         if overlap:
             yield (f"{overlap:,} of {len(self.test):,} test images are copies of training images. Test accuracy counts "
@@ -93,7 +93,7 @@ def several_labels(numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def first_of_each(numbers: np.ndarray) -> np.ndarray:
-    """Return the places of the first of every number, sorted."""
+    """Return the position at which each distinct value of ``numbers`` (N,) first occurs, sorted int64."""
     return np.sort(np.unique(numbers, return_index=True)[1])
 
 
@@ -107,7 +107,7 @@ def _hashes_of_both(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     if not np.issubdtype(train.dtype, np.floating):
         return np.concatenate([_hashes(train), _hashes(test)])
     largest = max((float(split.max()) for split in (train, test) if split.size), default=1.0)
-    # Images that are nearly black throughout, as when they were divided twice, are told apart as finely as others.
+    # Nearly black images (divided by 255 twice, say) are stretched first, or rounding to bytes would make them equal.
     steps = 255.0 / (largest if 0.0 < largest < 0.5 else 1.0)
     return np.concatenate([_hashes(images) for split in (train, test) for images in _as_bytes(split, steps)])
 

@@ -1,4 +1,4 @@
-"""Which rows the document's membership attack draws (``full_attack_training`` and ``train_shadow_models``).
+"""Which rows the RNN tutorial's attack draws (its ``full_attack_training`` and ``train_shadow_models``).
 
 Members come from the training split, non-members from the test split, neither of them class by class; a shadow's rows
 are distinct, those of two shadows overlap. Nothing that the target is measured on reaches a shadow.
@@ -31,9 +31,9 @@ def document_rows(pool: np.ndarray, test: np.ndarray | int, shadows: int, train_
     """Draw the target's non-members and every shadow's samples; shadow k depends on (seed, k) only.
 
     Args:
-        pool: rows of the training split that shadows may have.
+        pool: rows of the training split that shadows may have, int (n,).
         test: rows of the test split that may stand for non-members, distinct images that are not in the training split;
-            a number means that all of so many are.
+            a number stands for that many rows, all of which may.
         shadows: how many.
         train_size: rows of the pool per shadow.
         test_size: rows of the test split for the target.

@@ -14,21 +14,21 @@ import numpy as np
 from mindleak.data.dataset import RawData
 from mindleak.errors import InputError
 
-# Images use less than this part of the range from black to white only if their values stand on another scale.
+# Images that use less than this part of the range from black to white have values on another scale.
 LEAST_RANGE = 0.5
-# Largest values of the two splits; of enough images each split has some that are white.
+# Largest ratio of the two splits' largest values: a split with enough images has some that are white.
 LARGEST_RATIO = 4 / 3
 # Two distributions that differ by more than this (Kolmogorov and Smirnov's distance, 0 to 1) overlap only in part.
 LARGEST_DISTANCE = 0.5
-# So many images of a split are enough to tell the distributions of brightness and contrast apart, and are needed.
+# Most images of a split whose brightness and contrast are compared, and fewest that are worth comparing.
 MOST, FEWEST = 5_000, 20
-# From this share on, images of one value throughout are more than a few oddities.
+# From this share on, images that have one value throughout are more than a few oddities.
 MANY = 0.01
-# The share of a split's images whose extremes are left aside.
+# Share of a split's images whose extreme values are ignored, so that a few odd images decide nothing.
 ODD = 0.01
-# Images without a value above this part of the others' largest stand on another scale.
+# Images without a value above this part of the others' largest are on another scale.
 DARKER = 0.02
-# The mean image of half of a split says what its images share where it agrees with the other half's so well.
+# Correlation of the mean images of a split's halves from which on they show what its images have in common.
 CLEAR = 0.9
 
 
@@ -43,7 +43,7 @@ def doubts(raw: RawData) -> tuple[str, ...]:
     found = ([f"training and test images {train}"] if train == test and train else
              [f"{name} images {text}" for name, text in (("training", train), ("test", test)) if text])
     found += [*_darker_part("training", raw.x_train), *_darker_part("test", raw.x_test)]
-    # Where a split's scale is in doubt already, that the other one differs is no news.
+    # If a split's scale is in doubt already, it is no news that the other one's differs.
     return (*found, *(_of_two_splits(raw) if not found else ()), *_blank("training", raw.x_train),
             *_blank("test", raw.x_test), *_of_labels(raw))
 
@@ -61,7 +61,7 @@ def _refuse_nothing_to_learn(raw: RawData) -> None:
 def _scale(images: np.ndarray, scale: float) -> str:
     """Say that values use so little of the range that they must stand on another scale; nothing where they do not."""
     flat = images.reshape(len(images), -1)
-    # A few odd images neither hide what holds for all others nor stand for them.
+    # Quantiles, so that a few odd images neither hide what holds for all others nor speak for them.
     low, high = float(np.quantile(flat.min(axis=1), ODD)), float(np.quantile(flat.max(axis=1), 1 - ODD))
     if high - low >= LEAST_RANGE * scale:
         return ""

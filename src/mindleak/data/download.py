@@ -103,7 +103,7 @@ def _present_files(files: PublicFiles, root: Path, folder: Path) -> dict[Publish
 def _fetch_file(file: PublishedFile, folder: Path, transfer: Transfer) -> Delivery:
     target = folder / file.name
     with PartialFile(target, _waiting(file, transfer)) as partial:
-        if target.exists():  # another process brought it while this one waited
+        if target.exists():  # Another process has fetched it while this one waited.
             return Delivery(target, fetched=False)
         fetch(file, partial, transfer)
         return Delivery(partial.finish(), fetched=True)

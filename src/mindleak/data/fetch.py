@@ -27,11 +27,11 @@ Progress = Callable[[str, int, int], None]
 Report = Callable[[str], None]
 
 _ATTEMPTS = 2
-# An attempt that brought the file this much further was worth it and does not count as failed.
+# An attempt that brought at least so many bytes does not count as failed.
 _WORTHWHILE_BYTES = 1 << 20
 _BLOCK = 1 << 16
 _SCHEMES = ("http://", "https://")
-# Of the answers 3xx and 4xx, those after which a second request may fare better.
+# Those of the status codes 3xx and 4xx after which a second request may succeed.
 _PASSING = (408, 416, 429)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -162,7 +162,7 @@ def _check_continuation(answer: _Answer, file: PublishedFile, partial: PartialFi
     known = partial.origin
     if known is None or known.url != answer.url or known.validator is None:
         return Origin(answer.url, validator)
-    if validator not in (None, known.validator):  # a 206 need not repeat it
+    if validator not in (None, known.validator):  # An answer 206 need not repeat it.
         raise _TransferError("the server's file has changed meanwhile", spoilt=True)
     return known
 

@@ -12,7 +12,7 @@ from mindleak.data.sources import IDX_STEMS
 from mindleak.errors import InputError
 
 ENVIRONMENT = "MINDLEAK_DATA_DIR"
-# How torchvision calls its folders.
+# The names of torchvision's folders.
 _TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
 
 # Data sets whose files have names that no other set uses.
@@ -121,7 +121,8 @@ def find_named_folder(name: str, root: Path) -> Path:
 
 
 def _fullest(candidates: Iterable[list[Path | None]]) -> list[Path | None]:
-    return min(candidates, key=lambda paths: paths.count(None))  # the first of the best
+    # Of several equally full ones, min returns the first, and so the preferred place.
+    return min(candidates, key=lambda paths: paths.count(None))
 
 
 def _all_of(name: str, wanted: Sequence[str], found: Sequence[Path | None], places: Sequence[Path]) -> list[Path]:

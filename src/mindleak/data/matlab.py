@@ -130,7 +130,7 @@ def _variable(body: _Body, order: str) -> _Variable:
     (word,) = struct.unpack(f"{order}I", flags[:4])
     number = word & 0xFF
     if not 1 <= number <= len(_CLASSES):
-        return _Variable("?", f"class {number}", ())  # MATLAB's own objects, which have no dimensions
+        return _Variable("?", f"class {number}", ())  # An object of MATLAB's own, which has no dimensions.
     kind, content = _small(body, order, 4 * _MAX_DIMENSIONS)
     if kind != _INT32 or len(content) % 4 or len(content) < 8:
         raise _DamageError("a variable without dimensions")

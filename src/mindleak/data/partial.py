@@ -114,7 +114,7 @@ class PartialFile:
             note = json.loads(read_text(self._note))
             return Origin(str(note["url"]), None if note["validator"] is None else str(note["validator"]))
         except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError):
-            return None  # without it the checksum at the end is the only judge
+            return None  # Without an origin only the checksum at the end decides.
 
 
 def _open_locked(path: Path, waiting: Callable[[], None]) -> FileIO:

@@ -12,12 +12,15 @@ from mindleak.data.copies import several_labels
 
 
 def of_one_label(labels: np.ndarray, rows: np.ndarray, images: np.ndarray | None) -> np.ndarray:
-    """Return the rows without those that have a copy under another label among them: no class can hold both."""
+    """Return ``rows`` (n,) without those that have a copy under another label: no class can hold both.
+
+    ``labels`` and ``images`` are (N,), of the whole split.
+    """
     return rows if images is None else rows[~several_labels(images[rows], labels[rows])]
 
 
 def take(pile: np.ndarray, count: int, images: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first ``count`` rows of a pile and the rest, copies together.
+    """Return the first ``count`` rows of a pile (n,) and the rest, copies together.
 
     An image with more copies than still fit is passed over for later ones. Where no other is left, as many of its
     copies as fit are taken, and the others are in neither part.

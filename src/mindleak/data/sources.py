@@ -35,7 +35,11 @@ class PublishedFile:
 
     @property
     def checksum(self) -> tuple[str, str]:
-        """Return (algorithm, hexadecimal digest) of the file as published, the stronger one where both are known."""
+        """Return (algorithm, hexadecimal digest) of the file as published, the stronger one where both are known.
+
+        Raises:
+            ValueError: neither is known, which is a fault of the catalogue.
+        """
         if self.sha256 is not None:
             return "sha256", self.sha256
         if self.md5 is None:

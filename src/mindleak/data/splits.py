@@ -27,10 +27,10 @@ from mindleak.data.dataset import Dataset
 from mindleak.data.piles import of_one_label, take, units_of
 from mindleak.errors import InputError
 
-# Of the size asked for, where copies stand in the way of more.
+# A role may have this share of the size asked for if copies leave no more.
 LEAST_SHARE = 0.9
 
-# Spawn keys: one seed, independent streams.
+# Spawn keys, which make independent streams of one seed.
 _ROLES_STREAM = 0
 _SHADOWS_STREAM = 1
 _HALVES_STREAM = 2
@@ -70,7 +70,7 @@ class Split:
         return rows if self.images is None else rows[first_of_each(self.images[rows])]
 
     def apart(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Return those of ``rows`` that are neither among ``others`` nor copies of one of them, sorted."""
+        """Return those of ``rows`` (n,) that are neither among ``others`` (m,) nor copies of these, sorted int64."""
         return apart(self.images, rows, others)
 
     @property
@@ -108,25 +108,25 @@ def copied_images(dataset: Dataset) -> np.ndarray | None:
 
 
 def apart(images: np.ndarray | None, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return those of ``rows`` that are neither among ``others`` nor copies of one of them, sorted.
+    """Return those of ``rows`` (n,) that are neither among ``others`` (m,) nor copies of these, sorted int64.
 
-    ``images`` are the numbers of all training images, None where there are no copies.
+    ``images`` (N,) are the numbers of all training images, equal for copies; None where there are no copies.
     """
     left = np.setdiff1d(rows, others)
     return left if images is None else left[~np.isin(images[left], images[others])]
 
 
 def free_rows(dataset: Dataset, members: np.ndarray | None = None) -> np.ndarray:
-    """Return the training rows that can have a role, sorted: none of a model's members, no copies of these.
+    """Return the training rows that can have a role, sorted int64: no members (n,) of a model, no copies of these.
 
-    Nor has a row a role that has a copy under another label.
+    Rows with a copy under another label are left out as well: no class can hold both.
     """
     rows, images = np.arange(len(dataset.y_train)), copied_images(dataset)
     return of_one_label(dataset.y_train, rows if members is None else apart(images, rows, members), images)
 
 
 def copies_outside(dataset: Dataset, members: np.ndarray) -> int:
-    """Return how many training rows are no members of a model and equal to one that is."""
+    """Return how many training rows are copies of a model's members (row numbers (n,)) without being members."""
     seen = np.isin(dataset.copies.train, dataset.copies.train[members])
     return int(np.count_nonzero(seen)) - len(members)
 
@@ -157,7 +157,7 @@ def split_around_members(dataset: Dataset, members: np.ndarray, sizes: Mapping[s
     counted = [np.bincount(labels[part], minlength=dataset.num_classes) for part in (inside, outside)]
     matched = np.minimum(*counted)
     if images is not None:
-        # Copies answer alike and tell nothing more: where there are images enough, none is dealt twice.
+        # Networks answer copies alike, so these add nothing: if there are enough images, none is dealt twice.
         distinct = outside[first_of_each(images[outside])]
         fewer = np.minimum(counted[0], np.bincount(labels[distinct], minlength=dataset.num_classes))
         if sum(others.values()) <= len(distinct) and size <= fewer.sum():
@@ -229,7 +229,7 @@ def halves(labels: np.ndarray, rows: np.ndarray, models: int, seed: int,
     generator = np.random.default_rng(_seeds(seed, _HALVES_STREAM))
     rows = of_one_label(labels, np.sort(rows).astype(np.int64), images)
     piles = [generator.permutation(rows[labels[rows] == label]) for label in np.unique(labels[rows])]
-    # Per class and number of copies, (pairs, 2, copies): two images to be dealt as complements.
+    # Per class and number of copies an array (pairs, 2, copies): the two images of a pair are dealt as complements.
     pairs = [units[:len(units) // 2 * 2].reshape(-1, 2, units.shape[1])
              for pile in piles for units in units_of(pile, images)]
     copies = np.repeat([part.shape[2] for part in pairs], [len(part) for part in pairs])
@@ -308,7 +308,7 @@ def deal(
     roles: dict[str, np.ndarray] = {}
     for size, group in _equal_sized(sizes, images is not None):
         lengths = np.array([len(pile) for pile in piles])
-        # Only copies that got no role leave less than was asked for.
+        # Fewer are left than were asked for only where copies got no role.
         counts = _share_out(lengths, min(size, int(lengths.sum()) // len(group)), len(group))
         parts: list[list[np.ndarray]] = []
         for per_class in counts:
@@ -350,7 +350,7 @@ def _share_out(available: np.ndarray, size: int, copies: int) -> np.ndarray:
     cap = available // copies
     if cap.sum() >= size:
         return np.tile(_proportional(available, size, cap), (copies, 1))
-    # Fewer than `copies` samples are left of each class: dealt round, each role gets at most one of a class.
+    # Fewer than `copies` samples of each class are left. Dealt in turn, they give each role at most one of a class.
     counts = np.tile(cap, (copies, 1))
     leftover = np.repeat(np.arange(len(available)), available - copies * cap)
     leftover = leftover[: copies * (size - int(cap.sum()))]

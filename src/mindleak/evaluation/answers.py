@@ -15,7 +15,7 @@ LOGITS = "logits"
 LOG_PROBABILITIES = "log-probabilities"
 PROBABILITIES = "probabilities"
 SCALED_PROBABILITIES = "scaled or shifted probabilities"
-# Each class answered for itself, as a sigmoid does.
+# Each class is answered for by itself, as a sigmoid does.
 BOUNDED = "numbers between two bounds"
 LOG_SIGMOIDS = "numbers that stop at 0"
 CONSTANT = "one answer"
@@ -25,14 +25,14 @@ IN_OTHER_COMPANY = "when asked together with other images"
 
 Ask = Callable[[np.ndarray], np.ndarray]
 
-# Half precision sums ten probabilities up to one this closely.
+# In half precision the sum of ten probabilities is this close to 1.
 _TOLERANCE = 4e-3
-# The first that leaves answers finite counts: the logarithm of a sigmoid that was rounded to 0 is none.
+# The first factor that leaves answers finite is used: the logarithm of a sigmoid rounded to 0 is not finite.
 _STRETCHES = (1e4, 1e3, 1e2, 30, 10)
-# Share of the answers to stretched images that lie at one of the two bounds where there are bounds.
+# If answers are bounded, at least this share of those to stretched images lies at one of the two bounds.
 _SQUASHED = 0.9
-# Batches of another size are summed up in another order. No rounding, that of half precision included, is larger than
-# the first share of the largest answer and the second of the answers' spread between images.
+# Batches of another size are summed in another order. The rounding that this causes, in half precision too, is below
+# the first share of the largest answer and below the second share of the answers' spread between images.
 _ROUNDING, _SPREAD = 1e-2, 5e-2
 
 
@@ -61,7 +61,7 @@ def kind_of_answers(ask: Ask, images: np.ndarray) -> str:
     stretched = [_stretched(ask, images, sign) for sign in (1, -1)]
     known = [each for each in stretched if len(each) > 1 and _differ(each)]
     if not known and all(map(len, stretched)):
-        # Stretched one way all images look alike, and the other way too: these two kinds may differ.
+        # Images stretched upwards are all answered alike, and those stretched downwards too: the two may still differ.
         known = [both for both in [np.concatenate(stretched)] if _differ(both)]
     if known and all(map(_squashed, known)):
         return SCALED_PROBABILITIES if _sum_alike(answers) else BOUNDED

@@ -22,7 +22,7 @@ from mindleak.evaluation.metric import Interval
 
 LEVEL = 0.05
 HOLM, BENJAMINI_HOCHBERG = "Holm", "Benjamini-Hochberg"
-# Intervals at levels beyond these are not asked for: p values outside are said to be the smallest, or 1.
+# p is searched between these; a smaller one is given as the smallest, a larger one as 1.
 _SMALLEST_P, _LARGEST_P = 1e-12, 0.999
 
 
@@ -67,7 +67,7 @@ class Family:
         self.level = level
         self.size = len(known)
         p_values = [found.p for found in known.values()]
-        # SciPy's refuses to correct nothing.
+        # SciPy's function refuses an empty list.
         adjusted = stats.false_discovery_control(p_values) if correction != HOLM and p_values else holm(p_values)
         self._ways = {key: int(np.sign(found.difference)) if p <= level else 0
                       for (key, found), p in zip(known.items(), adjusted)}

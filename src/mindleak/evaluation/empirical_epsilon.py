@@ -24,7 +24,7 @@ from scipy import stats
 from mindleak.evaluation.decisions import decisions
 from mindleak.evaluation.validation import score_vector, scored_members
 
-# Thresholds that are tried on the references: enough to resolve a rate of .1 % of the pooled scores' tail.
+# So many thresholds are tried on the references, enough to resolve a rate of .1 % of their pooled scores.
 _GRID = 2000
 
 
@@ -93,7 +93,14 @@ def epsilon_lower_bound(true_positives: ArrayLike, n_in: int, false_positives: A
 
 def epsilon_at(scores: ArrayLike, members: ArrayLike, threshold: float, delta: float = 1e-5,
                alpha: float = 0.05) -> EpsilonBound:
-    """Return the bound of an attack whose threshold (a member scores at least this) was fixed on other models.
+    """Return the bound of ε of an attack whose threshold was fixed on other models.
+
+    Args:
+        scores: shape (N,); a sample is called a member where its score is at least ``threshold``.
+        members: booleans of shape (N,).
+        threshold: not read off these scores.
+        delta: δ of the promise that is tested.
+        alpha: probability that the bound exceeds ε.
 
     Raises:
         ValueError: NaN scores or threshold, no member or no non-member, or as ``epsilon_lower_bound``.

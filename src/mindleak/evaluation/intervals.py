@@ -141,7 +141,7 @@ def mean_metric(
         return undefined(note or "no values", level=level)
     infinite = int(np.count_nonzero(np.isinf(kept)))
     if infinite:
-        with np.errstate(invalid="ignore"):  # +inf and -inf together have no mean
+        with np.errstate(invalid="ignore"):  # +inf and -inf together have no mean.
             mean = float(kept.mean())
         note = join_reasons(note, f"{infinite} of {np.size(values)} values are infinite")
         return Metric(mean, kept.size, ci_level=level, reason=note)

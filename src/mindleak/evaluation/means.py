@@ -25,13 +25,13 @@ from mindleak.evaluation.metric import Interval, Metric, join_reasons, undefined
 GAFFKE = "Gaffke's mean of bounded values"
 STUDENTISED = "the wider of Student's t and bootstrap-t"
 UNBOUNDED: Interval = (-math.inf, math.inf)
-# Fewer values than these often give resamples without any spread, and t alone has to do.
+# Resamples of fewer values often have no spread at all, so that t is used alone.
 FEWEST_RESAMPLED = 5
 RESAMPLES = 1999
-# Draws behind Gaffke's ends: the tail outside is right to a tenth (one standard error of .0011), or with more than a
-# thousand values, where the ends hardly differ from Student's, to a seventh.
+# Draws for Gaffke's ends. They give the tail outside to within a tenth (one standard error of .0011). More than a
+# thousand values get fewer draws and a seventh, because there the ends hardly differ from Student's.
 MANY_DRAWS, FEW_DRAWS, MANY_VALUES = 19_999, 1999, 1000
-# Weights held at once: 32 MiB.
+# So many weights are held at once: 32 MiB.
 _BLOCK_ELEMENTS = 1 << 22
 
 
@@ -59,7 +59,7 @@ def mean_over_images(values: ArrayLike, level: float = 0.95, bounds: Interval = 
     if kept.size == 0:
         return undefined(note or "no values", level=level)
     infinite = int(np.count_nonzero(np.isinf(kept)))
-    with np.errstate(invalid="ignore"):  # +inf and -inf together have no mean
+    with np.errstate(invalid="ignore"):  # +inf and -inf together have no mean.
         mean = float(kept.mean())
     if infinite:
         return Metric(mean, kept.size, ci_level=level, reason=join_reasons(note, f"{infinite} values are infinite"))
@@ -72,7 +72,7 @@ def mean_over_images(values: ArrayLike, level: float = 0.95, bounds: Interval = 
         ends = [theirs if has_bound else own
                 for own, theirs, has_bound in zip(ends, _gaffke(kept, bounds, level, null), bounded)]
     lower, upper = ends
-    # Rounded weights may lead past a bound, or an end past the mean of values at the bound.
+    # Rounding of the weights may push an end past a bound, or past the mean where values lie at the bound.
     interval = max(min(lower.value, mean), bounds[0]), min(max(upper.value, mean), bounds[1])
     p = None if null is None else min(1.0, 2.0 * min(lower.tail, upper.tail))
     return Metric(mean, kept.size, ci=interval, ci_level=level, ci_method=_method(bounded), reason=note, p=p)

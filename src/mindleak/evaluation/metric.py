@@ -16,7 +16,7 @@ Interval = tuple[float, float]
 # A metric, or what has several, in its JSON form.
 Record = Mapping[str, Any]
 
-# Relative: figures rest on 32-bit answers, which tell no closer values apart.
+# Relative difference below which figures count as equal: they rest on 32-bit answers, which are no more exact.
 ROUNDING = 1e-6
 
 

@@ -14,7 +14,7 @@ from scipy import optimize, stats
 from mindleak.evaluation.metric import Interval
 from mindleak.evaluation.validation import scored_members
 
-# Probability of a threshold rank that may be left out of the mixture on either side.
+# Ranks of the threshold that together have no more than this probability are left out, on either side.
 _NEGLIGIBLE = 1e-6
 
 

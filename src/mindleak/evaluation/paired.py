@@ -17,7 +17,7 @@ from mindleak.evaluation.metric import Interval, Metric, undefined
 from mindleak.evaluation.roc import area_interval, few_decide
 from mindleak.evaluation.validation import scored_members
 
-# Of every member and of every non-member, shapes (n_in,) and (n_out,).
+# DeLong's placements, as ``auc_difference`` describes them, of the members (n_in,) and of the non-members (n_out,).
 Placements = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 

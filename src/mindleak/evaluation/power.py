@@ -17,11 +17,11 @@ from scipy import optimize, stats
 
 from mindleak.evaluation.roc import hanley_mcneil_variance
 
-# Quadrature points over the unknown true false-positive rate of a threshold; .1 % of power or better.
+# Quadrature points over the unknown true false-positive rate of a threshold. They give power to within .1 %.
 _QUADRATURE = 512
-# The same where every point has a sum over counts: .5 % of power.
+# Fewer points where each costs a sum over counts. They give power to within .5 %.
 _FEW_NODES = 64
-# Probability of more false positives than these, which may be left out.
+# Numbers of false positives that together have no more than this probability are left out.
 _NEGLIGIBLE = 1e-9
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-# Pairings that are all looked at: those of eight cases (40,320); of more cases so many are drawn.
+# Up to eight cases all pairings are counted, 40,320 at most; of more cases that many are drawn.
 PAIRINGS = math.factorial(8)
-# Compared signs held at once by the permutation test, 32 MiB.
+# So many compared signs are held at once by the permutation test: 32 MiB.
 _BLOCK_ELEMENTS = 1 << 22
 
 

@@ -21,7 +21,7 @@ from mindleak.evaluation.metric import Interval, Metric, join_reasons, undefined
 from mindleak.evaluation.validation import scored_members
 
 DELONG, NEWCOMBE = "delong-logit", "newcombe-score"
-# Samples of the smaller group, times the share of wrongly ranked pairs: below this DeLong's interval covers too rarely.
+# Size of the smaller group times the share of wrongly ranked pairs, below which DeLong's interval covers too rarely.
 FEW_DECIDING = 10
 
 
@@ -91,7 +91,7 @@ def auc(scores: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
     deviates = [abs(value - 0.5) / math.sqrt(_newcombe_variance(0.5, n_in, n_out))] if method != DELONG else []
     if method != NEWCOMBE:
         deviates.append(abs(math.log(value / (1.0 - value))) * value * (1.0 - value) / math.sqrt(variance))
-    # The wider of two intervals excludes ½ where both do.
+    # The interval is the wider of two and excludes ½ only where both do, so p is the larger of theirs.
     p = 2.0 * float(stats.norm.sf(min(deviates)))
     return Metric(value, n_in + n_out, ci=interval, ci_level=level, ci_method=method, p=p)
 
@@ -221,7 +221,7 @@ def newcombe_interval(area: float, n_in: int, n_out: int, level: float = 0.95) -
         def excess(area: float) -> float:
             return (estimate - area) ** 2 - z**2 * _newcombe_variance(area, n_in, n_out)
 
-        # At an estimate of 1 the end itself is a root, and not the one that is wanted.
+        # At an estimate of 1 the end of the range is a root as well, but not the wanted one.
         end = min(estimate, 1.0 - 1e-12)
         return float(optimize.brentq(excess, 0.0, end, xtol=1e-12)) if estimate > 0.0 else 0.0
 

@@ -20,7 +20,7 @@ from mindleak.evaluation.metric import Metric, undefined
 from mindleak.evaluation.roc import deciding
 from mindleak.evaluation.validation import scored_members
 
-# Fewest samples that an interval may rest on.
+# An interval rests on at least so many samples; with fewer it covers too rarely.
 FEWEST = 100
 
 
@@ -74,7 +74,12 @@ def bootstrap_roc(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[f
 
 
 def area_and_rates(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[float]) -> dict[str, float]:
-    """Return the values of ``bootstrap_roc`` alone, as fast as two sorts: for many targets of one attack.
+    """Return the values of ``bootstrap_roc`` without intervals, at the cost of two sorts.
+
+    Args:
+        scores: shape (N,), higher = more member-like.
+        members: booleans of shape (N,).
+        target_fprs: nominal false-positive rates in [0, 1].
 
     Raises:
         ValueError: NaN scores, different lengths, or no member or no non-member.
@@ -87,7 +92,7 @@ def area_and_rates(scores: ArrayLike, members: ArrayLike, target_fprs: Sequence[
     found = {"auc": float(twice / (2 * inside.size * outside.size))}
     allowed = np.arange(1, outside.size + 1) / outside.size
     for target in target_fprs:
-        # The first non-member too many sets the border: who scores above it is called a member.
+        # The border is the first non-member that would be one too many: scores above it are called members.
         k = int(np.searchsorted(allowed, target, side="right"))
         border = outside[-1 - k] if k < outside.size else -math.inf
         above = inside.size - int(np.searchsorted(inside, border, side="right")) if k < outside.size else inside.size
@@ -105,7 +110,8 @@ class _Statistics:
 
     def __init__(self, inside: NDArray[np.float64], outside: NDArray[np.float64], targets: Sequence[float]) -> None:
         inside, outside = np.sort(inside), np.sort(outside)
-        # Below and up to each member; above each non-member, by the last of those that tie with it.
+        # Per member, how many non-members score lower, and how many at most as high; per non-member, how many members
+        # score at most as high.
         self._below, self._up_to = (np.searchsorted(outside, inside, side=side) for side in ("left", "right"))
         self._members_up_to = np.searchsorted(inside, outside, side="right")
         self._size = outside.size
@@ -118,7 +124,7 @@ class _Statistics:
         accused = np.concatenate([[0], np.cumsum(outside)])
         n_in, n_out = int(inside.sum()), int(accused[-1])
         outranked = int(inside @ (accused[self._below] + accused[self._up_to]))
-        # The non-member that would be one too many sets the border: members above it are found.
+        # The border is the non-member that would be one too many: members above it are found.
         border = np.searchsorted(accused, n_out - self._allowed, side="left") - 1
         found = np.array([n_in if free else int(inside[self._members_up_to[place]:].sum())
                           for place, free in zip(border, self._no_limit)], dtype=np.float64)

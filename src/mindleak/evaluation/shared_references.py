@@ -19,9 +19,9 @@ from scipy import stats
 from mindleak.evaluation.intervals import mean_metric
 from mindleak.evaluation.metric import Interval, Metric
 
-# Where networks have nothing to tell them apart, two figures share the part that the two make of each other, and the
-# covariance is 1/K of the variance of a figure less it: as much again as Student's t takes. An estimate from a handful
-# of networks often comes out below that, and is taken to be at least this share of what t takes.
+# Where nothing but chance tells K networks apart, two figures share only what the two networks contribute to each
+# other's. That covariance adds as much variance to the mean as Student's t assumes in all. Estimates from a handful of
+# networks often come out lower, so at least this share of what t assumes is added.
 LEAST_SHARE = 1.0
 
 

@@ -60,7 +60,7 @@ def threshold_at_fpr(non_members: ArrayLike, target_fpr: float, weights: ArrayLi
     if not 0.0 < target_fpr < 1.0:
         raise ValueError(f"target_fpr lies between 0 and 1, got {target_fpr}")
     counted = np.cumsum(np.ones(scores.size) if weights is None else np.asarray(weights, dtype=np.float64)[order])
-    # Rounded first: .01 · 100 must not lose its one to the binary form of .01.
+    # Rounded before floor, since .01 · 100 may come out just below 1 in binary.
     rank = math.floor(round(target_fpr * (float(counted[-1] if scores.size else 0.0) + 1), 9))
     if rank == 0:
         fewest = math.ceil(round(1.0 / target_fpr, 9)) - 1

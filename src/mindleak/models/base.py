@@ -25,13 +25,16 @@ class Classifier(nn.Cell):
     input_shape: tuple[int, int, int]
     num_classes: int
     default_epochs: int = 10
-    # True where ``forward_to`` computes some layers with kernels of ours (kernels) and passes their Cells by.
+    # True where ``forward_to`` computes some layers with the kernels of ``mindleak.kernels`` instead of their Cells.
     uses_kernels: bool = False
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
-        """Compute the output of ``layer`` for images ``x`` (N, C, H, W).
+        """Compute the output of ``layer``, one of ``layer_names``, for images ``x`` (N, C, H, W) in [0, 1].
 
         ``layer`` is a constant to the graph compiler, so the branches cost nothing at run time.
+
+        Raises:
+            NotImplementedError: the class does not define it.
         """
         raise NotImplementedError
 

@@ -8,9 +8,9 @@ from mindleak.models.recurrent import Recurrent
 
 
 class CentredLSTMRNN(Recurrent):
-    """LSTM-RNN behind the document's ``Normalize((0.5,), (0.5,))``, a layer of the network here: x → (x - ½)/½.
+    """LSTM-RNN behind the RNN tutorial's ``Normalize((0.5,), (0.5,))``, a layer of the network here: x → (x - ½)/½.
 
-    Shape, layers and arguments as ``Recurrent``; the document reads images with ``sequence="channels"``.
+    Shape, layers and arguments as ``Recurrent``; the tutorial reads images with ``sequence="channels"``.
     """
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:

@@ -29,7 +29,7 @@ def checked_periods(periods: int | list[int] | None, hidden_size: int) -> tuple[
         found = tuple(sorted(periods))
     else:
         modules = DEFAULT_MODULES if periods is None else periods
-        # Beyond 2^20 steps no image has a tick but the first; 1 << modules would only grow.
+        # No image has 2^20 steps, so further modules would move at the first step only.
         if not 1 <= modules <= 20:
             raise InputError(f"model.periods is {modules}; expected a number of modules from 1 to 20, with periods 1, "
                              "2, 4, …, or a list of periods")
@@ -63,7 +63,7 @@ class ClockworkRNN(nn.Cell):
         of_units = np.repeat(periods, hidden_size // len(periods))
         self.ticks = Tensor((np.arange(steps)[:, None] % of_units == 0).astype(np.float32))
         distinct = sorted(set(periods))
-        # First unit of every module, and how many it has; it hears from all units from its first one on.
+        # First unit and size of every module; its connections come from all units from its first one on.
         self.starts = tuple(int(np.argmax(of_units == period)) for period in distinct)
         self.sizes = tuple(int((of_units == period).sum()) for period in distinct)
         self._make_parameters(input_size, distinct)

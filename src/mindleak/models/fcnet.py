@@ -6,7 +6,7 @@ from mindspore import Tensor, nn
 
 
 class FCNet(nn.Cell):
-    """Two dense layers with a ReLU between: dim_in → 20 → 2 in the document.
+    """Two dense layers with a ReLU between: dim_in → 20 → 2 in the tutorial.
 
     Shape: (N, dim_in) → (N, dim_out); with ``return_hidden`` also the hidden layer's output (N, dim_hidden).
     """

@@ -27,7 +27,7 @@ from mindleak.errors import InputError, first_line, nearest
 from mindleak.files import check_plain
 
 _PREFIX = "mindleak_user_"
-# A neighbour of such a name is not meant: it would take the place of Python's own module in the libraries' eyes.
+# A neighbour of such a name is never imported: libraries would get it in place of Python's own module.
 _STANDARD_LIBRARY = frozenset(getattr(sys, "stdlib_module_names", sys.builtin_module_names))
 
 
@@ -76,7 +76,7 @@ def _module(path: Path, file: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     if not any(isinstance(finder, _Neighbours) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Neighbours())  # before the one that knows paths only
+        sys.meta_path.insert(0, _Neighbours())  # It must come before Python's finder, which searches paths only.
     root = ModuleType(package)
     root.__path__ = [str(path.resolve().parent)]
     sys.modules[package] = root
@@ -84,7 +84,7 @@ def _module(path: Path, file: str) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    importlib.invalidate_caches()  # a neighbour may have been written after its folder was last looked at
+    importlib.invalidate_caches()  # A neighbour may have been written after its folder was last read.
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -180,7 +180,7 @@ def _imported(file: Path, folder: Path) -> Iterator[Path]:
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, RecursionError):
-        return  # whoever imports it says what is wrong
+        return  # Importing the file will say what is wrong with it.
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [(0, alias.name) for alias in node.names]

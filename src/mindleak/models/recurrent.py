@@ -14,14 +14,14 @@ from mindleak.models.clockwork import ClockworkRNN, checked_periods
 
 SEQUENCES = ("rows", "channels")
 CELLS = ("rnn", "gru", "lstm", "clockwork")
-# What MindSpore says of nn.GRU: its operator there works on blocks of so many units.
+# MindSpore documents for nn.GRU that its operator on Ascend works on blocks of so many units.
 ASCEND_GRU_UNITS = 16
 
 
 class Recurrent(Classifier):
     """Recurrent layers over an image, last state → Dense (docs/methods.md).
 
-    ``sequence="rows"`` reads (N, C, H, W) as H steps of C·W numbers (the document's classifier);
+    ``sequence="rows"`` reads (N, C, H, W) as H steps of C·W numbers (the RNN tutorial's classifier);
     ``"channels"`` reads it as C steps of H·W numbers (the model its membership attack uses).
     ``cell`` is ``rnn`` (Elman, tanh), ``gru``, ``lstm`` or ``clockwork``; ``periods`` are the last one's.
 
@@ -54,7 +54,8 @@ class Recurrent(Classifier):
         self.steps = height if self.by_rows else channels
         self.step_size = channels * width if self.by_rows else height * width
         made = _layers(self.step_size, self.steps, hidden_size, layers, cell, bidirectional, periods)
-        # The attribute's name is what the parameters' begin with; the tuple is how the graph compiler gets at it.
+        # Parameters' names begin with the attribute's name. The graph compiler cannot look up an attribute by a
+        # computed name, so it reaches the layers through the tuple.
         setattr(self, cell, made)
         self.recurrent = (made,)
         self.fc = nn.Dense(hidden_size * (1 + bidirectional), num_classes)

@@ -21,7 +21,7 @@ from mindleak.models.recurrent import Recurrent
 from mindleak.models.recurrent import label as recurrent_label
 from mindleak.quiet import environment
 
-# The recurrent family has a name of its own, and the one of the document's model, its default.
+# "lstm_rnn" is the RNN tutorial's model, which is what "recurrent" gives with its default cell.
 CLASSIFIERS: dict[str, type[nn.Cell]] = {"lenet5": LeNet5, "lenet5_bias": LeNet5Bias, "lstm_rnn": Recurrent,
                                          "recurrent": Recurrent, "lstm_rnn_centred": CentredLSTMRNN}
 
@@ -87,7 +87,7 @@ def check_output(network: nn.Cell, input_shape: tuple[int, int, int], num_classe
     Raises:
         InputError: the call fails, or what it returns is no tensor of that shape.
     """
-    # In training mode the two empty images would move a BatchNorm's statistics.
+    # In training mode the two black images would change a BatchNorm's statistics.
     network.set_train(False)
     try:
         logits = network(Tensor(np.zeros((2, *input_shape), np.float32)))
@@ -109,7 +109,7 @@ def _check_compiles(network: nn.Cell, input_shape: tuple[int, int, int], name: s
     def forward(images: Tensor) -> Tensor:
         return network(images)
 
-    # MindSpore writes the graph that failed into the working directory, unless told another place.
+    # MindSpore would otherwise write the graph that failed into the working directory.
     with tempfile.TemporaryDirectory() as folder, environment("MS_OM_PATH", folder):
         try:
             forward(Tensor(np.zeros((2, *input_shape), np.float32)))

@@ -23,7 +23,7 @@ from mindleak.reporting.palette import INK, MUTED, PAPER, RULE, css_variables
 
 PNG_DPI = 150
 
-# Asked for what DejaVu Sans, which comes with matplotlib, has no glyphs for; whichever of them are installed.
+# Fonts for glyphs that DejaVu Sans, which comes with matplotlib, does not have; those installed are used.
 _OTHER_SCRIPTS = (
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
     *("Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans"),
@@ -85,7 +85,7 @@ def writable(text: str) -> bool:
 @functools.cache
 def _fonts() -> dict[str, frozenset[int]]:
     """Return the fonts to draw with, in the order in which they are asked, and the code points each can write."""
-    # Imported when first drawn: finding all fonts of a machine takes its time.
+    # Imported when a figure is first drawn, because finding all fonts of a machine takes time.
     from matplotlib import font_manager
 
     installed = {entry.name for entry in font_manager.fontManager.ttflist}

@@ -122,7 +122,7 @@ class Page:
         except FileNotFoundError:
             raise InputError(f"{path}: the pictures of this run are gone; run the audit again to rebuild "
                              "them") from None
-        except Exception as error:  # NumPy and zipfile raise a different type for each kind of damage
+        except Exception as error:  # NumPy and zipfile raise another type for every kind of damage.
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{path}: not a whole picture file ({reason}); delete it and run the audit "
                              "again") from error

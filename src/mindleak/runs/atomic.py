@@ -92,7 +92,7 @@ def json_text(value: Any) -> str:
     simple = plain(value)
     _refuse_not_finite(simple, "")
     text = json.dumps(simple, indent=2, ensure_ascii=False, allow_nan=False)
-    # Escaped as JSON escapes them, so that whoever looks at the file sees them; they come back as they were.
+    # Invisible characters are escaped as in JSON: readers of the file see them, and they are read back unchanged.
     return replace_hidden(text, lambda letter: json.dumps(letter)[1:-1]) + "\n"
 
 

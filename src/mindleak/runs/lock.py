@@ -91,7 +91,7 @@ def _wait_for(path: Path, shown: Path, say: Callable[[str], None], job: str | No
                 say(f"waits for {str(holder) or 'another command'}, which works in {shown}")
                 told = True
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)  # the command before removed the folder it had made
+            path.parent.mkdir(parents=True, exist_ok=True)  # The command before this one removed the folder.
             continue
         except OSError as error:
             if error.errno not in _NO_LOCKS_HERE:
@@ -110,7 +110,8 @@ def _try(path: Path, job: str | None) -> int:
     except PermissionError:
         if not os.path.lexists(path):
             raise
-        descriptor = files.open_own(path, os.O_RDONLY)  # another user's, in a folder of both
+        # The file is another user's, in a folder that both share.
+        descriptor = files.open_own(path, os.O_RDONLY)
     try:
         _lock(descriptor, path, job)
     except BaseException:
@@ -134,7 +135,8 @@ def _lock(descriptor: int, path: Path, job: str | None) -> None:
     if first:
         _write_note(descriptor, path, job)
         if job is not None:
-            _share(descriptor)  # another may come in between: the kernel gives one lock up before it takes the other
+            # Another process may come in between: the kernel releases one lock before it takes the other.
+            _share(descriptor)
     if job is not None and _note(descriptor).get("job") != job:
         raise _HeldError(_holder(descriptor))
 
@@ -148,7 +150,7 @@ def _write_note(descriptor: int, path: Path, job: str | None) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
-            # Left behind by another user's command: the next try makes a file of this user's.
+            # Another user's command left the file behind and it was removed: the next try makes one of this user's.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
         raise
 

@@ -24,7 +24,7 @@ from mindleak.runs.digest import file_digest, stable_hash
 
 SCHEMA = 1
 RESULT_NAME = "result.json"
-# What a damaged record or archive makes JSON, zipfile and what looks into them raise.
+# Exceptions that JSON, zipfile and the code that uses their results raise for a damaged record or archive.
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, InputError, zipfile.BadZipFile)
 
 

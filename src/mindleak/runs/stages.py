@@ -165,7 +165,7 @@ class Run:
         folder = Path(os.path.abspath(run_dir))
         wanted = _yaml_round_trip(config)
         for name in ("stages", "partial", "work"):
-            # Through a link, what killed processes seem to have left would be removed somewhere else.
+            # What killed processes left is removed; through a link, that would remove files somewhere else.
             require_own_folder(folder / name)
         if is_run(folder):
             _refuse_other_config(folder, saved_identity(folder), wanted)
@@ -247,7 +247,7 @@ class Run:
             try:
                 os.rename(folder, claim.folder / "damaged")
             except FileNotFoundError:
-                pass  # another process found the same damage first
+                pass  # Another process has found the same damage first.
             finally:
                 claim.discard()
         except OSError as error:
@@ -353,7 +353,7 @@ def _yaml(config: dict[str, Any]) -> str:
 
 
 def _keep_text(path: Path, text: str) -> None:
-    # Left alone where nothing has changed: a run that only is looked at may lie on a read-only file system.
+    # Nothing is written if nothing has changed, because a run that is only read may be on a read-only file system.
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if read_text(path) == text:
             return

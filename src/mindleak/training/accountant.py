@@ -20,18 +20,18 @@ from typing import Any
 from mindleak.errors import InputError
 
 ACCOUNTANTS = ("pld", "rdp")
-# Below it the rounding of long convolutions decides: over 200,000 steps ε rose above Rényi's, at 1e-11, and rose with
-# the noise.
+# Below this δ the rounding of long convolutions decides: at 1e-11 and 200,000 steps ε exceeded Rényi's, and it grew
+# with the noise.
 SMALLEST_PLD_DELTA = 1e-10
-# Where the search for a noise multiplier ends: below, the promise is empty; above, nothing is learned.
+# The search for a noise multiplier ends here: with less noise the promise is empty, with more nothing is learned.
 _SMALLEST_NOISE, _LARGEST_NOISE = 0.01, 1000.0
-# What is found is a multiple of the first; below the second, multiples lie closer by powers of two.
+# The noise multiplier found is a multiple of the first; below the second, steps are finer by powers of two.
 _NOISE_STEP, _STEP_HALVES_BELOW = 0.2 / 256, 0.2
 # The search begins on a coarse grid; each of its grids is four times finer than the one before. On the last, ε is
 # less than .1 % too large.
 _COARSER = (1024, 256, 64, 16, 4)
-# Relative change of the noise from one grid to the next at which the search has arrived, and of a step on one grid,
-# whose end lies far nearer to the goal than it is long; and how many of these there are at most.
+# The search is done when the noise changes by less than the first, relatively, from one grid to the next. On one grid
+# it stops after a step shorter than the second, which ends far nearer to the goal than its length, or after so many.
 _ARRIVED, _NEAR = 5e-4, 1e-2
 _TRIES = 20
 # The finest and the coarsest step of a discretised privacy loss.
@@ -77,7 +77,7 @@ def epsilon(accountant: str, sampling_rate: float, noise_multiplier: float, step
     training = _Training(accountant, sampling_rate, steps, delta)
     grid = _COARSEST_GRID
     bound = training.epsilon(noise_multiplier, grid)
-    # A bound of 0 is as good as any, and the finest grid would take minutes for it.
+    # A bound of 0 cannot be improved, and computing it on the finest grid would take minutes.
     while accountant != "rdp" and bound > 0 and _grid_for(bound) < grid:
         grid = _grid_for(bound)
         bound = training.epsilon(noise_multiplier, grid)
@@ -106,7 +106,7 @@ def noise_for(accountant: str, sampling_rate: float, steps: int, target_epsilon:
     """
     training = _Training(accountant, sampling_rate, steps, delta)
     fine = _grid_for(target_epsilon)
-    # A fine grid with little noise would take minutes.
+    # The guess is bounded because little noise on a fine grid would take minutes.
     noise, slope = min(max(1 / target_epsilon, 0.1), 100.0), -1.0
     grids = sorted({min(coarser * fine, _COARSEST_GRID) for coarser in _COARSER}, reverse=True)
     for grid in grids if accountant == "pld" else grids[:1]:
@@ -131,7 +131,7 @@ def _guess(training: _Training, target_epsilon: float, noise: float, slope: floa
     """
     last: tuple[float, float] | None = None
     for _ in range(_TRIES):
-        # An ε of 0 has no logarithm; it means far less noise.
+        # An ε of 0 has no logarithm; a thousandth of the target stands for it and asks for far less noise.
         excess = math.log(max(training.epsilon(noise, grid), target_epsilon / 1000) / target_epsilon)
         if last is not None and noise != last[0]:
             slope = min((excess - last[1]) / math.log(noise / last[0]), -0.2)

@@ -30,16 +30,16 @@ _OPTIMIZER = "mindleak.optimizer."
 _HISTORY = "mindleak.history"
 _FINGERPRINT = "mindleak.fingerprint"
 _PARTIAL = ".partial"
-# Which of NumPy's kinds of numbers a parameter's type takes.
+# NumPy's kinds of numbers that a parameter of such a type can hold.
 _KINDS = {"Float": "f", "BFloat": "f", "Int": "iu", "UInt": "iu", "Bool": "b"}
-# What MindSpore's optimisers put before a weight's name for what they keep per weight (mindspore/nn/optim). One of
-# these words, FTRL's, is also what many a layer is called.
+# Prefixes that MindSpore's optimisers put before a weight's name for the state they keep of it (mindspore/nn/optim).
+# One of them, FTRL's, is also a common name of layers.
 _LAYER_TOO = "linear"
 _OPTIMIZER_STATE = frozenset((
     "accum", "accum_update", "adam_m", "adam_v", "ax_", "exp_avg", "exp_avg_sq", "lamb_m", "lamb_v", _LAYER_TOO,
     "max_exp_avg_sq", "mean_grad", "mean_square", "moment", "moment1", "moment2", "moments", "prev", "stat",
     "step_size", "vhat"))
-# The columns of the history. The seconds stay away: equal trainings are to give equal files, byte by byte.
+# The columns of the history. Seconds are left out, so that equal trainings give equal files, byte by byte.
 _KEPT = tuple(name for name in FIELDS if name != "seconds")
 
 

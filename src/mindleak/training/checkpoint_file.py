@@ -35,7 +35,7 @@ _SAFETENSORS_TYPES = {"BOOL": "?", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64"
 _TEXT = "str"
 # At the end of a .ckpt that was saved with a checksum: this mark and ten bytes of CRC-32.
 _CHECKSUM_MARK, _CHECKSUM_BYTES = b"crc_num", 10
-# What files of other kinds begin with that people give the name of a checkpoint.
+# First bytes of other kinds of files that are sometimes named like a checkpoint.
 _OTHER_KINDS = ((b"\xd8\x5e\x3a\x7f", "is encrypted; expected one saved without enc_key"),
                 (b"PK\x03\x04", "is an archive (PyTorch's or NumPy's); expected one that MindSpore has saved"),
                 (b"\x80", "is a Python pickle, such as PyTorch's; expected one that MindSpore has saved"),
@@ -183,7 +183,7 @@ def _safetensors(content: bytes) -> Iterator[_Tensor]:
     for name in sorted(entries):
         entry = entries[name]
         checksum = binascii.crc32(entry["data"], binascii.crc32(name.encode(), checksum))
-        # MindSpore sums up a whole number without dimensions as so many zeros, so its sum says nothing then.
+        # For a whole number without dimensions MindSpore sums zeros, not its bytes, so its checksum proves nothing.
         summed = summed and (bool(entry["shape"]) or entry["dtype"].startswith(("F", "BF")))
         kind = "Int4" if notes.get(name) == "Int4" else entry["dtype"]
         yield _Tensor(name, tuple(entry["shape"]), kind, bytes(entry["data"]))

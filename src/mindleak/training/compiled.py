@@ -38,7 +38,10 @@ class CompiledTraining:
         self._initial_state = [parameter.asnumpy().copy() for parameter in self._state]
 
     def serves(self, recipe: Recipe, images: np.ndarray, labels: np.ndarray) -> bool:
-        """Return whether a network of the same architecture can be trained by it with this recipe on this data set."""
+        """Return whether it can train a network of the same architecture with this recipe on this very data set.
+
+        ``images`` (N, C, H, W) and ``labels`` (N,) must be the same objects, since equal arrays would be copied again.
+        """
         return self.recipe == recipe and self.images is images and self.labels is labels
 
     def restart(self, fresh: nn.Cell) -> None:
@@ -70,15 +73,15 @@ class CompiledTrainings:
             architecture: equal for networks that differ in the values of their parameters only.
             fresh: freshly initialised; becomes the network where there is none of its architecture yet.
             recipe: of the training.
-            images: the whole data set.
-            labels: its labels.
+            images: the whole data set, float32 (N, C, H, W).
+            labels: its labels, int32 (N,).
         """
         for position, (name, kept) in enumerate(self._kept):
             if name == architecture and kept.serves(recipe, images, labels):
                 self._kept.append(self._kept.pop(position))
                 kept.restart(fresh)
                 return kept
-        # The one that makes room goes first: two at a time are two on the device.
+        # The oldest is dropped before the new one is made, so that the device never holds one more than allowed.
         del self._kept[:len(self._kept) - self._most + 1]
         made = CompiledTraining(fresh, recipe, images, labels)
         self._kept.append((architecture, made))

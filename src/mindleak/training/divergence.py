@@ -21,8 +21,8 @@ def require_finite(record: EpochRecord, network: nn.Cell, predict: Callable[[np.
     Args:
         record: of the epoch.
         network: as the epoch has left it.
-        predict: asks it.
-        data: that it is trained and watched on.
+        predict: returns the network's logits (N, classes) for images (N, C, H, W).
+        data: what it is trained and validated on.
         optimizer: name in the recipe.
         kind: what messages call the training.
 

@@ -27,9 +27,9 @@ from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingRequest, TrainingResult
 from mindleak.training.trainer import Training, calls
 
-# A private step costs more than an ordinary one; so many keep Ctrl-C and the progress bar lively.
+# A private step costs more than an ordinary one, so fewer make up a call that Ctrl-C and the progress bar wait for.
 STEPS_PER_CALL = 100
-# Samples on which a user's network is tried.
+# A user's network has its per-sample gradients checked on so many samples.
 _TRIED = 4
 # Keeps the sampling apart from what else is drawn by the same seed.
 _STREAM = int.from_bytes(b"poisson", "big")

@@ -58,7 +58,7 @@ class EpochPrinter:
         self._label = label
         self._epochs = epochs
         self._enabled = enabled
-        # Bound here: MindArmour's training runs with standard output redirected.
+        # Kept from the start, because standard output is redirected while MindArmour's classes train.
         self._stream = sys.stdout
 
     def epoch(self, record: EpochRecord) -> None:

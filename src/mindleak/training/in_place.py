@@ -7,7 +7,7 @@ from mindspore import Parameter, Tensor, ops
 
 
 def write(parameter: Parameter, value: np.ndarray) -> None:
-    """Give a parameter another value, cast to its type.
+    """Give a parameter another value of its shape, cast to its type.
 
     ``Parameter.set_data`` would give it other memory, and a graph compiled before goes on with the old: of several
     models trained in one loop, all but the first then learn nothing.

@@ -57,7 +57,7 @@ def own_part(order: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(order[:, where.rank::where.world_size]) if where.shards > 1 else order
 
 
-# Which read-only arrays lie on the device, by their identity and name; no entry keeps anything alive.
+# Read-only arrays that are on the device already, by identity and name. Entries are weak and keep nothing alive.
 _resident: dict[tuple[int, str], tuple[weakref.ref[np.ndarray], weakref.ref[Parameter]]] = {}
 
 
@@ -102,7 +102,7 @@ class TrainingLoop:
 
 
 def on_device(values: np.ndarray, name: str) -> Parameter:
-    """Return an array that stays on the device.
+    """Return an array of any shape as a parameter ``name``, which stays on the device.
 
     A tensor argument of a compiled function is copied there at every call (MNIST: 0.1 s and 240 MB), a parameter
     is not. An array that nobody can write to is put there once, for all loops that hold it at a time.

@@ -14,7 +14,7 @@ import numpy as np
 
 # Keeps the noise apart from what else is drawn by the same seed.
 _STREAM = int.from_bytes(b"noise", "big")
-# Of one block, so that a large network's noise does not fill the memory.
+# Noise is drawn in blocks of this size, so that a large network's does not fill the memory.
 _BLOCK_BYTES = 32 * 2**20
 
 

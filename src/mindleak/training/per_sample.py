@@ -90,7 +90,7 @@ class PerSampleGradients:
         try:
             for plan, probes in zip(self._plans, self._probes):
                 plan.layer.__class__ = plan.tapped
-                # Not by setattr, which would make parameters and a cell of the network of them.
+                # setattr would register them as parameters and a cell of the network.
                 plan.layer.__dict__.update(reveal=Reveal(), probes=tuple(probes))
             with cells_only(self._network):
                 yield
@@ -300,7 +300,7 @@ def _plan_recurrent(name: str, layer: Any, taken: tuple[int, ...], given: tuple[
     """Plan a recurrent layer; its probes have time first."""
     if not getattr(layer, "batch_first", True) or getattr(layer, "dropout", False):
         raise _refusal(f"'{name}' has batch_first={layer.batch_first}, dropout={layer.dropout}")
-    # MindSpore keeps no attribute of it but the operator.
+    # The operator's type is the only place where MindSpore keeps the nonlinearity.
     if type(layer) is nn.RNN and "Relu" in type(layer.rnn).__name__:
         raise _refusal(f"'{name}' has nonlinearity='relu'")
     tapped: Any = TAPPED[type(layer)]

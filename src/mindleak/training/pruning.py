@@ -66,7 +66,7 @@ def prune_layers(network: nn.Cell, layers: Any) -> list[MaskLayer]:
     try:
         return mask_layers(network, layers)
     except InputError as error:
-        # The rules are suppress training's; the key that the user has to correct is not.
+        # The rules are those of suppress training, but the user has to correct a key of pruning.
         text = str(error).replace("suppress.layers", "prune.layers").replace("suppress training", "pruning")
         raise InputError(text) from error
 

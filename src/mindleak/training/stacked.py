@@ -17,7 +17,7 @@ from mindspore import Tensor, ops
 from mindleak.models.fcnet import FCNet
 from mindleak.training.loop import interruptible
 
-# As nn.Adam has them.
+# The defaults of nn.Adam.
 _BETAS = (0.9, 0.999)
 _EPSILON = 1e-8
 # Steps are filled up to a multiple of this, so that stacks of nearly the same size are compiled once.
@@ -46,7 +46,7 @@ class FCNetStack:
         self._taken = np.zeros(len(networks), np.int64)
         self._learning_rate = learning_rate
         constant = np.ones((len(features), 1), np.float32)
-        # Tensors, though they are copied at every epoch: with parameters every stack would be compiled anew.
+        # Tensors are copied to the device at every epoch, but with parameters every stack would be compiled anew.
         self._features = Tensor(np.concatenate([features, constant], axis=1))
         self._targets = Tensor(targets.astype(np.float32))
         hidden = networks[0].fc1.out_channels
@@ -58,7 +58,7 @@ class FCNetStack:
         """Take one step per batch.
 
         Args:
-            batches: per model the rows of its batches, (steps, size), or None for a model that rests.
+            batches: per model the row numbers of its batches, int (steps, size), or None for a model that rests.
         """
         steps = np.array([0 if rows is None else len(rows) for rows in batches])
         sizes = np.array([1 if rows is None else rows.shape[1] for rows in batches])

@@ -148,7 +148,7 @@ class RecurrentGradients(nn.Cell):
         self.places = layer.num_layers * (1 + layer.bidirectional)
         self.per_place = TAPPED[type(layer)].probes_per_place
         clockwork = isinstance(layer, ClockworkRNN)
-        # First unit of every part of the recurrent weight, and the one behind its last.
+        # For every part of the recurrent weight its first unit and the unit after its last.
         self.starts = layer.starts if clockwork else (0,)
         self.ends = tuple(start + size for start, size in zip(layer.starts, layer.sizes)) if clockwork else (0,)
         self.parts = len(self.starts)

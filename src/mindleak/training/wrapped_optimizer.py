@@ -9,7 +9,7 @@ class WrappedOptimizer(nn.Cell):
     """An optimiser around ``optimizer``, with parameters of its own beside it; ``construct`` is the subclass's."""
 
     def __init__(self, optimizer: nn.Optimizer) -> None:
-        # Otherwise the optimiser's parameters, the network's among them, would be renamed.
+        # With a prefix the optimiser's parameters, which include the network's, would be renamed.
         super().__init__(auto_prefix=False)
         self.optimizer = optimizer
 

@@ -157,7 +157,7 @@ def test_lira_among_the_networks_of_a_variant(tmp_path: Path) -> None:
     assert sweep["leaks"] == [f"{name}/{attack}" for attack in ("lira_offline", "phi")
                               for name in ("auc", "excess@0.01")]
     session = open_sweep(tmp_path, *settings)
-    pool = make_pool(Sweep(session).dataset, 400, 6, session.seed("sweep"))
+    pool = make_pool(SweepPlan(session).dataset, 400, 6, session.seed("sweep"))
     measures = sweep["variants"][0]["measures"]
     for number in range(6):
         (stage,) = (tmp_path / "run" / "stages").glob(f"sweep-ordinary-membership{number}-*")
@@ -179,7 +179,7 @@ def test_a_second_call_computes_nothing_and_writes_the_same(report: AuditReport,
 
 def test_a_second_process_works_towards_the_first_from_the_end(report: AuditReport, folder: Path) -> None:
     session = open_sweep(folder)
-    Sweep(session).assist()
+    SweepPlan(session).assist()
     evaluations = [event for event in session.run.log if event.name.startswith("sweep-")]
     assert {event.how for event in evaluations} == {"cached"}
     names = list(dict.fromkeys(event.name.rpartition("-")[0] for event in evaluations))

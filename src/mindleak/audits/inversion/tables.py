@@ -19,7 +19,7 @@ _CONTROLS = {
 }
 _LESS = {"mean_image": "less the mean image's", "non_members": "less non-members'"}
 _NEAREST = ("top1", "class_match", "rank_share")
-# What may tell two attacks apart; a row is left out where no entry names it.
+# Settings in which attacks may differ; a row is left out if no record has it.
 _SETTINGS = {
     "engine": "Engine",
     "optimizer": "Optimiser",

@@ -14,7 +14,7 @@ from mindleak.evaluation.metric import Record
 from mindleak.reporting.text import WIDTH, plain
 from mindleak.reporting.wording import Subjects, count
 
-# More labels than this are no longer read by anybody; the report has all of them.
+# Nobody reads more labels than this in a terminal; the report has all of them.
 MOST_LABELS = 50
 _TUTORIAL = (
     ("l2_relative", "average relative L2 distance between originals and inversions"),

@@ -111,7 +111,7 @@ def _mark_resolution(axes: Any, left: float, n_out: int) -> None:
     few = FEW_FALSE_POSITIVES / n_out
     if few < 1:
         axes.axvline(few, color=MUTED, linewidth=0.7, linestyle=(0, (1, 2)))
-    # Further right the words would cross the curves; the caption says it as well.
+    # Further right the words would cross the curves. They can be left out, since the caption says the same.
     if few < 0.01:
         words = f"left of here: fewer than {FEW_FALSE_POSITIVES} false positives"
         axes.text(few * 0.93, 0.85, words, ha="right", **note)
@@ -167,7 +167,7 @@ def summary_figure(results: Sequence[Mapping[str, Any]], subjects: Subjects) -> 
 def _interval_row(axes: Any, row: int, key: str, guess: float, result: Mapping[str, Any], subjects: Subjects) -> None:
     effects = result.get("detectable") or {}
     if key in effects:
-        # Where the sample is too small to have shown anything, all up to a perfect attack would have gone unnoticed.
+        # If the sample is too small to have shown anything, even a perfect attack would have gone unnoticed.
         smallest = 1.0 if effects[key] is None else effects[key]
         axes.barh(row, smallest - guess, left=guess, height=0.5, color=RULE, linewidth=0)
     metric = result["overall"].get(key)

@@ -55,7 +55,7 @@ def reference_details(result: Record, subjects: Subjects) -> Table:
     """Return what the figures of ``reference_table`` rest on: own-ROC rates, the bootstrap, ties, what was tuned."""
     attacks = result["attacks"]
     own = list(dict.fromkeys(key for attack in attacks for key in attack["overall"] if key.startswith(_OWN_ROC)))
-    # Where the bootstrap has no interval for any attack, the others' stand alone.
+    # A rate has a column for its bootstrap interval only if the bootstrap gave some attack one.
     drawn = list(dict.fromkeys(key for attack in attacks
                                for key, metric in attack["bootstrap"].items() if metric["ci"]))
     name = subjects.name(result["subject"]).full

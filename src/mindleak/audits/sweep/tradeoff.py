@@ -19,17 +19,17 @@ from mindleak.reporting.wording import bounds, count, has_value, percent
 
 Sweep = Mapping[str, Any]
 PANELS_PER_ROW = 3
-# Characters that fit above a panel.
+# So many characters fit above a panel.
 TITLE_WIDTH = 32
 SUPPRESS = "suppress"
 
 
-# Per question: what a variant is called, and what a leak is drawn against.
+# Per question of a sweep, what a variant is called and what a leak is drawn against.
 NOUNS = {"defence": "defence", "subject": "network"}
 AXES = {"defence": ("accuracy", "Test accuracy"), "subject": ("gap", "Generalisation gap")}
 
 
-# Which measures stand in which table, by how their names begin; a realised FPR stands in the cell of its TPR.
+# Measures of each table, by how their names begin. A realised FPR is in the cell of its TPR.
 _TABLES = (("", ("accuracy", "train_accuracy", "gap", "sparsity")), ("membership on average", ("auc",)),
            ("single members found", ("tpr",)),
            ("inversions", ("confidence", "ssim", "gap_confidence", "gap_ssim", "silent")))

@@ -11,7 +11,7 @@ from mindleak.training.recipe import Recipe
 from mindleak.training.suppress.masks import Schedule
 from mindleak.training.suppress.settings import MaskLayer, SuppressSettings, mask_layers
 
-# What part of sparse_end the last mask update must ask for, and the difference from it that is worth a word:
+# The last mask update must ask for at least this part of sparse_end. A shortfall of more than the second is reported:
 # MindArmour's ``sparse_vibra``.
 ENOUGH = 0.9
 NOTABLE = 0.02

@@ -30,7 +30,7 @@ from mindleak.training.suppress.sparsity import sparsity
 from mindleak.training.trainer import STEPS_PER_CALL, Training
 from mindleak.training.wrapped_optimizer import WrappedOptimizer
 
-# What an optimiser's state per weight is called, before the weight's name.
+# Per optimiser, the prefixes of the state that it keeps of every weight, before the weight's name.
 _STATE = {"sgd": (), "momentum": ("moments",), "nesterov": ("accum",), "adam": ("moment1", "moment2")}
 
 
