@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindleak.runs.closure import PACKAGE_ROOT, closure, code_digest
+from mindleak.runs.closure import PACKAGE_ROOT, closure, code_digest, is_of_settings
 
 MODULES = {
     ".".join(("mindleak", *path.relative_to(PACKAGE_ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(PACKAGE_ROOT.rglob("*.py"))
 }
-SETTINGS = {"mindleak.config", "mindleak.config_checks", "mindleak.defaults"}
+SETTINGS = {module for module in MODULES if is_of_settings(module)}
 
 
 def digests(root: Path = PACKAGE_ROOT) -> dict[str, str]:
@@ -112,9 +112,16 @@ def test_a_setting_changes_nothing_but_the_settings(copy: Path, module: str) -> 
     "mindleak.settings", "mindleak.settings.training", "mindleak.audits.inversion.settings"])
 def test_rooms_and_sections_of_settings_are_in_no_closure(tmp_path: Path, module: str) -> None:
     made_up(tmp_path, {"mindleak.stage": f"from {module} import Section", module: "import mindleak.below",
-                       "mindleak.below": "", "mindleak.settings_of_others": ""})
+                       "mindleak.below": ""})
     assert closure("mindleak.stage", tmp_path) == {
         "mindleak.stage", *(["mindleak.audits", "mindleak.audits.inversion"] if "audits" in module else [])}
+
+
+@pytest.mark.parametrize("module", [
+    "mindleak.settings_of_others", "mindleak.training.settings", "mindleak.audits.settings", "mindleak.errors"])
+def test_nothing_else_is_left_out(tmp_path: Path, module: str) -> None:
+    made_up(tmp_path, {"mindleak.stage": f"import {module}", module: "X = 1"})
+    assert module in closure("mindleak.stage", tmp_path)
 
 
 def test_the_kernels_sources_belong_to_whoever_imports_the_kernels(copy: Path) -> None:

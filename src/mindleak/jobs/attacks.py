@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,28 +30,14 @@ from mindleak.jobs.key_names import MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.references import ReferencePlan, plan_references
 from mindleak.jobs.subjects import SubjectPlan
-from mindleak.jobs.training_task import TrainingTask, training_code
+from mindleak.jobs.training_task import TrainingTask
 from mindleak.models import own_file
-from mindleak.runs.digest import file_digest, stable_hash
+from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor
 from mindleak.training.methods import METHODS
 
 ROLES = ("target_in", "target_out", "population", "shadow_pool")
-
-
-def code_digest(plan: SubjectPlan, *jobs: str) -> list[str | None]:
-    """Return what stands for the code that a stage's key would not see: the jobs', and a user's model file's.
-
-    ``jobs`` are the files of the stage's own job.
-    """
-    return [*map(_job_code, jobs), *training_code(), own_file.source(plan.config.model.name)]
-
-
-@functools.cache
-def _job_code(job: str) -> str:
-    """Return the digest of a job's file, taken once per process."""
-    return file_digest(Path(__file__).parent / job)
 
 
 class ImpossibleSplitError(InputError):
@@ -210,7 +194,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
     plan = planned.plan
     shadows = [(task, task.run()) for task in planned.shadows]
     network = subject_network(planned)
-    inputs = {"attack": "shadow", "code": code_digest(plan, "attacks.py"), "subject": network_digest(network),
+    inputs = {"attack": "shadow", "source": own_file.source(plan.config.model.name), "subject": network_digest(network),
               "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
               "split": planned.split.digest, "training": dict(plan.config.membership.attack)}
     seed = plan.session.seed("membership")
@@ -225,7 +209,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
         return {**figures, "subject_accuracy": report.generalisation(
             *(accuracy(subject.logits[side], subject.labels[side]) for side in (members, ~members)))}
 
-    return plan.session.run.stage(f"membership-{plan.name}", "attacks", inputs, seed, compute)
+    return plan.session.run.stage(f"membership-{plan.name}", __name__, inputs, seed, compute)
 
 
 def membership_figures(result: ShadowAttackResult, class_names: tuple[str, ...],

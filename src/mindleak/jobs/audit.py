@@ -20,7 +20,6 @@ from mindleak.jobs.answers import said, split_misfit
 from mindleak.jobs.attacks import (
     ImpossibleSplitError,
     MembershipPlan,
-    code_digest,
     membership_stage,
     plan_membership,
     subject_network,
@@ -266,7 +265,7 @@ class Audit:
         assert planned.document is not None
         plan, run_dir = planned.plan, self._session.run.run_dir
         result = document_stage(plan, planned.split, planned.document, subject_network(planned),
-                                planned.subject_size, code_digest(plan, "document_attack.py"))
+                                planned.subject_size)
         record = document.document_attack(identifier, result, run_dir)
         others = [each for each in (*self._membership_results, *self._reference_results)
                   if each["subject"] == identifier]

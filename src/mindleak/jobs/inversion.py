@@ -23,12 +23,12 @@ from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.images import WINDOW
 from mindleak.evaluation.nearest import nearest_figures, original_ranks
-from mindleak.jobs.attacks import code_digest
 from mindleak.jobs.inversion_findings import TEST_SPLIT
 from mindleak.jobs.key_names import JUDGE
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.subjects import SubjectPlan
 from mindleak.jobs.training_task import TrainingTask
+from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.training.loop import Predictor
@@ -223,11 +223,12 @@ def inversion_stage(planned: InversionPlan, attack: Attack, network: nn.Cell, ju
     """Invert training images of the subject's, and as many others, from one layer, and measure the result."""
     plan, others = planned.plan, planned.non_members
     compared = None if others is None else [others.source, stable_hash([others.rows, others.partners])]
-    inputs = {**attack.settings(), "code": code_digest(plan, "inversion.py"), "subject": network_digest(network),
-              "judge": network_digest(judge), "judge_model": plan.config.judge.model, "data": plan.dataset.digest,
+    inputs = {**attack.settings(), "source": own_file.source(plan.config.model.name),
+              "subject": network_digest(network), "judge": network_digest(judge),
+              "judge_model": plan.config.judge.model, "data": plan.dataset.digest,
               "rows": stable_hash(planned.rows), "non_members": compared}
     name = f"inversion-{plan.name}" + (f"-{attack.layer}" if len(planned.attacks) > 1 else "")
-    return plan.session.run.stage(name, "attacks", inputs, attack.seed,
+    return plan.session.run.stage(name, __name__, inputs, attack.seed,
                                   lambda context: _Measurement(planned, attack, network, judge).run(context))
 
 

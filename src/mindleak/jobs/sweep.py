@@ -7,7 +7,6 @@ its data, its training; what makes a network leak?). The judge of inverted image
 from __future__ import annotations
 
 from functools import cached_property, reduce
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from mindleak.jobs.subjects import SubjectPlan
 from mindleak.jobs.sweep_findings import comparisons, summarise
 from mindleak.jobs.sweep_variants import Judge, NetworkFigures, Variant
 from mindleak.jobs.training_task import TrainingTask
-from mindleak.runs.digest import file_digest, stable_hash
+from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext
 from mindleak.training.loop import Predictor
 
@@ -108,7 +107,7 @@ class Sweep:
         first = next(variant for variant in self._variants if variant.inverts)
         rows = first.pool.inverted(0, first.plan.config.inversion.images, self.dataset,
                                    self._session.seed("inversion"))
-        inputs = {"code": file_digest(Path(__file__)), "judge": judge.digest, "data": self.dataset.digest,
+        inputs = {"judge": judge.digest, "data": self.dataset.digest,
                   "rows": stable_hash(rows)}
 
         def compute(context: StageContext) -> dict[str, Any]:
@@ -118,7 +117,7 @@ class Sweep:
                            measure_images(images, offered, labels, Predictor(judge.network)).values.items()
                            if measure in ("confidence", "ssim")} for name, offered in shown.items()}
 
-        return dict(self._session.run.stage("sweep-controls", "attacks", inputs, 0, compute).metrics)
+        return dict(self._session.run.stage("sweep-controls", __name__, inputs, 0, compute).metrics)
 
 
 def _record(variant: Variant, networks: list[NetworkFigures]) -> dict[str, Any]:

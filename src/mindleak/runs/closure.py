@@ -88,11 +88,16 @@ def code_digest(module: str, root: Path = PACKAGE_ROOT) -> str:
                      for file, content in sources.compiled.get(name, {}).items()}})
 
 
+def is_of_settings(module: str) -> bool:
+    """Return whether a module only says what may be set, and so is in no other's closure."""
+    return _SETTINGS.fullmatch(module) is not None
+
+
 @functools.cache
 def _needed(name: str, sources: _Sources) -> frozenset[str]:
     """Return the modules that one module imports itself, those of settings left out."""
     imported = {part for each in _parsed(name, sources).imports for part in _existing(each, sources)}
-    return frozenset(part for part in imported if not _SETTINGS.fullmatch(part))
+    return frozenset(part for part in imported if not is_of_settings(part))
 
 
 def _existing(name: str, sources: _Sources) -> Iterator[str]:
