@@ -19,9 +19,10 @@ from mindleak.jobs.report import run_report
 from mindleak.models import registry
 from mindleak.runs.atomic import atomic_json, atomic_npz, atomic_write_bytes, atomic_write_text
 from mindleak.runs.claim import Claim, remove_abandoned
+from mindleak.runs.identity import saved_identity
 from mindleak.runs.lock import alone_in
 from mindleak.runs.result import DamagedStageError, load_result
-from mindleak.runs.stages import Run, saved_identity
+from mindleak.runs.stages import Run
 from mindleak.training import checkpoint
 
 

@@ -1,69 +1,78 @@
-"""A stage's key covers the code of every job whose work is in its result: statically, so that no list falls behind."""
+"""Every stage says which module computes it, and that module's closure holds whatever it really loads."""
 
 from __future__ import annotations
 
 import ast
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from mindleak import jobs
+from mindleak.runs.closure import PACKAGE_ROOT, closure, is_of_settings
 
-FOLDER = Path(jobs.__file__).parent
-# What a stage's module may take from others without their being in its key: names, plans that enter by their values,
-# and digests themselves.
-NEUTRAL = {"code_digest", "network_digest", "MEMBERSHIP", "JUDGE", "TEST_SPLIT", "Attack", "inversion_attacks"}
-
-
-def tree(name: str) -> ast.Module:
-    return ast.parse((FOLDER / name).read_text(encoding="utf-8"))
+# What these import by a name that is computed, a key knows otherwise: the facade's are never used inside the package
+# (``test_imports.py``), and a model file of the user's own is in the inputs (``own_file.source``).
+COMPUTED_IMPORTS = {"mindleak", "mindleak.models.own_file"}
 
 
-def listed(module: ast.Module) -> list[set[str]]:
-    """The files that a module's calls of ``code_digest`` name, call by call."""
-    calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)
-             and isinstance(node.func, ast.Name) and node.func.id == "code_digest"]
-    return [{each.value for each in call.args if isinstance(each, ast.Constant)} for call in calls]
+def module_name(path: Path) -> str:
+    return ".".join(("mindleak", *path.relative_to(PACKAGE_ROOT).with_suffix("").parts)).removesuffix(".__init__")
 
 
-def of_every_training() -> set[str]:
-    (names,) = (node for node in ast.walk(tree("training_task.py")) if isinstance(node, ast.FunctionDef)
-                and node.name == "training_code")
-    return {node.value for node in ast.walk(names) if isinstance(node, ast.Constant)
-            and isinstance(node.value, str) and node.value.endswith(".py")}
+TREES = {module_name(path): ast.parse(path.read_bytes()) for path in sorted(PACKAGE_ROOT.rglob("*.py"))}
 
 
-def foreign(name: str, covered: set[str]) -> list[str]:
-    """What a job takes from jobs that its key does not cover."""
-    return [f"{node.module}.{alias.name}" for node in ast.walk(tree(name)) if isinstance(node, ast.ImportFrom)
-            and (node.module or "").startswith("mindleak.jobs.")
-            and f"{(node.module or '').rpartition('.')[2]}.py" not in covered
-            for alias in node.names
-            if alias.name not in NEUTRAL and not alias.name.endswith("Plan") and not alias.name.startswith("plan_")]
+def calls(module: str, *names: str) -> list[ast.Call]:
+    """The calls of methods or functions of these names in a module."""
+    return [node for node in ast.walk(TREES[module]) if isinstance(node, ast.Call)
+            and (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")) in names]
 
 
-STAGES = {path.name: lists for path in sorted(FOLDER.glob("*.py")) if (lists := listed(tree(path.name)))}
+def stage_calls(module: str) -> list[ast.Call]:
+    """The calls of ``Run.stage`` and ``Run.is_done``: each is called on a run."""
+    return [call for call in calls(module, "stage", "is_done") if ast.unparse(call.func).endswith(("run.stage",
+                                                                                                   "run.is_done"))]
 
 
-def test_there_are_stages_to_look_at() -> None:
-    assert {"attacks.py", "inversion.py", "reference_attacks.py", "improved_attack.py", "observations.py",
-            "sweep_variants.py", "audit.py"} <= set(STAGES)
-    assert {"training_task.py", "answers.py"} <= of_every_training()
+STAGES = sorted(module for module in TREES if stage_calls(module))
 
 
-@pytest.mark.parametrize("name", [name for name in STAGES if name != "audit.py"])
-def test_every_job_at_work_in_a_stage_is_in_its_key(name: str) -> None:
-    for files in STAGES[name]:
-        assert name in files and all((FOLDER / file).is_file() for file in files)
-    # A module with several stages must cover for each what it takes for any, or take it for a reason given above.
-    everywhere = set.intersection(*STAGES[name]) if name != "sweep_variants.py" else set.union(*STAGES[name])
-    assert foreign(name, everywhere | of_every_training()) == []
+def test_every_stage_names_its_own_module() -> None:
+    assert len(STAGES) >= 9
+    for module in STAGES:
+        for call in stage_calls(module):
+            assert ast.unparse(call.args[1]) == "__name__", f"{module}:{call.lineno}"
 
 
-def test_the_trainings_own_list_covers_what_it_takes() -> None:
-    assert foreign("training_task.py", of_every_training()) == []
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    """The package's modules that Python has loaded once a stage's module is imported, by that module."""
+    program = f"""
+import importlib, json, sys
+def own():
+    return [name for name in sys.modules if name.partition(".")[0] == "mindleak"]
+found = {{}}
+for module in {STAGES!r}:
+    importlib.import_module(module)
+    found[module] = own()
+    for name in own():
+        del sys.modules[name]
+print(json.dumps(found))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {module: set(names) for module, names in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
-def test_the_documents_stage_is_keyed_by_its_own_file() -> None:
-    assert {"document_attack.py"} in STAGES["audit.py"]
-    assert foreign("document_attack.py", {"document_attack.py"} | of_every_training()) == []
+@pytest.mark.parametrize("module", STAGES)
+def test_the_closure_holds_whatever_importing_the_module_loads(module: str, loaded: dict[str, set[str]]) -> None:
+    assert module in loaded[module] and "mindleak.runs.stages" in loaded[module]
+    assert {name for name in loaded[module] - closure(module) if not is_of_settings(name)} == set()
+
+
+@pytest.mark.parametrize("module", STAGES)
+def test_no_import_in_a_stages_closure_is_computed(module: str) -> None:
+    for name in closure(module) - COMPUTED_IMPORTS:
+        for call in calls(name, "import_module", "__import__"):
+            assert isinstance(call.args[0], ast.Constant), f"{name}:{call.lineno}"

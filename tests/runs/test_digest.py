@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from easydict import EasyDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindleak.runs.digest import LEVELS, file_digest, rooms_below, source_digest, stable_hash
+from mindleak.runs.digest import file_digest, stable_hash
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
 KEYS = st.text(max_size=4)
@@ -91,63 +89,3 @@ def test_file_digest_is_sha256(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     assert file_digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-def test_training_covers_the_rooms_below_it_and_none_above() -> None:
-    upwards = [set(rooms) for rooms in LEVELS]
-    level_of = {room: level for level, rooms in enumerate(upwards) for room in rooms}
-    assert set(rooms_below(["training"])) == set().union(*upwards[:level_of["training"]]) | {"training"}
-    assert {"models", "data", "runs", "device", "errors"} < set(rooms_below(["training"]))
-    assert set(rooms_below(["data"])) == set().union(*upwards[:level_of["data"]]) | {"data"}
-    assert "reporting" not in rooms_below(["deletion"])
-    with pytest.raises(ValueError, match="no such room: trainin"):
-        rooms_below(["trainin"])
-
-
-@pytest.fixture()
-def house(tmp_path: Path) -> Path:
-    for name in ("errors.py", "cli.py", "models/lenet.py", "training/loop.py", "training/dp/noise.py"):
-        path = tmp_path / "house" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"# {name}\n")
-    return tmp_path / "house"
-
-
-def fresh_source_digest(rooms: list[str], root: Path) -> str:
-    """Computed in a process of its own, since one process reads the source only once."""
-    code = (
-        "import sys, pathlib; from mindleak.runs.digest import source_digest;"
-        "print(source_digest(sys.argv[2:], pathlib.Path(sys.argv[1])))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(root), *rooms], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
-@pytest.mark.parametrize(
-    ("edited", "changes"),
-    [
-        ("training/loop.py", True),
-        ("training/dp/noise.py", True),
-        ("training/new.py", True),
-        ("models/lenet.py", True),
-        ("errors.py", True),
-        ("cli.py", False),
-        ("attacks/fgsm.py", False),
-        ("reporting/page.py", False),
-        ("training/README.md", False),
-        ("training/__pycache__/loop.cpython-311.pyc", False),
-    ],
-)
-def test_source_digest_follows_room_and_rooms_below_only(house: Path, edited: str, changes: bool) -> None:
-    before = fresh_source_digest(["training"], house)
-    (house / edited).parent.mkdir(exist_ok=True)
-    (house / edited).write_text("# edited\n")
-    assert (fresh_source_digest(["training"], house) != before) == changes
-
-
-def test_source_is_read_once_per_process(house: Path) -> None:
-    before = source_digest(["training"], house)
-    (house / "training" / "loop.py").write_text("# edited under a running job\n")
-    assert source_digest(["training"], house) == before

@@ -37,7 +37,7 @@ PROGRAM = textwrap.dedent(
         return {"epochs": log.read_text()}
 
     run = Run.open(run_dir, {"a": 1}, device_target="CPU")
-    result = run.stage("train", "runs", {}, 0, compute)
+    result = run.stage("train", "mindleak.errors", {}, 0, compute)
     print("epochs", result.metrics["epochs"], "cached" if result.cached else "computed", flush=True)
     """
 )
@@ -117,7 +117,7 @@ def test_many_processes_at_once_agree_on_one_result(tmp_path: Path) -> None:
         from mindleak.runs.stages import Run
         run = Run.open(sys.argv[1], {}, device_target="CPU")
         for index in range(8):
-            print(run.stage(f"s{index}", "errors", {}, 0, lambda c: {"pid": os.getpid()}).metrics["pid"])
+            print(run.stage(f"s{index}", "mindleak.errors", {}, 0, lambda c: {"pid": os.getpid()}).metrics["pid"])
         """
     )
     crowd = [
@@ -186,7 +186,7 @@ def test_file_system_without_locks_still_runs(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
     run = Run.open(tmp_path, {}, device_target="CPU")
-    assert run.stage("s", "errors", {}, 0, lambda c: {"x": len(str(c.work_dir)) > 0}).metrics == {"x": True}
+    assert run.stage("s", "mindleak.errors", {}, 0, lambda c: {"x": len(str(c.work_dir)) > 0}).metrics == {"x": True}
     started = time.perf_counter()
-    assert run.stage("s", "errors", {}, 0, lambda c: {}).cached
+    assert run.stage("s", "mindleak.errors", {}, 0, lambda c: {}).cached
     assert time.perf_counter() - started < 5

@@ -18,7 +18,8 @@ from easydict import EasyDict
 
 from mindleak.errors import InputError
 from mindleak.runs import stages
-from mindleak.runs.stages import Run, StageContext, saved_identity
+from mindleak.runs.identity import saved_identity
+from mindleak.runs.stages import Run, StageContext
 
 CONFIG = {"model": "lenet5", "training": {"epochs": 2, "lr": 1e-5}, "seed": 0}
 
@@ -47,7 +48,7 @@ class Counted:
 def stage(run: Run, compute: Callable[[StageContext], dict[str, Any]], **changed: Any):
     call: dict[str, Any] = {
         "name": "attack",
-        "room": "training",
+        "module": "mindleak.errors",
         "inputs": {"config": {"k": 2}, "data": "d" * 64},
         "seed": 0,
         "compute": compute,
@@ -124,9 +125,9 @@ def test_device_version_and_source_change_the_key(tmp_path: Path, monkeypatch: p
         patch.setattr(stages, "installed_versions", lambda: {"mindspore": "2.10.0"})
         keys.append(stage(open_run(tmp_path), compute).key)
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "source_digest", lambda rooms: f"edited {rooms}")
+        patch.setattr(stages, "code_digest", lambda module: f"edited {module}")
         keys.append(stage(open_run(tmp_path), compute).key)
-        keys.append(stage(open_run(tmp_path), compute, room="attacks").key)
+    keys.append(stage(open_run(tmp_path), compute, module="mindleak.printable").key)
     assert len(set(keys)) == 5
     assert stage(open_run(tmp_path), compute).key == keys[0]
     assert compute.calls == 5
@@ -151,8 +152,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing result": (lambda path: (path / "result.json").unlink(), "is missing"),
     "truncated result": (lambda path: os.truncate(path / "result.json", 40), "cannot be read"),
     "binary result": (lambda path: (path / "result.json").write_bytes(b"\xff\xfe"), "cannot be read"),
-    "other schema": (lambda path: (path / "result.json").write_text('{"schema": 9}'), "not of schema 1"),
-    "no object": (lambda path: (path / "result.json").write_text("[]"), "not of schema 1"),
+    "other schema": (lambda path: (path / "result.json").write_text('{"schema": 9}'),
+                     "is of schema 9, which another version of mindleak writes; expected 1"),
+    "no object": (lambda path: (path / "result.json").write_text("[]"), "holds no record"),
 }
 
 
@@ -255,6 +257,49 @@ def test_other_config_is_refused_naming_key_and_values(
     assert difference in str(caught.value)
     assert "--run_dir" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert saved_identity(tmp_path / "run") == CONFIG
+
+
+EARLIER = {"model": "lenet5", "training": {"epochs": 2}, "gone": {"depth": 3}}
+DEFAULTS = {"model": "mlp", "training": {"epochs": 1, "lr": 1e-5}, "seed": 0, "rates": (1, 2)}
+
+
+def open_earlier(tmp_path: Path, say: Callable[[str], None], **now: Any) -> Run:
+    """Open a run directory of an earlier version, which knew ``EARLIER``."""
+    return Run.open(tmp_path / "run", {**CONFIG, **now}, device_target="CPU", defaults=DEFAULTS, say=say)
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_one_line_said(tmp_path: Path) -> None:
+    compute, said = Counted(), list[str]()
+    stage(Run.open(tmp_path / "run", EARLIER, device_target="CPU"), compute)
+    for _ in range(2):
+        assert stage(open_earlier(tmp_path, said.append, rates=(1, 2)), compute).cached
+    assert said == [f"{tmp_path}/run was made by another version of mindleak, whose gone.depth decides nothing any "
+                    "more; stages that it did decide are computed again"]
+    assert saved_identity(tmp_path / "run") == {**CONFIG, "rates": [1, 2]}
+
+
+def test_a_default_that_changes_after_its_key_was_written_down_is_noticed(tmp_path: Path) -> None:
+    Run.open(tmp_path / "run", EARLIER, device_target="CPU")
+    open_earlier(tmp_path, lambda line: None)
+    with pytest.raises(InputError, match="another configuration: seed is 0 there and 1 now"):
+        Run.open(tmp_path / "run", {**CONFIG, "seed": 1}, device_target="CPU", defaults={**DEFAULTS, "seed": 1})
+
+
+def test_a_new_key_that_is_set_is_another_configuration(tmp_path: Path) -> None:
+    Run.open(tmp_path / "run", EARLIER, device_target="CPU")
+    with pytest.raises(InputError, match="another configuration: seed is absent there and 7 now; give another --run_d"):
+        open_earlier(tmp_path, lambda line: None, seed=7)
+    assert saved_identity(tmp_path / "run") == EARLIER
+
+
+def test_a_run_from_before_there_was_an_identity_goes_on_with_one_line_said(tmp_path: Path) -> None:
+    compute, said = Counted(), list[str]()
+    stage(open_run(tmp_path), compute)
+    (tmp_path / "run" / "identity.yaml").unlink()
+    assert stage(open_run(tmp_path, said=said), compute).cached
+    assert said == [f"{tmp_path}/run was made by an earlier version of mindleak; stages that it computed otherwise are "
+                    "computed again"]
     assert saved_identity(tmp_path / "run") == CONFIG
 
 
@@ -374,8 +419,9 @@ def test_nothing_of_mindspore_is_imported() -> None:
 
 def test_a_stage_is_done_once_it_lies_there_under_its_own_key(tmp_path: Path) -> None:
     run = Run.open(tmp_path / "run", {"seed": 0}, device_target="CPU")
-    asked = ("train", "training", {"epochs": 1}, 0)
+    asked = ("train", "mindleak.errors", {"epochs": 1}, 0)
     assert not run.is_done(*asked)
     run.stage(*asked, lambda context: {"loss": 0.5})
-    assert run.is_done(*asked) and not run.is_done("train", "training", {"epochs": 2}, 0)
+    assert run.is_done(*asked) and not run.is_done("train", "mindleak.errors", {"epochs": 2}, 0)
+    assert not run.is_done("train", "mindleak.printable", {"epochs": 1}, 0)
     assert Run.open(tmp_path / "run", {"seed": 0}, device_target="CPU").is_done(*asked), "also for other processes"

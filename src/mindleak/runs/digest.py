@@ -1,4 +1,4 @@
-"""Digests that name a computation: of plain values and arrays, of files, and of the package's own source.
+"""Digests that name a computation: of plain values and arrays, and of files; of code, ``closure.py``.
 
 A stage's key (``stages.py``) is built from these. Two values share a digest only when they are equal in
 type and content (lists and tuples count as one type, as do a NumPy scalar and its Python counterpart).
@@ -6,37 +6,15 @@ type and content (lists and tuples count as one type, as do a NumPy scalar and i
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PACKAGE_ROOT = Path(__file__).resolve().parent.parent
-
-#: The rooms from the bottom to the top of the house; a room may import only from levels before its own.
-LEVELS: tuple[tuple[str, ...], ...] = (
-    ("errors", "defaults", "printable"),
-    ("quiet", "interruption", "config_checks", "files", "yaml_text"),
-    ("config", "device"),
-    ("kernels",),
-    ("models", "data", "runs", "evaluation"),
-    ("training",),
-    ("attacks",),
-    ("subjects",),
-    ("reporting",),
-    ("audits",),
-    ("jobs",),
-    ("cli",),
-)
-
 _CHUNK = 1 << 20
-_SOURCES = (".py", ".cpp", ".h")
 
 
 def stable_hash(value: Any) -> str:
@@ -91,37 +69,3 @@ def file_digest(path: str | os.PathLike[str]) -> str:
         while chunk := stream.read(_CHUNK):
             running.update(chunk)
     return running.hexdigest()
-
-
-def rooms_below(rooms: Sequence[str]) -> tuple[str, ...]:
-    """Return ``rooms`` and every room on a level below any of them, sorted by name.
-
-    ``["training"]`` gives training, models, data, runs, evaluation, kernels, config, device and what is below.
-    Raises ``ValueError`` for a name that is no room.
-    """
-    level_of = {room: level for level, members in enumerate(LEVELS) for room in members}
-    unknown = sorted(set(rooms) - set(level_of))
-    if unknown:
-        raise ValueError(f"no such room: {', '.join(unknown)}; rooms: {', '.join(sorted(level_of))}")
-    top = max((level_of[room] for room in rooms), default=0)
-    lower = {room for members in LEVELS[:top] for room in members}
-    return tuple(sorted(lower | set(rooms)))
-
-
-def source_digest(rooms: Sequence[str], root: Path = PACKAGE_ROOT) -> str:
-    """Return the SHA-256 over the source files (Python, C++) of ``rooms`` and of the rooms below them.
-
-    Names and contents count, dates do not; computed once per process, so a file edited under a running job
-    does not split the job's stages over two keys. ``root`` is the package's folder.
-    """
-    return _source_digest(tuple(rooms), root)
-
-
-@functools.cache
-def _source_digest(rooms: tuple[str, ...], root: Path) -> str:
-    files: list[Path] = []
-    for room in rooms_below(rooms):
-        files.extend(root.glob(f"{room}.py"))
-        for suffix in _SOURCES:
-            files.extend((root / room).rglob(f"*{suffix}"))
-    return stable_hash({path.relative_to(root).as_posix(): file_digest(path) for path in files})

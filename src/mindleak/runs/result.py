@@ -128,8 +128,11 @@ def _read_record(folder: Path, key: str) -> dict[str, Any]:
         raise DamagedStageError(f"{RESULT_NAME} is missing") from error
     except _DAMAGE as error:
         raise DamagedStageError(f"{RESULT_NAME} cannot be read: {error}") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        raise DamagedStageError(f"{RESULT_NAME} is not of schema {SCHEMA}")
+    if not isinstance(record, dict):
+        raise DamagedStageError(f"{RESULT_NAME} holds no record")
+    if record.get("schema") != SCHEMA:
+        raise DamagedStageError(f"{RESULT_NAME} is of schema {record.get('schema')}, which another version of mindleak "
+                                f"writes; expected {SCHEMA}")
     if record.pop("checksum", None) != _checksum(record):
         raise DamagedStageError(f"{RESULT_NAME} does not match its checksum")
     if record.get("key") != key:

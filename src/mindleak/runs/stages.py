@@ -8,8 +8,8 @@ Layout of a run directory::
     partial/                        stages being computed; what a kill left is removed by the next open
     work/<name>-<key[:12]>/         what an unfinished stage keeps for its own resuming
 
-A stage is keyed by everything that could change its outcome: name, inputs, seed, device target, versions, and
-the source of its room and of the rooms below. A finished stage is never computed twice, and one that was
+A stage is keyed by everything that could change its outcome: name, inputs, seed, device target, versions, and the code
+of its module and of all that this imports (``closure.py``). A finished stage is never computed twice, and one that was
 damaged, or whose checkpoint is missing or altered, is computed again. Ranks of one job may enter the same stage
 together: none waits for another, and the first to finish is kept. Other commands wait outside (``lock.py``).
 """
@@ -24,7 +24,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,13 @@ from typing import Any
 import yaml
 
 from mindleak import __version__, interruption
-from mindleak.errors import InputError
 from mindleak.files import read_text, require_own_folder
 from mindleak.printable import hides_characters, say
 from mindleak.runs.atomic import atomic_npz, atomic_write_text, plain, sync_path, write_failure
 from mindleak.runs.claim import Claim, claimed_folders, remove_abandoned
-from mindleak.runs.digest import file_digest, source_digest, stable_hash
+from mindleak.runs.closure import code_digest
+from mindleak.runs.digest import file_digest, stable_hash
+from mindleak.runs.identity import CONFIG_NAME, IDENTITY_NAME, is_older_run, is_run, require_same, saved_identity
 from mindleak.runs.result import (
     SCHEMA,
     DamagedStageError,
@@ -47,13 +48,9 @@ from mindleak.runs.result import (
     npz_names,
     write_record,
 )
-from mindleak.yaml_text import parse_yaml
 
-CONFIG_NAME = "config.yaml"
-IDENTITY_NAME = "identity.yaml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -152,25 +149,34 @@ class Run:
         *,
         device_target: str,
         whole: dict[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = _to_stderr,
     ) -> Run:
         """Open or make a run directory for ``config`` and remove what killed processes left in it.
 
         ``config`` holds only keys that matter to the outcome, ``whole`` all of them (``config`` where there are no
-        others): it is kept for the reader and not compared. ``device_target`` is the resolved one (``CPU``,
-        ``GPU``, ``Ascend``); ``say`` receives the few lines a reader must see (pass a silent one on ranks
-        other than 0). Raises :class:`InputError` if the directory was made with another configuration, naming
-        the first key that differs, or cannot be read or written.
+        others): it is kept for the reader and not compared. ``defaults`` are those of ``config``'s keys: what an
+        earlier version's run directory lacks had none there (``identity.require_same``). ``device_target`` is the
+        resolved one (``CPU``, ``GPU``, ``Ascend``); ``say`` receives the few lines a reader must see (pass a silent
+        one on ranks other than 0). Raises :class:`InputError` if the directory was made with another configuration,
+        naming the first key that differs, or cannot be read or written.
         """
         folder = Path(os.path.abspath(run_dir))
         wanted = _yaml_round_trip(config)
         for name in ("stages", "partial", "work"):
             # What killed processes left is removed; through a link, that would remove files somewhere else.
             require_own_folder(folder / name)
-        if is_run(folder):
-            _refuse_other_config(folder, saved_identity(folder), wanted)
-        else:
-            atomic_write_text(folder / IDENTITY_NAME, _yaml(wanted))
+        if is_older_run(folder):
+            say(f"{folder} was made by an earlier version of mindleak; stages that it computed otherwise are computed "
+                "again")
+        elif is_run(folder):
+            known = None if defaults is None else _yaml_round_trip(defaults)
+            forgotten = require_same(folder, saved_identity(folder), wanted, known)
+            if forgotten:
+                say(f"{folder} was made by another version of mindleak, whose {', '.join(forgotten)} decides nothing "
+                    "any more; stages that it did decide are computed again")
+        # Also where it is there: keys new to it are written down, so that another default of theirs is noticed later.
+        _keep_text(folder / IDENTITY_NAME, _yaml(wanted))
         _keep_text(folder / CONFIG_NAME, _yaml(wanted if whole is None else whole))
         run = cls(folder, wanted, device_target, say)
         run._remove_leftovers()
@@ -179,21 +185,22 @@ class Run:
     def stage(
         self,
         name: str,
-        room: str,
+        module: str,
         inputs: dict[str, Any],
         seed: int,
         compute: Callable[[StageContext], dict[str, Any]],
     ) -> StageResult:
         """Return the stage's result, computing it only if it is not there whole.
 
-        ``room`` is the highest room whose code decides the outcome (``training`` covers everything below it);
+        ``module`` is the ``__name__`` of the module that computes it, which imports all code that decides the outcome;
         ``inputs`` holds plain values: the part of the configuration the stage depends on, the ``digest`` of
         each input stage and of the data. ``compute`` returns the metrics as plain values, not-finite numbers
         as null. Whatever it raises leaves the stage undone and passes through, except that a full or
-        read-only disk becomes :class:`InputError`. Raises ``ValueError`` for a name unfit for a folder.
+        read-only disk becomes :class:`InputError`. Raises ``ValueError`` for a name unfit for a folder, or a module
+        that there is no source of.
         """
         interruption.check()
-        identity, key = self._identify(name, room, inputs, seed)
+        identity, key = self._identify(name, module, inputs, seed)
         label = f"{name}-{key[:12]}"
         result = self._finished(label, key)
         if result is None:
@@ -211,12 +218,12 @@ class Run:
         cached = len(self.log) - len(computed)
         return f"{len(computed)} stages computed in {seconds:.0f} s, {cached} taken from {self.run_dir}"
 
-    def is_done(self, name: str, room: str, inputs: dict[str, Any], seed: int) -> bool:
+    def is_done(self, name: str, module: str, inputs: dict[str, Any], seed: int) -> bool:
         """Return whether the stage is there, computed by whichever process; its content is not looked at."""
-        _, key = self._identify(name, room, inputs, seed)
+        _, key = self._identify(name, module, inputs, seed)
         return (self.run_dir / "stages" / f"{name}-{key[:12]}").is_dir()
 
-    def _identify(self, name: str, room: str, inputs: dict[str, Any], seed: int) -> tuple[dict[str, Any], str]:
+    def _identify(self, name: str, module: str, inputs: dict[str, Any], seed: int) -> tuple[dict[str, Any], str]:
         """Return what the stage's outcome depends on, and its key."""
         if not _NAME.fullmatch(name):
             raise ValueError(f"a stage's name is made of letters, digits, '.', '_' and '-', not {name!r}")
@@ -227,7 +234,7 @@ class Run:
             "device_target": self.device_target,
             "versions": installed_versions(),
         }
-        return identity, stable_hash({**identity, "source": source_digest([room])})
+        return identity, stable_hash({**identity, "source": code_digest(module)})
 
     def _finished(self, label: str, key: str) -> StageResult | None:
         folder = self.run_dir / "stages" / label
@@ -307,32 +314,6 @@ def _rename_unless_there(folder: Path, target: Path) -> None:
             raise
 
 
-def is_run(run_dir: str | os.PathLike[str]) -> bool:
-    """Return whether a folder is a run directory already, or holds a ``config.yaml`` that is not ours to replace."""
-    return any((Path(run_dir) / name).exists() for name in (IDENTITY_NAME, CONFIG_NAME))
-
-
-def saved_identity(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what may not change within a run.
-
-    Raises :class:`InputError` when ``run_dir`` is no run directory or its ``identity.yaml`` cannot be read.
-    """
-    path = Path(run_dir) / IDENTITY_NAME
-    try:
-        config = parse_yaml(read_text(path), f"cannot read {path}")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{os.fspath(run_dir)} is no run directory: it has no {IDENTITY_NAME}; "
-                         "give another --run_dir") from error
-    except InputError as error:
-        raise InputError(f"{error}; give another --run_dir") from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"cannot read {path}: {reason}; give another --run_dir") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{path} holds no configuration; give another --run_dir")
-    return config
-
-
 def installed_versions() -> dict[str, str | None]:
     """Return the versions a key depends on, None for what is not installed; imports none of the packages."""
     versions: dict[str, str | None] = {"mindleak": __version__}
@@ -344,7 +325,7 @@ def installed_versions() -> dict[str, str | None]:
     return versions
 
 
-def _yaml(config: dict[str, Any]) -> str:
+def _yaml(config: Mapping[str, Any]) -> str:
     text: str = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
     # Whoever looks at the file must see what it holds; read back, both are the same.
     if hides_characters(text):
@@ -360,35 +341,10 @@ def _keep_text(path: Path, text: str) -> None:
     atomic_write_text(path, text)
 
 
-def _yaml_round_trip(config: dict[str, Any]) -> dict[str, Any]:
+def _yaml_round_trip(config: Mapping[str, Any]) -> dict[str, Any]:
     # Compared as a later process will read it back, so that 1e-05 or an int key never differs from itself.
     loaded: dict[str, Any] = yaml.safe_load(_yaml(config))
     return loaded
-
-
-def _refuse_other_config(run_dir: Path, there: dict[str, Any], now: dict[str, Any]) -> None:
-    before, after = _flat(there), _flat(now)
-    for key in [*after, *(key for key in before if key not in after)]:
-        old, new = before.get(key, _ABSENT), after.get(key, _ABSENT)
-        if _shown(old) != _shown(new):
-            raise InputError(
-                f"{run_dir} holds a run made with another configuration: {key} is {_shown(old)} there and "
-                f"{_shown(new)} now; give another --run_dir, or that value again"
-            )
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _shown(value: Any) -> str:
-    return "absent" if value is _ABSENT else repr(value)
 
 
 def _timed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from mindleak.data.samples import stratified
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.models.base import count_parameters
-from mindleak.runs.digest import file_digest, source_digest, stable_hash
+from mindleak.runs.closure import code_digest
+from mindleak.runs.digest import stable_hash
 from mindleak.runs.result import referred_files
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.answers import split_misfit
@@ -154,19 +155,19 @@ class TrainingTask:
 
     def run(self, resume: bool = True) -> StageResult:
         """Train, or return what an earlier call has trained."""
-        return self.plan.session.run.stage(self.stage_name, "training", self._inputs, self.seed,
+        return self.plan.session.run.stage(self.stage_name, __name__, self._inputs, self.seed,
                                            lambda context: self._compute(context, resume))
 
     @property
     def is_done(self) -> bool:
         """True if the stage is in the run directory, whichever process has put it there."""
-        return self.plan.session.run.is_done(self.stage_name, "training", self._inputs, self.seed)
+        return self.plan.session.run.is_done(self.stage_name, __name__, self._inputs, self.seed)
 
     @cached_property
     def _inputs(self) -> dict[str, Any]:
         """Everything of the configuration and the data that the stage depends on."""
         rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
-        return {"model": self._architecture(), "code": training_code(), "training": self.recipe.as_dict(),
+        return {"model": self._architecture(), "training": self.recipe.as_dict(),
                 **self.method_settings(), "data": rows,
                 "queries": None if self.queries is None else [stable_hash(side) for side in self.queries],
                 "mirrored": self.mirrored, "out_of_test": self.out_of_test, "keeps_weights": self.keeps_weights,
@@ -261,7 +262,7 @@ class TrainingTask:
 
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
-        return stable_hash([source_digest(["training"]), training_code(), self._architecture()])
+        return stable_hash([code_digest(__name__), self._architecture()])
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted training where the method can."""
@@ -296,17 +297,6 @@ class TrainingTask:
         """Return what a network's graphs follow from, beside recipe and data."""
         dataset = self.plan.dataset
         return stable_hash([self._architecture(), dataset.image_shape, dataset.num_classes, device.current().kernels])
-
-
-@cache
-def training_code() -> tuple[str, ...]:
-    """Return what stands for the code of this room that a training's key would not see: it lies above the room.
-
-    Taken once per process, so that a file edited under a running job does not split the job's stages over two keys.
-    """
-    here = Path(__file__).parent
-    names = ("subject.py", "task.py", "own.py", "answers.py", "asking.py")
-    return tuple(file_digest(here / name) for name in names)
 
 
 def mirror(images: np.ndarray) -> np.ndarray:

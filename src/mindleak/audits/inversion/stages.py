@@ -12,8 +12,8 @@ from mindleak.attacks.inversion.controls import Attack, invert_identity, invert_
 from mindleak.attacks.inversion.quality import Quality, measure
 from mindleak.attacks.inversion.result import random_starts
 from mindleak.audits.inversion.plan import TRAINING_SPLIT, InversionPlan
-from mindleak.audits.membership.plan import code_digest
 from mindleak.evaluation.nearest import nearest_figures, original_ranks
+from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.own import network_digest
@@ -41,11 +41,12 @@ def inversion_stage(planned: InversionPlan, attack: Attack, network: nn.Cell, ju
     """Invert training images of the subject's, and as many others, from one layer, and measure the result."""
     plan, others = planned.plan, planned.non_members
     compared = None if others is None else [others.source, stable_hash([others.rows, others.partners])]
-    inputs = {**attack.settings(), "code": code_digest(plan, "inversion/plan.py"), "subject": network_digest(network),
+    inputs = {**attack.settings(), "source": own_file.source(plan.config.model.name),
+              "subject": network_digest(network),
               "judge": network_digest(judge), "judge_model": plan.config.judge.model, "data": plan.dataset.digest,
               "rows": stable_hash(planned.rows), "non_members": compared}
     name = f"inversion-{plan.name}" + (f"-{attack.layer}" if len(planned.attacks) > 1 else "")
-    return plan.session.run.stage(name, "attacks", inputs, attack.seed,
+    return plan.session.run.stage(name, __name__, inputs, attack.seed,
                                   lambda context: _Measurement(planned, attack, network, judge).run(context))
 
 

@@ -14,9 +14,10 @@ from mindleak.attacks.membership.improved import ImprovedAttack, Variant, ablati
 from mindleak.attacks.membership.names import IMPROVED
 from mindleak.audits.membership.improved_plan import ImprovedPlan
 from mindleak.audits.membership.observations import Observer
-from mindleak.audits.membership.plan import MembershipPlan, code_digest
+from mindleak.audits.membership.plan import MembershipPlan
 from mindleak.audits.membership.shadow_stage import membership_figures
 from mindleak.evaluation.classification import accuracy
+from mindleak.models import own_file
 from mindleak.runs.stages import StageContext, StageResult
 
 
@@ -40,7 +41,7 @@ def improved_stage(planned: MembershipPlan) -> StageResult:
                     *(accuracy(logits[side], labels[side]) for side in (members, ~members)))}
 
     inputs = {**_inputs(planned, stages), "features": list(improved.features)}
-    return plan.session.run.stage(f"improved-{plan.name}", "attacks", inputs, seed, compute)
+    return plan.session.run.stage(f"improved-{plan.name}", __name__, inputs, seed, compute)
 
 
 def ablation_stage(planned: MembershipPlan) -> StageResult:
@@ -62,7 +63,7 @@ def ablation_stage(planned: MembershipPlan) -> StageResult:
                 "n_in": n_in, "n_out": int(first.attacked.sum()) - n_in}
 
     inputs = {**_inputs(planned, stages), "variants": [asdict(variant) for variant in variants]}
-    return plan.session.run.stage(f"ablation-{plan.name}", "attacks", inputs,
+    return plan.session.run.stage(f"ablation-{plan.name}", __name__, inputs,
                                   plan.session.seed("membership", "improved"), compute)
 
 
@@ -81,8 +82,7 @@ def _attack(planned: MembershipPlan, observer: Observer, stages: list[StageResul
 
 def _inputs(planned: MembershipPlan, stages: list[StageResult]) -> dict[str, Any]:
     """Return what both stages depend on."""
-    return {"code": code_digest(planned.plan, "membership/improved_stages.py", "membership/observations.py",
-                                "membership/plan.py"),
+    return {"source": own_file.source(planned.plan.config.model.name),
             "observed": [stage.digest for stage in stages], "split": planned.split.digest,
             "training": asdict(_improved(planned).training), "classes": list(planned.plan.dataset.class_names)}
 

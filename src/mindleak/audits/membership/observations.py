@@ -23,7 +23,8 @@ from mindleak.attacks.membership.features import (
     out_calibration,
 )
 from mindleak.attacks.membership.improved import Observed
-from mindleak.audits.membership.plan import MembershipPlan, code_digest
+from mindleak.audits.membership.plan import MembershipPlan
+from mindleak.models import own_file
 from mindleak.models.base import LOGITS
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
@@ -105,7 +106,7 @@ class Observer:
         penultimate = self._improved.penultimate if HIDDEN in groups else None
         further = list(self._improved.further) if ACTIVATIONS in groups else []
         layers = {HIDDEN: penultimate, ACTIVATIONS: further}
-        inputs = {"code": code_digest(plan, "membership/observations.py", "membership/plan.py"), "weights": weights,
+        inputs = {"source": own_file.source(plan.config.model.name), "weights": weights,
                   "data": plan.dataset.digest, "rows": [stable_hash(each) for each in (asked, own, population)],
                   "layers": layers}
 
@@ -122,7 +123,7 @@ class Observer:
             context.save_arrays(**found)
             return {"asked": len(asked), "own": len(own), "layers": layers}
 
-        return plan.session.run.stage(f"observed-{plan.name}-{role}", "attacks", inputs, 0, compute)
+        return plan.session.run.stage(f"observed-{plan.name}-{role}", __name__, inputs, 0, compute)
 
 
 class _Asked:

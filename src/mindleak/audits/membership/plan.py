@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -24,29 +22,13 @@ from mindleak.data.splits import (
     split_roles,
 )
 from mindleak.errors import InputError, known_names
-from mindleak.models import own_file
-from mindleak.runs.digest import file_digest
 from mindleak.subjects.key_names import MEMBERSHIP
 from mindleak.subjects.subject import SubjectPlan
-from mindleak.subjects.task import TrainingTask, stale_trainings, training_code
+from mindleak.subjects.task import TrainingTask, stale_trainings
 from mindleak.subjects.trained import Trained, in_role
 from mindleak.training.methods import METHODS
 
 ROLES = ("target_in", "target_out", "population", "shadow_pool")
-
-
-def code_digest(plan: SubjectPlan, *jobs: str) -> list[str | None]:
-    """Return what stands for the code that a stage's key would not see: the jobs', and a user's model file's.
-
-    ``jobs`` are the files of the stage's own job.
-    """
-    return [*map(_job_code, jobs), *training_code(), own_file.source(plan.config.model.name)]
-
-
-@functools.cache
-def _job_code(job: str) -> str:
-    """Return the digest of a job's file, taken once per process."""
-    return file_digest(Path(__file__).parents[1] / job)
 
 
 class UnknownMembersError(InputError):

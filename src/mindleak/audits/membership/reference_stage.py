@@ -21,9 +21,10 @@ from mindleak.attacks.membership.reference_report import (
 )
 from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, model_signals, stacked
-from mindleak.audits.membership.plan import MembershipPlan, code_digest
+from mindleak.audits.membership.plan import MembershipPlan
 from mindleak.audits.membership.references import ReferencePlan
 from mindleak.evaluation.classification import accuracy
+from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.asking import TRAINING, ask
@@ -56,8 +57,7 @@ def reference_stage(planned: MembershipPlan) -> StageResult:
     results = [task.run() for task in references.tasks]
     network = planned.subject.network
     inputs = {"attacks": list(references.attacks),
-              "code": code_digest(plan, "membership/reference_stage.py", "membership/references.py",
-                                  "membership/plan.py"),
+              "source": own_file.source(plan.config.model.name),
               "subject": network_digest(network), "rmia": vars(references.rmia), "mirrored": references.mirrored,
               "references": [[result.key, stable_hash(result.arrays["logits"])] for result in results],
               "split": planned.split.digest, "pool": stable_hash([references.rows, references.keep]),
@@ -67,7 +67,7 @@ def reference_stage(planned: MembershipPlan) -> StageResult:
     def compute(context: StageContext) -> dict[str, Any]:
         return _attack(context, planned, references, results, network, seed)
 
-    return plan.session.run.stage(f"references-{plan.name}", "attacks", inputs, seed, compute)
+    return plan.session.run.stage(f"references-{plan.name}", __name__, inputs, seed, compute)
 
 
 def _attack(context: StageContext, planned: MembershipPlan, references: ReferencePlan, results: list[StageResult],

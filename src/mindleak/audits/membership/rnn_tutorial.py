@@ -18,6 +18,7 @@ from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.document_rows import document_rows
 from mindleak.data.splits import Split
 from mindleak.evaluation.classification import accuracy
+from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.asking import TEST, TRAINING, ask
@@ -79,8 +80,8 @@ def plan_document(plan: SubjectPlan, split: Split, alike: TrainingTask, members:
     return DocumentPlan(settings, sizes, pool, drawn.target_test, tasks)
 
 
-def document_stage(plan: SubjectPlan, split: Split, planned: DocumentPlan, network: nn.Cell, subject_size: int,
-                   code: list[str | None]) -> StageResult:
+def document_stage(plan: SubjectPlan, split: Split, planned: DocumentPlan, network: nn.Cell,
+                   subject_size: int) -> StageResult:
     """Attack the subject, judge the attack in every way, and keep its data and scores.
 
     Args:
@@ -89,10 +90,10 @@ def document_stage(plan: SubjectPlan, split: Split, planned: DocumentPlan, netwo
         planned: the attack.
         network: the subject's.
         subject_size: number of samples that it was trained on.
-        code: stands for the jobs' code in the stage's key.
     """
     shadows = [(task, task.run()) for task in planned.tasks]
-    inputs = {"attack": DOCUMENT, "code": code, "subject": network_digest(network), "split": split.digest,
+    inputs = {"attack": DOCUMENT, "source": own_file.source(plan.config.model.name),
+              "subject": network_digest(network), "split": split.digest,
               "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
               "settings": asdict(planned.settings), "test": stable_hash(planned.target_test),
               "classes": list(plan.dataset.class_names), "subject_size": subject_size}
@@ -101,7 +102,7 @@ def document_stage(plan: SubjectPlan, split: Split, planned: DocumentPlan, netwo
     def compute(context: StageContext) -> dict[str, Any]:
         return _attack(context, plan, split, planned, network, subject_size, seed)
 
-    return plan.session.run.stage(f"document-{plan.name}", "attacks", inputs, seed, compute)
+    return plan.session.run.stage(f"document-{plan.name}", __name__, inputs, seed, compute)
 
 
 def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: DocumentPlan, network: nn.Cell,

@@ -6,9 +6,10 @@ from typing import Any
 
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.shadow import Answers, ShadowAttackResult
-from mindleak.audits.membership.plan import MembershipPlan, code_digest
+from mindleak.audits.membership.plan import MembershipPlan
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
+from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.asking import TRAINING, ask
@@ -21,7 +22,8 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
     plan = planned.plan
     shadows = [(task, task.run()) for task in planned.shadows]
     network = planned.subject.network
-    inputs = {"attack": "shadow", "code": code_digest(plan, "membership/plan.py"), "subject": network_digest(network),
+    inputs = {"attack": "shadow", "source": own_file.source(plan.config.model.name),
+              "subject": network_digest(network),
               "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
               "split": planned.split.digest, "training": dict(plan.config.membership.attack)}
     seed = plan.session.seed("membership")
@@ -36,7 +38,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
         return {**figures, "subject_accuracy": report.generalisation(
             *(accuracy(subject.logits[side], subject.labels[side]) for side in (members, ~members)))}
 
-    return plan.session.run.stage(f"membership-{plan.name}", "attacks", inputs, seed, compute)
+    return plan.session.run.stage(f"membership-{plan.name}", __name__, inputs, seed, compute)
 
 
 def membership_figures(result: ShadowAttackResult, class_names: tuple[str, ...],

@@ -8,7 +8,7 @@ from typing import Any
 from mindleak.attacks.membership.names import SHADOW
 from mindleak.audits.membership.improved_stages import ablation_stage, improved_stage
 from mindleak.audits.membership.paired import compared
-from mindleak.audits.membership.plan import MembershipPlan, code_digest
+from mindleak.audits.membership.plan import MembershipPlan
 from mindleak.audits.membership.reference_stage import reference_stage
 from mindleak.audits.membership.results import ABLATION, REFERENCES, RNN_TUTORIAL, SHADOWS
 from mindleak.audits.membership.rnn_tutorial import document_stage
@@ -51,7 +51,7 @@ def _rnn_tutorial(planned: MembershipPlan, others: list[dict[str, Any]], run_dir
     """Return the result of the RNN tutorial's attack, with where its data lie, beside others on the same samples."""
     assert planned.document is not None
     stage = document_stage(planned.plan, planned.split, planned.document, planned.subject.network,
-                           planned.subject.size, code_digest(planned.plan, "membership/rnn_tutorial.py"))
+                           planned.subject.size)
     folder = stage.path.relative_to(run_dir)
     saved = {name: (folder / f"{name}.npz").as_posix() for name in ("attack_train_data", "attack_test_data")}
     result = {**_result(RNN_TUTORIAL, planned.subject.identifier, stage, run_dir), "saved": saved}

@@ -7,7 +7,6 @@ its data, its training; what makes a network leak?). The judge of inverted image
 from __future__ import annotations
 
 from functools import cached_property, reduce
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from mindleak.audits.sweep.subject_findings import subject_findings
 from mindleak.audits.sweep.variants import Judge, NetworkFigures, Variant
 from mindleak.data.dataset import Dataset
 from mindleak.errors import InputError, nearest
-from mindleak.runs.digest import file_digest, stable_hash
+from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext
 from mindleak.subjects.own import network_digest
 from mindleak.subjects.session import Session
@@ -117,7 +116,7 @@ class SweepPlan(Plan):
         first = next(variant for variant in self._variants if variant.inverts)
         rows = first.pool.inverted(0, first.plan.config.inversion.images, self.dataset,
                                    self._session.seed("inversion"))
-        inputs = {"code": file_digest(Path(__file__)), "judge": judge.digest, "data": self.dataset.digest,
+        inputs = {"judge": judge.digest, "data": self.dataset.digest,
                   "rows": stable_hash(rows)}
 
         def compute(context: StageContext) -> dict[str, Any]:
@@ -127,7 +126,7 @@ class SweepPlan(Plan):
                            measure_images(images, offered, labels, Predictor(judge.network)).values.items()
                            if measure in ("confidence", "ssim")} for name, offered in shown.items()}
 
-        return dict(self._session.run.stage("sweep-controls", "attacks", inputs, 0, compute).metrics)
+        return dict(self._session.run.stage("sweep-controls", __name__, inputs, 0, compute).metrics)
 
 
 def _record(variant: Variant, networks: list[NetworkFigures]) -> dict[str, Any]:

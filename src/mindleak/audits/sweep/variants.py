@@ -22,7 +22,6 @@ from mindleak.attacks.membership.names import SHADOW
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack, require_enough
 from mindleak.attacks.membership.siblings import independent_rows
 from mindleak.audits.inversion.plan import Attack, inversion_attacks
-from mindleak.audits.membership.plan import code_digest
 from mindleak.audits.sweep.membership import (
     by_sibling,
     flat_figures,
@@ -35,6 +34,7 @@ from mindleak.data.dataset import Dataset
 from mindleak.data.samples import stratified
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError
+from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.asking import TRAINING, ask
@@ -180,7 +180,7 @@ class Variant:
         network = task.network(task.run())
         attacks = self._attacks(network)
         rows = self.pool.inverted(number, plan.config.inversion.images, plan.dataset, plan.session.seed("inversion"))
-        inputs = {"code": code_digest(plan, "sweep/variants.py"), "network": network_digest(network),
+        inputs = {"source": own_file.source(plan.config.model.name), "network": network_digest(network),
                   "judge": None if judge is None else judge.digest, "data": plan.dataset.digest,
                   "pool": stable_hash(self.pool.rows), "inverted": stable_hash(rows),
                   "attacks": [attack.settings() for attack in attacks]}
@@ -194,14 +194,14 @@ class Variant:
             context.save_arrays(logits=logits, rows=rows, **arrays)
             return {"inversion": {layer: figures for layer, (_, figures) in found.items()}}
 
-        return plan.session.run.stage(f"sweep-{self.name}-model{number}", "attacks", inputs, task.seed, compute)
+        return plan.session.run.stage(f"sweep-{self.name}-model{number}", __name__, inputs, task.seed, compute)
 
     def _membership(self, number: int, evaluated: Sequence[StageResult]) -> StageResult:
         """Return the membership attacks against one network, the others of its variant being the shadows."""
         plan, keep = self.plan, self.pool.keep
         seed = plan.session.seed("membership")
         settings = dict(plan.config.membership.attack)
-        inputs = {"code": code_digest(plan, "sweep/variants.py", "sweep/membership.py"), "target": number,
+        inputs = {"source": own_file.source(plan.config.model.name), "target": number,
                   "logits": [stable_hash(result.arrays["logits"]) for result in evaluated],
                   "keep": stable_hash(keep), "attacks": list(self.attacks), "training": settings}
 
@@ -214,7 +214,7 @@ class Variant:
             return {"membership": {name: sibling_figures(each) for name, each in scores.items()},
                     "by_sibling": by_sibling(self.attacks, answers, number)}
 
-        return plan.session.run.stage(f"sweep-{self.name}-membership{number}", "attacks", inputs, seed, compute)
+        return plan.session.run.stage(f"sweep-{self.name}-membership{number}", __name__, inputs, seed, compute)
 
 
 def _invert(attack: Any, network: nn.Cell, data: Dataset, rows: np.ndarray,
