@@ -11,6 +11,7 @@ import numpy as np
 
 from mindleak.attacks.inversion.quality import DIFFERENCE_RANGES
 from mindleak.audits.finding import CANNOT_TELL, NOT_SHOWN, SHOWN, Finding, verdict
+from mindleak.audits.inversion.results import TEST_SPLIT
 from mindleak.audits.pairs import recipes_differ
 from mindleak.audits.questions import Questions, alone, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
@@ -20,7 +21,6 @@ from mindleak.reporting.wording import has_value, percent
 
 # An optimiser in order returns the image from its own pixels at more than this (dB).
 IDENTITY_PSNR = 40.0
-TEST_SPLIT = "test split"
 _MEANINGS = {"confidence": "the judge's confidence in the true label", "ssim": "SSIM"}
 
 

@@ -14,7 +14,7 @@ from mindleak.attacks.inversion.layers import default_layer, features_cell
 from mindleak.attacks.inversion.mindarmour import MindArmourInversion
 from mindleak.attacks.inversion.objective import check_tv_shape
 from mindleak.audits.family import Plan
-from mindleak.audits.inversion.findings import TEST_SPLIT
+from mindleak.audits.inversion.results import TEST_SPLIT, TRAINING_SPLIT
 from mindleak.data.copies import first_of_each
 from mindleak.data.samples import stratified
 from mindleak.defaults import DEFAULTS
@@ -28,7 +28,6 @@ from mindleak.subjects.trained import Trained, headline
 from mindleak.training.recipe import Recipe
 
 ENGINES = (BatchedInversion.engine, MindArmourInversion.engine)
-TRAINING_SPLIT = "training split"
 
 
 @dataclass(frozen=True)

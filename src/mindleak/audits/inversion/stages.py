@@ -11,7 +11,8 @@ from mindspore import nn
 from mindleak.attacks.inversion.controls import Attack, invert_identity, invert_identity_regularised
 from mindleak.attacks.inversion.quality import Quality, measure
 from mindleak.attacks.inversion.result import random_starts
-from mindleak.audits.inversion.plan import TRAINING_SPLIT, InversionPlan
+from mindleak.audits.inversion.plan import InversionPlan
+from mindleak.audits.inversion.results import TRAINING_SPLIT
 from mindleak.evaluation.nearest import nearest_figures, original_ranks
 from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash

@@ -12,22 +12,19 @@ from typing import Any
 import numpy as np
 
 from mindleak import config as configuration
-from mindleak.attacks.inversion.quality import measure as measure_images
 from mindleak.audits.family import Plan
 from mindleak.audits.inversion.plan import judge_task
+from mindleak.audits.sweep.controls import controls
 from mindleak.audits.sweep.defence_findings import defence_findings
 from mindleak.audits.sweep.findings import comparisons, summarise
 from mindleak.audits.sweep.subject_findings import subject_findings
 from mindleak.audits.sweep.variants import Judge, NetworkFigures, Variant
 from mindleak.data.dataset import Dataset
 from mindleak.errors import InputError, nearest
-from mindleak.runs.digest import stable_hash
-from mindleak.runs.stages import StageContext
 from mindleak.subjects.own import network_digest
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask
-from mindleak.training.loop import Predictor
 
 LABELS = {"accuracy": "Test accuracy", "train_accuracy": "Training accuracy", "gap": "Generalisation gap",
           "sparsity": "Weights at zero"}
@@ -112,21 +109,11 @@ class SweepPlan(Plan):
                 "judge_test_accuracy": self.judge.run().metrics["test_accuracy"], "controls": self._controls(judge)}
 
     def _controls(self, judge: Judge) -> dict[str, dict[str, float]]:
-        """Return what images that no network gave away would score: the mean image, and the originals."""
+        """Return what images that no network gave away would score."""
         first = next(variant for variant in self._variants if variant.inverts)
         rows = first.pool.inverted(0, first.plan.config.inversion.images, self.dataset,
                                    self._session.seed("inversion"))
-        inputs = {"judge": judge.digest, "data": self.dataset.digest,
-                  "rows": stable_hash(rows)}
-
-        def compute(context: StageContext) -> dict[str, Any]:
-            images, labels = self.dataset.x_train[rows], self.dataset.y_train[rows]
-            shown = {"mean_image": np.broadcast_to(self.dataset.mean_image, images.shape), "original": images}
-            return {name: {measure: float(values.mean()) for measure, values in
-                           measure_images(images, offered, labels, Predictor(judge.network)).values.items()
-                           if measure in ("confidence", "ssim")} for name, offered in shown.items()}
-
-        return dict(self._session.run.stage("sweep-controls", __name__, inputs, 0, compute).metrics)
+        return controls(self._session, self.dataset, rows, judge)
 
 
 def _record(variant: Variant, networks: list[NetworkFigures]) -> dict[str, Any]:
