@@ -19,7 +19,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.cli import main
 from mindleak.data.splits import Split
 from mindleak.errors import InputError

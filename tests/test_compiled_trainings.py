@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindleak import config, device
+from mindleak import device
+from mindleak import settings as config
 from mindleak.jobs.session import Session, open_session
 from mindleak.jobs.subjects import subject_plans
 from mindleak.jobs.training_task import TrainingTask

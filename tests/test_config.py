@@ -10,10 +10,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindleak import config
-from mindleak.defaults import DEFAULTS
+from mindleak import settings as config
 from mindleak.errors import InputError
+from mindleak.settings.schema import SCHEMA
 
+DEFAULTS = SCHEMA.defaults
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 

@@ -14,7 +14,7 @@ from mindspore import nn
 from sklearn.datasets import load_digits
 
 from command import SMALL, assert_refused, call
-from mindleak import config
+from mindleak import settings as config
 from mindleak.data import catalogue
 from mindleak.data.copies import Copies, number_images, number_prepared, several_labels
 from mindleak.data.dataset import Dataset

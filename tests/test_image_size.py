@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from command import assert_refused, call
-from mindleak import config
+from mindleak import settings as config
 from mindleak.errors import InputError
 from mindleak.jobs.audit import ATTACKS, Audit
 from mindleak.jobs.inversion import judge_task

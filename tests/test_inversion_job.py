@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.attacks.inversion.batched import BatchedInversion
 from mindleak.attacks.inversion.mindarmour import MindArmourInversion
 from mindleak.data.copies import Copies

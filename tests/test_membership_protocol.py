@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from mindleak import config, device
+from mindleak import device
+from mindleak import settings as config
 from mindleak.data.catalogue import load
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.cli import assignments, build_parser
 from pages import GUIDE, OWN_MODEL, ROOT, blocks, command_lines, commands
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.cli import main
 from mindleak.data.splits import Split

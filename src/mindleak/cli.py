@@ -60,7 +60,7 @@ class _Parser(argparse.ArgumentParser):
         """Say what is wrong with a word that nothing takes."""
         if not word.startswith("-"):
             return f"unexpected argument '{word}' for {self.prog}"
-        from mindleak.config import option_keys
+        from mindleak.settings import option_keys
 
         options = {option: option for option in self._option_string_actions if option.startswith("--")}
         if "--set" in options:
@@ -238,9 +238,9 @@ def _in_advance(arguments: argparse.Namespace, workers: int) -> None:
     """Load and plan what a command on a run would, on the CPU."""
     if not hasattr(arguments, "assignments"):
         return
-    from mindleak import config
+    from mindleak import settings
 
-    merged = config.load(arguments.config, assignments(arguments))
+    merged = settings.load(arguments.config, assignments(arguments))
     if arguments.command == "predict":
         return
     from mindleak.jobs.session import session_in_advance
@@ -295,9 +295,9 @@ def _data(arguments: argparse.Namespace) -> None:
 
 def _on_a_run(arguments: argparse.Namespace, words: list[str]) -> None:
     """Merge the configuration, open the run, and call a job on it."""
-    from mindleak import config
+    from mindleak import settings
 
-    merged = config.load(arguments.config, assignments(arguments))
+    merged = settings.load(arguments.config, assignments(arguments))
     from mindleak.jobs.session import session_alone
 
     with session_alone(merged, arguments.run_dir, arguments.ckpt_dir, shlex.join(["mindleak", *words]),

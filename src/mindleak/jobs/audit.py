@@ -11,7 +11,7 @@ from typing import Any
 
 from mindspore import nn
 
-from mindleak import config as configuration
+from mindleak import settings as configuration
 from mindleak.attacks.membership.names import SHADOW
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.classification import accuracy

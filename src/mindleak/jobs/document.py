@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mindleak import config as configuration
+from mindleak import settings as configuration
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import Split
 from mindleak.evaluation.answers import LOGITS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from mindleak.attacks.inversion.quality import Quality, measure
 from mindleak.attacks.inversion.result import random_starts
 from mindleak.data.copies import first_of_each
 from mindleak.data.samples import stratified
-from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.images import WINDOW
 from mindleak.evaluation.nearest import nearest_figures, original_ranks
@@ -31,6 +30,7 @@ from mindleak.jobs.subjects import SubjectPlan
 from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.settings.model import Model
 from mindleak.training.loop import Predictor
 from mindleak.training.recipe import Recipe
 
@@ -118,7 +118,7 @@ def judge_task(plan: SubjectPlan, inverted: np.ndarray) -> TrainingTask:
     """
     judge = plan.config.judge
     config = EasyDict(plan.config)
-    config.model = EasyDict({**DEFAULTS["model"], "name": judge.model})
+    config.model = EasyDict(asdict(Model(name=judge.model)))
     with plan.key_names(JUDGE).in_messages():
         recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
                         learning_rate=judge.learning_rate, momentum=judge.momentum)

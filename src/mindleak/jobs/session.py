@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from easydict import EasyDict
 
-from mindleak import config as configuration
 from mindleak import device
+from mindleak import settings as configuration
 from mindleak.data.catalogue import load
 from mindleak.data.dataset import Dataset
 from mindleak.data.locate import expanded

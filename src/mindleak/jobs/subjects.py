@@ -14,11 +14,10 @@ import numpy as np
 from easydict import EasyDict
 from mindspore import nn
 
-from mindleak import config as configuration
+from mindleak import settings as configuration
 from mindleak.data.custom import read_rows
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
-from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 from mindleak.evaluation.answers import LOGITS
 from mindleak.jobs.answers import misfit, require_logits
@@ -27,6 +26,7 @@ from mindleak.jobs.key_names import MEMBERSHIP, KeyNames
 from mindleak.jobs.own_model import Subject, check_subject, make_twin
 from mindleak.jobs.session import Session
 from mindleak.models import registry
+from mindleak.settings.model import Model
 from mindleak.training import checkpoint
 from mindleak.training.methods import METHODS
 from mindleak.training.recipe import Recipe
@@ -145,7 +145,7 @@ def model_options(model: EasyDict) -> dict[str, Any]:
         raise InputError(f"model.width is {model.width:g}, and {model.name} has no width; expected 1"
                          + (" (model.hidden_size sets its size)" if "hidden_size" in accepted else ""))
     for key in ("cell", "bidirectional", "periods"):
-        if model[key] != DEFAULTS["model"][key] and known is not None and key not in accepted:
+        if model[key] != getattr(Model(), key) and known is not None and key not in accepted:
             raise InputError(f"model.{key} is {model[key]}, and {model.name} has no {key}; it belongs to "
                              "model.name=recurrent")
     return {key: value for key, value in model.items() if key in accepted}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mindleak import config as configuration
+from mindleak import settings as configuration
 from mindleak.attacks.inversion.quality import measure as measure_images
 from mindleak.data.dataset import Dataset
 from mindleak.errors import InputError, nearest

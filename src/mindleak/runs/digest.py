@@ -21,9 +21,10 @@ PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 #: The rooms from the bottom to the top of the house; a room may import only from levels before its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("errors", "defaults", "printable"),
-    ("quiet", "interruption", "config_checks", "files", "yaml_text"),
-    ("config", "device"),
+    ("errors", "printable"),
+    ("quiet", "interruption", "files", "yaml_text"),
+    ("settings",),
+    ("device",),
     ("kernels",),
     ("models", "data", "runs", "evaluation"),
     ("training",),
@@ -94,7 +95,7 @@ def file_digest(path: str | os.PathLike[str]) -> str:
 def rooms_below(rooms: Sequence[str]) -> tuple[str, ...]:
     """Return ``rooms`` and every room on a level below any of them, sorted by name.
 
-    ``["training"]`` gives training, models, data, runs, evaluation, kernels, config, device and what is below.
+    ``["training"]`` gives training, models, data, runs, evaluation, kernels, device, settings and what is below.
     Raises ``ValueError`` for a name that is no room.
     """
     level_of = {room: level for level, members in enumerate(LEVELS) for room in members}
