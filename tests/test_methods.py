@@ -16,12 +16,13 @@ from mindleak.jobs.subjects import subject_plans
 from mindleak.jobs.training_task import headline_task
 from mindleak.models import build, count_parameters
 from mindleak.settings.schema import SCHEMA
+from mindleak.settings.training import METHODS as NAMES
+from mindleak.settings.training import OPTIMIZERS
 from mindleak.training.dp import DPSettings
 from mindleak.training.loop import LoopTotals, TrainingLoop, make_optimizer
 from mindleak.training.methods import METHODS, SECTIONS
 from mindleak.training.pruning import PruneSettings
-from mindleak.training.recipe import METHODS as NAMES
-from mindleak.training.recipe import OPTIMIZERS, Recipe
+from mindleak.training.recipe import Recipe
 from training_setup import Linear, arrays, seeded, weights
 
 SMALL = ("model.name=lstm_rnn", "model.hidden_size=4", "membership.target_in=200", "membership.target_out=200",

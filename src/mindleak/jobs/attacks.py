@@ -28,10 +28,9 @@ from mindleak.evaluation.metric import Metric
 from mindleak.jobs.document_attack import DocumentPlan, plan_document
 from mindleak.jobs.finite import TRAINING, ask
 from mindleak.jobs.improved import ImprovedPlan, plan_improved
-from mindleak.jobs.key_names import MEMBERSHIP
 from mindleak.jobs.own_model import network_digest
 from mindleak.jobs.references import ReferencePlan, plan_references
-from mindleak.jobs.subjects import SubjectPlan
+from mindleak.jobs.subjects import MEMBERSHIP, SubjectPlan
 from mindleak.jobs.training_task import TrainingTask, training_code
 from mindleak.models import own_file
 from mindleak.runs.digest import file_digest, stable_hash

@@ -24,9 +24,8 @@ from mindleak.evaluation.images import WINDOW
 from mindleak.evaluation.nearest import nearest_figures, original_ranks
 from mindleak.jobs.attacks import code_digest
 from mindleak.jobs.inversion_findings import TEST_SPLIT
-from mindleak.jobs.key_names import JUDGE
 from mindleak.jobs.own_model import network_digest
-from mindleak.jobs.subjects import SubjectPlan
+from mindleak.jobs.subjects import JUDGE, SubjectPlan
 from mindleak.jobs.training_task import TrainingTask
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult

@@ -22,14 +22,17 @@ from mindleak.errors import InputError
 from mindleak.evaluation.answers import LOGITS
 from mindleak.jobs.answers import misfit, require_logits
 from mindleak.jobs.finite import require_finite
-from mindleak.jobs.key_names import MEMBERSHIP, KeyNames
 from mindleak.jobs.own_model import Subject, check_subject, make_twin
 from mindleak.jobs.session import Session
 from mindleak.models import registry
+from mindleak.settings.key_names import KeyNames
 from mindleak.settings.model import Model
 from mindleak.training import checkpoint
 from mindleak.training.methods import METHODS
 from mindleak.training.recipe import Recipe
+
+# Sections with settings of trainings beside the headline subject's.
+JUDGE, MEMBERSHIP = "judge", "membership"
 
 
 @dataclass
@@ -111,10 +114,11 @@ class SubjectPlan:
 
     def key_names(self, section: str = "") -> KeyNames:
         """Return under which keys the settings of a training of this subject stand."""
-        whole = self.session.config
+        whole, about = self.session.config, "judge.model" if section == JUDGE else ""
         if self.name in whole.subjects:
-            return KeyNames(self.config, self.name, whole.subjects[self.name], section)
-        return KeyNames(self.config, self.name, whole.sweep.variants.get(self.name, {}), section, "sweep.variants")
+            return KeyNames(self.config, f"subjects.{self.name}", whole.subjects[self.name], section, about)
+        own = whole.sweep.variants.get(self.name, {})
+        return KeyNames(self.config, f"sweep.variants.{self.name}", own, section, about)
 
     def recipe(self, overrides: dict[str, Any] | None = None) -> Recipe:
         """Return the training recipe, with a membership section's overrides where given."""

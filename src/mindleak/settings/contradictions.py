@@ -48,6 +48,7 @@ def check_merged(schema: Schema, merged: Mapping[str, Any]) -> None:
         InputError: for the first such key, under its full path.
     """
     _check_identifiers(schema, merged)
+    # What overrides hold is looked at with the rest of the training that they are for, which may not be asked for.
     for path, setting, value in schema.values(merged):
         setting.require(path, value)
     _check_own_keys(schema, merged)

@@ -7,6 +7,8 @@ from typing import Optional
 
 from mindleak.settings.fields import Section, setting
 
+RESIZE_METHODS = ("bilinear", "pad")
+
 
 @dataclass(frozen=True)
 class Data(Section, per_subject=True):
@@ -18,4 +20,4 @@ class Data(Section, per_subject=True):
     image_size: Optional[int] = setting(None, "height and width that images are brought to; null: their own, or what "
                                         "the network was made for where they are too small for it")
     resize: str = setting("bilinear", "how images are brought to another size; pad: centred in zeros",
-                          choices=("bilinear", "pad"))
+                          choices=RESIZE_METHODS)

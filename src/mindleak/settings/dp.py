@@ -7,6 +7,8 @@ from typing import Optional
 
 from mindleak.settings.fields import Section, setting
 
+ACCOUNTANTS = ("pld", "rdp")
+
 
 @dataclass(frozen=True)
 class Dp(Section, per_subject=True, per_variant=True, needs_method="dp_sgd"):
@@ -18,4 +20,5 @@ class Dp(Section, per_subject=True, per_variant=True, needs_method="dp_sgd"):
     target_epsilon: Optional[float] = setting(None, "ε of the whole training; null: what noise_multiplier gives",
                                               above=0)
     delta: float = setting(1e-5, "δ beside ε", above=0, below=1, hint="well below 1/(training samples)")
-    accountant: str = setting("pld", "how ε is worked out: pld (privacy loss distributions) or rdp (Rényi)")
+    accountant: str = setting("pld", "how ε is worked out: pld (privacy loss distributions) or rdp (Rényi)",
+                            choices=ACCOUNTANTS)

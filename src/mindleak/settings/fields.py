@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional, Union, get_args, get_origin, get_type_hints
 
-from mindleak.errors import InputError, Key, nearest
+from mindleak.errors import InputError, Key, closest
 
 _DECLARED = "mindleak"
 TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
@@ -60,7 +60,9 @@ class Setting:
             InputError: with ``key`` as the first part of its message.
         """
         if isinstance(value, str) and self.choices and value not in self.choices:
-            raise InputError(key, f" '{value}' is unknown{nearest(value.lower(), self.choices)}")
+            match = closest(value.lower(), self.choices)
+            raise InputError(key, f" '{value}' is unknown; "
+                             + (f"one of {', '.join(self.choices)}" if match is None else f"did you mean '{match}'?"))
         if isinstance(value, (int, float)) and not isinstance(value, bool) and not self._holds(value):
             raise InputError(key, f" is {value}; expected {self._wanted(key.rpartition('.')[2], value)}"
                              + (f", {self.hint}" if self.hint else ""))

@@ -20,8 +20,8 @@ class Model(Section, per_subject=True, per_variant=True):
     width: float = setting(1.0, "factor on the number of channels and units (LeNet5)", above=0, most=100)
     hidden_size: int = setting(128, "units of each recurrent layer", least=1, most=20_000)
     layers: int = setting(1, "recurrent layers on top of each other", least=1, most=100)
-    sequence: str = setting("rows", "what a recurrent network reads as one step: a row of all channels, or a row of "
-                            "one channel", choices=SEQUENCES)
+    sequence: str = setting("rows", "how a recurrent network reads an image: rows: as H steps of C·W numbers; "
+                            "channels: as C steps of H·W numbers", choices=SEQUENCES)
     cell: str = setting("lstm", "cell of model.name=recurrent", choices=CELLS)
     bidirectional: bool = setting(False, "model.name=recurrent reads the steps in both directions")
     periods: Union[None, int, list] = setting(

@@ -83,22 +83,24 @@ class Schema:
         return {path[len(inside):]: path for path in self.declared
                 if path.startswith(inside) and "." not in path[len(inside):]}
 
-    def values(self, config: Mapping[str, Any]) -> Iterator[tuple[str, Setting, Any]]:
-        """Yield, for every value of a configuration, its full path, its setting and the value."""
-        yield from self._values(config, "", "")
+    def values(self, config: Mapping[str, Any], prefix: str = "",
+               shown: str = "") -> Iterator[tuple[str, Setting, Any]]:
+        """Yield, for every value of a configuration outside of overrides, its full path, its setting and the value.
 
-    def _values(self, section: Mapping[str, Any], prefix: str, shown: str) -> Iterator[tuple[str, Setting, Any]]:
-        """Yield what a section holds; ``prefix`` is where its keys are declared, ``shown`` where they stand."""
-        for key, value in section.items():
+        Args:
+            config: the configuration or a section of it.
+            prefix: where the section's keys are declared, with a dot behind it.
+            shown: where they stand: ``subjects.NAME.training.`` has the keys of ``training.``.
+        """
+        for key, value in config.items():
             declared = self.declared[f"{prefix}{key}"]
             if isinstance(declared, Setting):
                 yield f"{shown}{key}", declared, value
             elif isinstance(declared, Named):
                 for name, own in value.items():
-                    yield from self._values(own, "", f"{shown}{key}.{name}.")
-            else:
-                path = declared.source if isinstance(declared, Overrides) else f"{prefix}{key}"
-                yield from self._values(value, f"{path}.", f"{shown}{key}.")
+                    yield from self.values(own, "", f"{shown}{key}.{name}.")
+            elif not isinstance(declared, Overrides):
+                yield from self.values(value, f"{prefix}{key}.", f"{shown}{key}.")
 
     def find(self, path: str) -> str | None:
         """Return where a key is declared that stands at a path, also in an override or below a name; None: nowhere."""
