@@ -24,7 +24,7 @@ from mindleak.errors import InputError
 from mindleak.jobs import predict as predict_job
 
 COMMANDS = (
-    *(("train",), ("predict",), ("audit",), ("report",), ("data",), ("doctor",), ("attack",)),
+    *(("train",), ("predict",), ("audit",), ("report",), ("data",), ("doctor",), ("config",), ("attack",)),
     *(("attack", "inversion"), ("attack", "membership"), ("data", "list"), ("data", "verify"), ("data", "download")),
 )
 LONG = tuple("training.epochs=12" if "epochs" in word else word for word in SMALL)

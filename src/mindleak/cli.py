@@ -97,6 +97,9 @@ def build_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="render the pages of a finished audit or attack again")
     report.add_argument("--run_dir", required=True, metavar="DIR", help="directory of the run")
     _add_data(commands)
+    config = commands.add_parser("config", help="what can be set: all keys with defaults and ranges")
+    config.add_argument("key", nargs="?", metavar="KEY", help="only this section or key, e.g. training.epochs")
+    config.add_argument("--markdown", action="store_true", help="as a page of the documentation, all keys")
     doctor = commands.add_parser("doctor", help="versions, devices, data, and known bad combinations")
     doctor.add_argument("--data_dir", metavar="DIR", help="folder with the data sets")
     return parser
@@ -273,6 +276,10 @@ def _dispatch(arguments: argparse.Namespace, words: list[str]) -> None:
         run_report(arguments.run_dir)
     elif arguments.command == "data":
         _data(arguments)
+    elif arguments.command == "config":
+        from mindleak.jobs.config import run_config
+
+        run_config(arguments.key, arguments.markdown)
     elif arguments.command == "doctor":
         from mindleak.jobs.doctor import run_doctor
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Optional, Union, get_args, get_origin, get_typ
 from mindleak.errors import InputError, Key, closest
 
 _DECLARED = "mindleak"
+_ITEM_NAMES = {str: "text", int: "whole numbers", float: "numbers"}
 TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
 
 
@@ -80,6 +81,16 @@ class Setting:
         if float in self.types:
             return self.range(name)
         return f"at most {self.most:,}" if self.least is None or value >= self.least else f"at least {self.least}"
+
+    def expected(self, name: str) -> str:
+        """Return in words what the key takes."""
+        kinds = [TYPE_NAMES[kind] + (f" of {_ITEM_NAMES[self.item]}" if kind is list and self.item else "")
+                 for kind in self.types]
+        limits = self.range(name)
+        what = f"one of {', '.join(self.choices)}" if self.choices else " or ".join(kinds)
+        if limits:
+            what = limits if limits.startswith("a finite number") else f"{what}, {limits}"
+        return f"{what}, or null" if self.nullable else what
 
     def range(self, name: str) -> str:
         """Return the range in words, ``name`` standing for the number between two ends; empty where there is none."""

@@ -73,7 +73,7 @@ def unknown_key(schema: Schema, key: str, prefix: str = "", shown: str = "") -> 
     elsewhere = option_keys(schema).get(key)
     if elsewhere is not None:
         return f"; did you mean '{elsewhere}'?"
-    # Compared without what every candidate would share, or anything would be near.
+    # Compared as they are declared: behind a long name of the user's, which all would share, anything would be near.
     match = closest(f"{prefix}{key}", [path for path in schema.declared if path.startswith(prefix)])
     if match is not None:
         return f"; did you mean '{shown}{match[len(prefix):]}'?"
