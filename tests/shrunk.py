@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data_files import idx_bytes, write_cifar, write_idx_set, write_stl10, write_svhn
-from mindleak import config
+from mindleak import settings as config
 from mindleak.data import catalogue
 
 ROWS = (1297, 200)

@@ -22,10 +22,11 @@ import pytest
 
 from command import SMALL, assert_refused, call, contents
 from data_files import write_cifar, write_idx_set
-from mindleak import config, device
-from mindleak.defaults import DEFAULTS
+from mindleak import device
+from mindleak import settings as config
 from mindleak.jobs import audit as audit_job
 from mindleak.jobs import session as session_job
+from mindleak.settings.schema import SCHEMA
 from mindleak.training import checkpoint
 
 Refuse = Callable[..., None]
@@ -699,14 +700,6 @@ class _PlannedError(Exception):
     """The checks have been passed; work would begin."""
 
 
-def leaves(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def unsuitable(default: Any) -> list[Any]:
     """Values of a key's own type that no key, or hardly any, can make sense of."""
     if isinstance(default, bool):
@@ -730,7 +723,7 @@ BASE = {
 }
 
 
-@pytest.mark.parametrize("key", [key for key, _ in leaves(DEFAULTS)])
+@pytest.mark.parametrize("key", SCHEMA.settings)
 def test_no_value_of_any_key_is_a_fault_of_ours(work, capfd, monkeypatch, key):
     """Planned or refused before any work begins: never a traceback, never a folder."""
 
@@ -739,7 +732,7 @@ def test_no_value_of_any_key_is_a_fault_of_ours(work, capfd, monkeypatch, key):
 
     monkeypatch.setattr(audit_job.Audit, "_train", planned)
     before = contents(work)
-    for value in unsuitable(dict(leaves(DEFAULTS))[key]):
+    for value in unsuitable(SCHEMA.settings[key].default):
         if PATIENT.get(key) == value:
             continue
         given = {**BASE, key: value}

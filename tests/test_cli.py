@@ -24,7 +24,7 @@ from mindleak.errors import InputError
 from mindleak.jobs import predict as predict_job
 
 COMMANDS = (
-    *(("train",), ("predict",), ("audit",), ("report",), ("data",), ("doctor",), ("attack",)),
+    *(("train",), ("predict",), ("audit",), ("report",), ("data",), ("doctor",), ("config",), ("attack",)),
     *(("attack", "inversion"), ("attack", "membership"), ("data", "list"), ("data", "verify"), ("data", "download")),
 )
 LONG = tuple("training.epochs=12" if "epochs" in word else word for word in SMALL)
@@ -112,7 +112,7 @@ def test_options_are_configuration_keys():
 
 @pytest.mark.parametrize("text", ["a: b", "1", "null", "~", "x #y", "über", 'quo"te', "{}", "yes"])
 def test_texts_reach_the_configuration_as_they_are(text):
-    from mindleak import config
+    from mindleak import settings as config
 
     arguments = cli.build_parser().parse_args(["train", "--model", text])
     assert config.load(None, cli.assignments(arguments)).model.name == text
@@ -221,7 +221,7 @@ def test_training_keeps_configuration_history_curves_and_checkpoints(trained, ca
     assert accuracy is not None and float(accuracy.group(1)) == pytest.approx(float(rows[-1]["val_accuracy"]), abs=1e-4)
     assert (run / "lenet5_bias-ordinary-curves.png").read_bytes().startswith(b"\x89PNG")
     # The whole configuration: it has the defaults and what does not tell runs apart, and --config takes it again.
-    from mindleak import config
+    from mindleak import settings as config
 
     saved = yaml.safe_load((run / "config.yaml").read_text())
     assert saved["training"]["epochs"] == 2 and saved["device"]["threads"] == 0 and saved["data"]["dir"] is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mindspore import nn
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.data import catalogue
 from mindleak.models import registry
 from mindleak.subjects.subject import model_options

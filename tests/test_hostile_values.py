@@ -9,17 +9,17 @@ import sys
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from command import Outcome, assert_refused, call, contents
-from mindleak import config, device
+from mindleak import device
+from mindleak import settings as config
 from mindleak.data.custom import read_custom, read_rows
 from mindleak.data.locate import data_root
-from mindleak.defaults import DEFAULTS, LARGEST, TYPES
 from mindleak.errors import InputError
 from mindleak.kernels import library
+from mindleak.settings.schema import SCHEMA
 from mindleak.yaml_text import parse_yaml
 
 
@@ -89,15 +89,8 @@ def test_lists_of_text_that_can_name_nothing(capfd, value):
 # --- numbers ------------------------------------------------------------------------------------------------------
 
 
-def leaves(section: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found = []
-    for key, value in section.items():
-        found += leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return found
-
-
-WHOLE = [key for key, default in leaves(DEFAULTS)
-         if (isinstance(default, int) and not isinstance(default, bool)) or TYPES.get(key) == (int,)]
+WHOLE = [key for key, setting in SCHEMA.settings.items() if setting.types == (int,)]
+LARGEST = {key: setting.most for key, setting in SCHEMA.settings.items() if setting.most is not None}
 
 
 @pytest.mark.parametrize("key", WHOLE)
@@ -119,8 +112,7 @@ def test_infinite_widths_have_an_end_too():
         config.load(None, [f"model.width={math.inf}".replace("inf", ".inf")])
 
 
-NUMBERS = [key for key, default in leaves(DEFAULTS)
-           if float in TYPES.get(key, (type(default[0] if isinstance(default, list) and default else default),))]
+NUMBERS = [key for key, setting in SCHEMA.settings.items() if float in (*setting.types, setting.item)]
 RECIPES = [key for key in NUMBERS if key.split(".")[0] in ("training", "suppress", "dp", "prune")]
 
 
@@ -128,7 +120,7 @@ RECIPES = [key for key in NUMBERS if key.split(".")[0] in ("training", "suppress
 @pytest.mark.parametrize("key", NUMBERS + [f"{section}.{key}" for key in RECIPES for section in
                                             ("membership", "subjects.one", "sweep.variants.one")])
 def test_no_key_takes_a_number_that_is_none_whether_it_is_used_or_not(key, value):
-    written = f"[{value}]" if isinstance(dict(leaves(DEFAULTS)).get(key), list) else value
+    written = f"[{value}]" if key in SCHEMA.settings and SCHEMA.settings[key].item else value
     with pytest.raises(InputError, match=rf"^'{key}' on the command line is \[?-?(nan|inf)\]?; expected "):
         config.load(None, [f"{key}={written}"])
 

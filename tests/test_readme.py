@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.cli import assignments, build_parser
 from pages import GUIDE, OWN_MODEL, ROOT, TRANSLATIONS, blocks, command_lines, commands
 
@@ -20,7 +20,7 @@ OURS = [words for start in ("mindleak", "run_ascend.sh") for words in commands(G
 
 def test_the_guide_has_what_these_tests_look_for() -> None:
     assert len(blocks(GUIDE, "python")) == 1 and len(OURS) >= 14
-    assert {words[0] for words in OURS} == {"audit", "train", "predict", "attack", "report", "data", "doctor"}
+    assert {words[0] for words in OURS} == {"audit", "train", "predict", "attack", "report", "data", "doctor", "config"}
 
 
 def test_the_readme_is_short_and_its_commands_are_the_guides() -> None:

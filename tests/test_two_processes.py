@@ -53,7 +53,7 @@ def _alike(one: dict[str, Any], two: dict[str, Any]) -> None:
 def test_ranks_wait_for_the_slowest_longer_than_a_collective_would(tmp_path: Path,
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     """MCCL's collectives give up after half a minute (an audit was lost to that), so nothing may wait in one."""
-    from mindleak import config
+    from mindleak import settings as config
     from mindleak.audits import audit
     from mindleak.jobs.session import open_session
 

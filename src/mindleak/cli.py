@@ -60,7 +60,7 @@ class _Parser(argparse.ArgumentParser):
         """Say what is wrong with a word that nothing takes."""
         if not word.startswith("-"):
             return f"unexpected argument '{word}' for {self.prog}"
-        from mindleak.config import option_keys
+        from mindleak.settings import option_keys
 
         options = {option: option for option in self._option_string_actions if option.startswith("--")}
         if "--set" in options:
@@ -97,6 +97,9 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="render the pages of a finished audit or attack again")
     report.add_argument("--run_dir", required=True, metavar="DIR", help="directory of the run")
     _add_data(commands)
+    config = commands.add_parser("config", help="what can be set: all keys with defaults and ranges")
+    config.add_argument("key", nargs="?", metavar="KEY", help="only this section or key, e.g. training.epochs")
+    config.add_argument("--markdown", action="store_true", help="as a page of the documentation, all keys")
     doctor = commands.add_parser("doctor", help="versions, devices, data, and known bad combinations")
     doctor.add_argument("--data_dir", metavar="DIR", help="folder with the data sets")
     return parser
@@ -249,9 +252,9 @@ def _in_advance(arguments: argparse.Namespace, workers: int) -> None:
     """Load and plan what a command on a run would, on the CPU."""
     if not hasattr(arguments, "assignments"):
         return
-    from mindleak import config
+    from mindleak import settings
 
-    merged = config.load(arguments.config, assignments(arguments))
+    merged = settings.load(arguments.config, assignments(arguments))
     if arguments.command == "predict":
         return
     from mindleak.jobs.session import session_in_advance
@@ -283,6 +286,10 @@ def _dispatch(arguments: argparse.Namespace, words: list[str]) -> None:
         run_report(arguments.run_dir)
     elif arguments.command == "data":
         _data(arguments)
+    elif arguments.command == "config":
+        from mindleak.jobs.config import run_config
+
+        run_config(arguments.key, arguments.markdown)
     elif arguments.command == "doctor":
         from mindleak.jobs.doctor import run_doctor
 
@@ -305,9 +312,9 @@ def _data(arguments: argparse.Namespace) -> None:
 
 def _on_a_run(arguments: argparse.Namespace, words: list[str]) -> None:
     """Merge the configuration, open the run, and call a job on it."""
-    from mindleak import config
+    from mindleak import settings
 
-    merged = config.load(arguments.config, assignments(arguments))
+    merged = settings.load(arguments.config, assignments(arguments))
     from mindleak.jobs.session import session_alone
 
     with session_alone(merged, arguments.run_dir, arguments.ckpt_dir, shlex.join(["mindleak", *words]),

@@ -18,9 +18,7 @@ import numpy as np
 
 from mindleak.errors import InputError
 from mindleak.quiet import numpy_state, quiet_stderr, uninterrupted
-
-TARGETS = ("CPU", "GPU", "Ascend", "auto")
-KERNELS = ("auto", "mindspore", "native")
+from mindleak.settings.device import KERNELS, TARGETS
 
 # What a target needs, and the shared libraries by which that is told.
 _NEEDS = {

@@ -14,7 +14,7 @@ from mindspore import nn
 from sklearn.datasets import load_digits
 
 from command import SMALL, assert_refused, call
-from mindleak import config
+from mindleak import settings as config
 from mindleak.audits.inversion.plan import plan_inversion
 from mindleak.audits.membership.plan import plan_membership
 from mindleak.audits.sweep.variants import make_pool

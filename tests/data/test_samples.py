@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from command import SMALL, call
-from mindleak import config
+from mindleak import settings as config
 from mindleak.audits.inversion.plan import inverted_rows, matched_non_members
 from mindleak.data.samples import stratified
 from mindleak.jobs.session import open_session

@@ -22,8 +22,11 @@ import yaml
 from fuzzed_values import anything, damaged, text, value_like, yaml_value
 
 from data_files import write_cifar, write_idx_set, write_svhn
-from mindleak.defaults import DEFAULTS, TYPES
+from mindleak.settings.schema import SCHEMA
 
+DEFAULTS = SCHEMA.defaults
+# Of the keys whose default does not tell.
+TYPES = {key: setting.types for key, setting in SCHEMA.settings.items() if setting.types != (type(setting.default),)}
 # What mindleak is never asked to write to; an input is spoilt in a copy of its own.
 INPUTS = "inputs"
 TOY: dict[str, Any] = {

@@ -19,7 +19,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.audits.inversion.plan import inverted_rows, judge_task, plan_inversion
 from mindleak.audits.record import describe_data, describe_splits
 from mindleak.cli import main

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from command import assert_refused, call
-from mindleak import config
+from mindleak import settings as config
 from mindleak.audits.audit import Audit
 from mindleak.audits.inversion.plan import judge_task
 from mindleak.errors import InputError

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from command import call
-from mindleak import config
+from mindleak import settings as config
 from mindleak.audits.audit import Audit
 from mindleak.jobs.session import open_session
 from pages import GUIDE, OWN_MODEL, PAGES, ROOT, commands

@@ -270,7 +270,7 @@ def test_checking_a_network_leaves_its_batch_statistics_alone() -> None:
 
 
 def test_recurrent_networks_train_twenty_epochs_by_default_and_others_ten() -> None:
-    from mindleak import config
+    from mindleak import settings as config
     from mindleak.subjects.subject import SubjectPlan
 
     merged = {name: config.load(None, [f"model.name={name}"]) for name in CLASSIFIERS}

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindleak import config as configuration
-from mindleak.config import load
-from mindleak.defaults import DEFAULTS
+from mindleak import settings as configuration
 from mindleak.errors import InputError
 from mindleak.runs.identity import require_same
+from mindleak.settings import load
+from mindleak.settings.schema import SCHEMA
 
 KNOWN: dict[str, Any] = {
     "seed": 0,
@@ -150,7 +150,7 @@ def leaves(section: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[
             for leaf in (leaves(value, (*prefix, key)) if value and isinstance(value, dict) else [(*prefix, key)])]
 
 
-IDENTITY = configuration.identity(DEFAULTS)
+IDENTITY = configuration.identity(SCHEMA.defaults)
 
 
 @given(st.data(), st.sets(st.sampled_from(leaves(IDENTITY)), max_size=8))

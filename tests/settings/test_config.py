@@ -10,10 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindleak import config
-from mindleak.defaults import DEFAULTS
+from mindleak import settings as config
 from mindleak.errors import InputError
+from mindleak.settings.schema import SCHEMA
 from paths import ROOT
+
+DEFAULTS = SCHEMA.defaults
 
 CONFIGS = ROOT / "configs"
 

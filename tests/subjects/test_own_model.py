@@ -15,7 +15,8 @@ import pytest
 from mindspore import Tensor, nn
 
 import mindleak
-from mindleak import config, device
+from mindleak import device
+from mindleak import settings as config
 from mindleak.cli import main
 from mindleak.data.catalogue import load
 from mindleak.errors import InputError

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from mindleak.errors import InputError
+from mindleak.settings.dp import ACCOUNTANTS
 from mindleak.training import accountant
-from mindleak.training.accountant import ACCOUNTANTS, epsilon, noise_for, version
+from mindleak.training.accountant import epsilon, noise_for, version
 
 MNIST = 60000
 DELTA = 1e-5

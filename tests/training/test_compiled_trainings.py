@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindleak import config, device
+from mindleak import device
+from mindleak import settings as config
 from mindleak.jobs.session import open_session
 from mindleak.models import registry
 from mindleak.subjects.session import Session

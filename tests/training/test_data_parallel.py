@@ -110,7 +110,7 @@ def test_one_process_has_nobody_to_share_with(tmp_path: Path, capsys: pytest.Cap
 ])
 def test_what_cannot_be_divided_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str],
                                            complaint: str) -> None:
-    from mindleak import config
+    from mindleak import settings as config
     from mindleak.jobs.audit import run_audit
     from mindleak.jobs.session import open_session
     from mindleak.jobs.train import run_train

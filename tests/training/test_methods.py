@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.audits.membership.plan import plan_membership
-from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 from mindleak.jobs.session import open_session
 from mindleak.models import build, count_parameters
+from mindleak.settings.schema import SCHEMA
+from mindleak.settings.training import METHODS as NAMES
+from mindleak.settings.training import OPTIMIZERS
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import subject_plans
 from mindleak.subjects.task import headline_task
@@ -21,8 +23,7 @@ from mindleak.training.dp import DPSettings
 from mindleak.training.loop import LoopTotals, TrainingLoop, make_optimizer
 from mindleak.training.methods import METHODS, SECTIONS
 from mindleak.training.pruning import PruneSettings
-from mindleak.training.recipe import METHODS as NAMES
-from mindleak.training.recipe import OPTIMIZERS, Recipe
+from mindleak.training.recipe import Recipe
 from training_setup import Linear, arrays, seeded, weights
 
 SMALL = ("model.name=lstm_rnn", "model.hidden_size=4", "membership.target_in=200", "membership.target_out=200",
@@ -40,15 +41,15 @@ def test_recipe_configuration_and_table_know_the_same_methods() -> None:
     for name, method in METHODS.items():
         assert (method.section is None) == (method.settings_type is None), name
     for section in SECTIONS:
-        assert set(DEFAULTS["membership"]) >= {section}
-        assert section in config.SUBJECT_SECTIONS
+        assert set(SCHEMA.defaults["membership"]) >= {section}
+        assert section in SCHEMA.named_sections("subjects")
 
 
 @pytest.mark.parametrize(("section", "settings", "given"), [
     ("dp", DPSettings, {"noise_multiplier": 1.0}), ("prune", PruneSettings, {}),
 ])
 def test_the_configurations_defaults_are_the_settings_own(section: str, settings: type, given: dict) -> None:
-    assert settings(**{**DEFAULTS[section], **given}).as_dict() == settings(**given).as_dict()
+    assert settings(**{**SCHEMA.defaults[section], **given}).as_dict() == settings(**given).as_dict()
 
 
 @pytest.mark.parametrize(("first", "second"), [

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from mindleak import config as configuration
+from mindleak import settings as configuration
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import Split
 from mindleak.reporting.html import SCHEMA

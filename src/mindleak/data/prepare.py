@@ -11,8 +11,8 @@ from mindleak.data.dataset import Dataset, RawData
 from mindleak.data.doubts import doubts
 from mindleak.data.resize import pad_centre, resize_bilinear, scale_pixels
 from mindleak.errors import InputError, nearest
+from mindleak.settings.data import RESIZE_METHODS
 
-RESIZE_METHODS = ("bilinear", "pad")
 _LARGEST_SIDE = 4096
 
 

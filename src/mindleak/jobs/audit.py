@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mindleak import config as configuration
+from mindleak import settings as configuration
 from mindleak.audits.audit import Audit
 from mindleak.audits.families import attack_families
 from mindleak.audits.report import terminal_text, write_page

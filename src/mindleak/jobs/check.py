@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindleak import config as configuration
+from mindleak import settings as configuration
 from mindleak.audits.audit import Audit
 from mindleak.jobs.train import planned_trainings
 from mindleak.models.registry import CLASSIFIERS

@@ -11,9 +11,8 @@ from mindleak import device, kernels
 from mindleak.errors import InputError, nearest
 from mindleak.models.base import Classifier
 from mindleak.models.clockwork import ClockworkRNN, checked_periods
+from mindleak.settings.model import CELLS, SEQUENCES
 
-SEQUENCES = ("rows", "channels")
-CELLS = ("rnn", "gru", "lstm", "clockwork")
 # MindSpore documents for nn.GRU that its operator on Ascend works on blocks of so many units.
 ASCEND_GRU_UNITS = 16
 

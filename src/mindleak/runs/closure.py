@@ -26,8 +26,8 @@ from mindleak.runs.digest import stable_hash
 PACKAGE = "mindleak"
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
-# The room of settings, what stands in for it until it is there, and a family's own section.
-_SETTINGS = re.compile(rf"{PACKAGE}\.(settings|config|config_checks|defaults|audits\.\w+\.settings)(\..*)?")
+# The room of settings, and a family's own section.
+_SETTINGS = re.compile(rf"{PACKAGE}\.(settings|audits\.\w+\.settings)(\..*)?")
 _COMPILED = (".cpp", ".h")
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from easydict import EasyDict
 
-from mindleak import config as configuration
 from mindleak import device
+from mindleak import settings as configuration
 from mindleak.data.catalogue import load
 from mindleak.data.dataset import Dataset
-from mindleak.defaults import DEFAULTS
 from mindleak.printable import say
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import Run
+from mindleak.settings.schema import SCHEMA
 
 if TYPE_CHECKING:
     from mindleak.training.compiled import CompiledTrainings
@@ -57,7 +57,7 @@ class Session:
         identity = configuration.identity(self.config)
         identity["device"] = {"target": self.device.target}
         # The device is the one found here, so there is no other default to hold it against.
-        defaults = {**configuration.identity(DEFAULTS), "device": identity["device"]}
+        defaults = {**configuration.identity(SCHEMA.defaults), "device": identity["device"]}
         return Run.open(self.run_dir, identity, device_target=self.device.target,
                         whole=configuration.to_plain(self.config), defaults=defaults,
                         **({} if self._is_heard else {"say": _silent}))

@@ -14,22 +14,25 @@ import numpy as np
 from easydict import EasyDict
 from mindspore import nn
 
-from mindleak import config as configuration
+from mindleak import settings as configuration
 from mindleak.data.custom import read_rows
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
-from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError
 from mindleak.evaluation.answers import LOGITS
 from mindleak.models import own_file, registry
+from mindleak.settings.key_names import KeyNames
+from mindleak.settings.model import Model
 from mindleak.subjects.answers import misfit, require_logits
 from mindleak.subjects.asking import require_finite
-from mindleak.subjects.key_names import MEMBERSHIP, KeyNames
 from mindleak.subjects.own import Subject, architecture, check_subject, make_twin, weights_digest
 from mindleak.subjects.session import Session
 from mindleak.training import checkpoint
 from mindleak.training.methods import METHODS
 from mindleak.training.recipe import Recipe
+
+# Sections with settings of trainings beside the headline subject's.
+JUDGE, MEMBERSHIP = "judge", "membership"
 
 
 @dataclass
@@ -127,10 +130,11 @@ class SubjectPlan:
 
     def key_names(self, section: str = "") -> KeyNames:
         """Return under which keys the settings of a training of this subject stand."""
-        whole = self.session.config
+        whole, about = self.session.config, "judge.model" if section == JUDGE else ""
         if self.name in whole.subjects:
-            return KeyNames(self.config, self.name, whole.subjects[self.name], section)
-        return KeyNames(self.config, self.name, whole.sweep.variants.get(self.name, {}), section, "sweep.variants")
+            return KeyNames(self.config, f"subjects.{self.name}", whole.subjects[self.name], section, about)
+        own = whole.sweep.variants.get(self.name, {})
+        return KeyNames(self.config, f"sweep.variants.{self.name}", own, section, about)
 
     def recipe(self, overrides: dict[str, Any] | None = None) -> Recipe:
         """Return the training recipe, with a membership section's overrides where given."""
@@ -225,7 +229,7 @@ def model_options(model: EasyDict) -> dict[str, Any]:
         raise InputError(f"model.width is {model.width:g}, and {model.name} has no width; expected 1"
                          + (" (model.hidden_size sets its size)" if "hidden_size" in accepted else ""))
     for key in ("cell", "bidirectional", "periods"):
-        if model[key] != DEFAULTS["model"][key] and known is not None and key not in accepted:
+        if model[key] != getattr(Model(), key) and known is not None and key not in accepted:
             raise InputError(f"model.{key} is {model[key]}, and {model.name} has no {key}; it belongs to "
                              "model.name=recurrent")
     return {key: value for key, value in model.items() if key in accepted}

@@ -14,7 +14,7 @@ from mindspore import nn
 from mindleak import device
 from mindleak.attacks.membership.shadow import Answers
 from mindleak.data.samples import stratified
-from mindleak.errors import InputError
+from mindleak.errors import InputError, Key
 from mindleak.evaluation.classification import accuracy
 from mindleak.models.base import count_parameters
 from mindleak.runs.closure import code_digest
@@ -139,12 +139,12 @@ class TrainingTask:
             return
         if not self.method.divides(self.settings):
             by = " by MindArmour" if self.recipe.method == "suppress" else ""
-            raise InputError(f"device.data_parallel divides batches among {shards} processes, which training.method "
-                             f"'{self.recipe.method}'{by} does not do; expected ordinary, prune, and suppress with "
-                             "suppress.engine=graph")
+            raise InputError(f"device.data_parallel divides batches among {shards} processes, which ",
+                             Key("training.method"), f" '{self.recipe.method}'{by} does not do; expected ordinary, "
+                             "prune, and suppress with ", Key("suppress.engine"), "=graph")
         if self.recipe.batch_size % shards:
-            raise InputError(f"training.batch_size {self.recipe.batch_size} cannot be divided among {shards} processes "
-                             f"(device.data_parallel); expected a multiple of {shards}")
+            raise InputError(Key("training.batch_size"), f" {self.recipe.batch_size} cannot be divided among {shards} "
+                             f"processes (device.data_parallel); expected a multiple of {shards}")
 
     def train_along(self, resume: bool = True) -> None:
         """Take this process's part in a training whose batches are divided; the main process keeps the result."""

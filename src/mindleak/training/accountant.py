@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, Key
 
-ACCOUNTANTS = ("pld", "rdp")
 # Below this δ the rounding of long convolutions decides: at 1e-11 and 200,000 steps ε exceeded Rényi's, and it grew
 # with the noise.
 SMALLEST_PLD_DELTA = 1e-10
@@ -152,12 +151,13 @@ def _require_reachable(training: _Training, target_epsilon: float, limit: float)
     reached = epsilon(training.accountant, training.sampling_rate, limit, training.steps, training.delta)
     there = f"a noise multiplier of {limit:g} promises"
     if limit == _SMALLEST_NOISE and reached < target_epsilon:
-        raise InputError(f"dp.target_epsilon is {target_epsilon:g}; expected at most {reached:.4g}, which {there}, the "
-                         "smallest that is searched; dp.noise_multiplier=0 trains without noise and promises nothing")
+        raise InputError(Key("dp.target_epsilon"), f" is {target_epsilon:g}; expected at most {reached:.4g}, which "
+                         f"{there}, the smallest that is searched; ", Key("dp.noise_multiplier"), "=0 trains without "
+                         "noise and promises nothing")
     if limit == _LARGEST_NOISE and reached > target_epsilon:
-        raise InputError(f"dp.target_epsilon is {target_epsilon:g}; expected at least {reached:.4g}, which {there}, "
-                         "the largest that is searched; train for fewer epochs, with smaller batches, or allow a "
-                         "larger epsilon")
+        raise InputError(Key("dp.target_epsilon"), f" is {target_epsilon:g}; expected at least {reached:.4g}, which "
+                         f"{there}, the largest that is searched; train for fewer epochs, with smaller batches, or "
+                         "allow a larger epsilon")
 
 
 def version() -> str:
@@ -192,6 +192,6 @@ def _package() -> Any:
         import dp_accounting.pld
         import dp_accounting.rdp
     except ImportError as error:
-        raise InputError("training.method dp_sgd needs the package dp-accounting, which cannot be imported "
+        raise InputError(Key("training.method"), " dp_sgd needs the package dp-accounting, which cannot be imported "
                          f"({error}); pip install -r requirements.txt") from error
     return dp_accounting

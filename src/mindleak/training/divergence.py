@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from mindspore import nn
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, Key
 from mindleak.evaluation.finite import LARGEST_HALF, complaint
 from mindleak.training.history import EpochRecord
 from mindleak.training.request import TrainingData
@@ -45,8 +45,8 @@ def require_finite(record: EpochRecord, network: nn.Cell, predict: Callable[[np.
         if said is not None:
             raise InputError(f"{kind} fails in epoch {record.epoch}: {which}, and the weights are finite. {said}")
     half = _half(network, predict(data.x_val[:1]), optimizer)
-    raise InputError(f"{kind} diverged in epoch {record.epoch}: {which}; {half}lower training.learning_rate "
-                     f"(now {record.learning_rate:g})")
+    raise InputError(f"{kind} diverged in epoch {record.epoch}: {which}; {half}lower ", Key("training.learning_rate"),
+                     f" (now {record.learning_rate:g})")
 
 
 def not_finite_weights(network: nn.Cell) -> str | None:

@@ -17,8 +17,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, Key
 from mindleak.models.registry import CLASSIFIERS
+from mindleak.settings.dp import Dp
 from mindleak.training import accountant
 from mindleak.training.loop import LoopTotals, interruptible, on_device
 from mindleak.training.noise import noise_blocks, steps_per_block
@@ -60,24 +61,15 @@ class DPSettings:
     accountant: str = "pld"
 
     def __post_init__(self) -> None:
-        for name in ("clip_norm", "target_epsilon"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise InputError(f"dp.{name} is {value}; expected a finite number above 0")
+        Dp.require(self.as_dict(), "dp")
         if (self.noise_multiplier is None) == (self.target_epsilon is None):
-            raise InputError("training.method dp_sgd needs either dp.noise_multiplier or dp.target_epsilon, got "
-                             f"noise_multiplier {self.noise_multiplier}, target_epsilon {self.target_epsilon}")
-        noise = self.noise_multiplier
-        if noise is not None and not (math.isfinite(noise) and noise >= 0):
-            raise InputError(f"dp.noise_multiplier is {noise}; expected a finite number ≥ 0")
-        if not 0 < self.delta < 1:
-            raise InputError(f"dp.delta is {self.delta}; expected 0 < delta < 1, well below 1/(training samples)")
-        if self.accountant not in accountant.ACCOUNTANTS:
-            raise InputError(f"dp.accountant '{self.accountant}' is unknown; one of "
-                             f"{', '.join(accountant.ACCOUNTANTS)}")
+            raise InputError(Key("training.method"), " dp_sgd needs either ", Key("dp.noise_multiplier"), " or ",
+                             Key("dp.target_epsilon"), f", got noise_multiplier {self.noise_multiplier}, "
+                             f"target_epsilon {self.target_epsilon}")
         if self.accountant == "pld" and self.delta < accountant.SMALLEST_PLD_DELTA:
-            raise InputError(f"dp.delta is {self.delta:g}; expected at least {accountant.SMALLEST_PLD_DELTA:g} with "
-                             "dp.accountant pld, whose rounding exceeds smaller ones; dp.accountant=rdp takes them")
+            raise InputError(Key("dp.delta"), f" is {self.delta:g}; expected at least "
+                             f"{accountant.SMALLEST_PLD_DELTA:g} with ", Key("dp.accountant"), " pld, whose rounding "
+                             "exceeds smaller ones; ", Key("dp.accountant"), "=rdp takes them")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict."""
@@ -276,11 +268,12 @@ class PrivateTraining(Training):
         """
         recipe.steps_per_epoch(samples)
         if settings.delta >= 1 / samples:
-            raise InputError(f"dp.delta {settings.delta:g} is no promise for {samples} training samples: a method that "
-                             f"publishes one of them at random has delta {1 / samples:.2g}; take a smaller one")
+            raise InputError(Key("dp.delta"), f" {settings.delta:g} is no promise for {samples} training samples: a "
+                             f"method that publishes one of them at random has delta {1 / samples:.2g}; take a smaller "
+                             "one")
         if recipe.schedule == "plateau":
-            raise InputError("dp_sgd cannot use training.schedule 'plateau', which follows the training loss, and that "
-                             "is not private; expected constant, step, cosine")
+            raise InputError("dp_sgd cannot use ", Key("training.schedule"), " 'plateau', which follows the training "
+                             "loss, and that is not private; expected constant, step, cosine")
         require_separable(network, shape)
         Promise.of(recipe, settings, samples)
 

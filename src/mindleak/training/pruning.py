@@ -8,14 +8,14 @@ that both can be compared at equal sparsity.
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, Key
+from mindleak.settings.prune import Prune
 from mindleak.training.loop import make_optimizer
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingRequest
@@ -42,15 +42,10 @@ class PruneSettings:
     finetune_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.sparsity < 1:
-            raise InputError(f"prune.sparsity is {self.sparsity}; expected 0 < sparsity < 1")
-        if self.finetune_epochs < 0:
-            raise InputError(f"prune.finetune_epochs is {self.finetune_epochs}; expected 0 or more")
-        rate = self.finetune_learning_rate
-        if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise InputError(f"prune.finetune_learning_rate is {rate}; expected a finite number above 0")
-        if rate is not None and self.finetune_epochs == 0:
-            raise InputError("prune.finetune_learning_rate has no effect without prune.finetune_epochs")
+        Prune.require(self.as_dict(), "prune")
+        if self.finetune_learning_rate is not None and self.finetune_epochs == 0:
+            raise InputError(Key("prune.finetune_learning_rate"), " has no effect without ",
+                             Key("prune.finetune_epochs"))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict."""
@@ -63,12 +58,7 @@ def prune_layers(network: nn.Cell, layers: Any) -> list[MaskLayer]:
     Raises:
         InputError: a name that is no trainable parameter, named twice, or nothing to prune.
     """
-    try:
-        return mask_layers(network, layers)
-    except InputError as error:
-        # The rules are those of suppress training, but the user has to correct a key of pruning.
-        text = str(error).replace("suppress.layers", "prune.layers").replace("suppress training", "pruning")
-        raise InputError(text) from error
+    return mask_layers(network, layers, "prune")
 
 
 def smallest(weights: np.ndarray, layer: MaskLayer, fraction: float) -> np.ndarray:

@@ -7,11 +7,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mindleak.errors import InputError
-
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
-SCHEDULES = ("constant", "step", "cosine", "plateau")
-METHODS = ("ordinary", "suppress", "dp_sgd", "prune")
+from mindleak.errors import InputError, Key
+from mindleak.settings.training import Training
 
 
 @dataclass(frozen=True)
@@ -36,22 +33,9 @@ class Recipe:
     schedule_patience: int = 3
 
     def __post_init__(self) -> None:
-        _one_of("training.method", self.method, METHODS)
-        _one_of("training.optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("training.schedule", self.schedule, SCHEDULES)
-        for name in ("epochs", "batch_size", "schedule_every", "schedule_patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"training.{name} is {getattr(self, name)}; expected at least 1")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InputError(f"training.learning_rate is {self.learning_rate}; expected a finite number above 0")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"training.momentum is {self.momentum}; expected 0 ≤ momentum < 1")
+        Training.require(self.as_dict(), "training")
         if self.optimizer == "nesterov" and self.momentum == 0:
-            raise InputError("training.optimizer 'nesterov' needs training.momentum above 0")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise InputError(f"training.weight_decay is {self.weight_decay}; expected a finite number ≥ 0")
-        if not 0 < self.schedule_factor <= 1:
-            raise InputError(f"training.schedule_factor is {self.schedule_factor}; expected 0 < factor ≤ 1")
+            raise InputError(Key("training.optimizer"), " 'nesterov' needs ", Key("training.momentum"), " above 0")
 
     def steps_per_epoch(self, samples: int) -> int:
         """Whole batches in ``samples``; the rest of an epoch's permutation is left to later epochs.
@@ -60,7 +44,8 @@ class Recipe:
             InputError: not even one batch.
         """
         if samples < self.batch_size:
-            raise InputError(f"training.batch_size {self.batch_size} is larger than the {samples} training samples")
+            raise InputError(Key("training.batch_size"), f" {self.batch_size} is larger than the {samples} training "
+                             "samples")
         return samples // self.batch_size
 
     def as_dict(self) -> dict[str, object]:
@@ -93,9 +78,3 @@ def _plateaus(losses: list[float], patience: int) -> int:
         if waited > patience:
             count, waited = count + 1, 0
     return count
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is not among ``allowed``."""
-    if value not in allowed:
-        raise InputError(f"{name} '{value}' is unknown; one of {', '.join(allowed)}")

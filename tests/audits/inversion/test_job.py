@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.attacks.inversion.batched import BatchedInversion
 from mindleak.attacks.inversion.mindarmour import MindArmourInversion
 from mindleak.audits.inversion.plan import inverted_rows, matched_non_members, plan_inversion

@@ -11,7 +11,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from memorised_digits import MEMBERS, Perceptron, noisy_digits
-from mindleak import config
+from mindleak import settings as config
 from mindleak.audits.membership.plan import MembershipPlan, plan_membership
 from mindleak.cli import main
 from mindleak.errors import InputError

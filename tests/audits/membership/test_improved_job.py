@@ -11,7 +11,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
-from mindleak import config
+from mindleak import settings as config
 from mindleak.audits.membership.improved_stages import improved_stage
 from mindleak.audits.membership.observations import Observer
 from mindleak.audits.membership.plan import MembershipPlan, plan_membership

@@ -11,7 +11,7 @@ from mindspore import nn
 
 import memorised_digits
 from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
-from mindleak import config
+from mindleak import settings as config
 from mindleak.audits.membership.plan import MembershipPlan, plan_membership
 from mindleak.audits.membership.shadow_stage import membership_stage
 from mindleak.errors import InputError

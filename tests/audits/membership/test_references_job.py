@@ -12,7 +12,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
-from mindleak import config
+from mindleak import settings as config
 from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.audits.membership.plan import MembershipPlan, plan_membership
 from mindleak.audits.membership.reference_stage import reference_stage

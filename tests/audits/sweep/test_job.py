@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindleak import config
+from mindleak import settings as config
 from mindleak.attacks.membership.shadow import ShadowAttack
 from mindleak.attacks.membership.siblings import independent_rows
 from mindleak.audits.sweep.stages import SweepPlan

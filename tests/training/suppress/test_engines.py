@@ -22,13 +22,13 @@ from mindspore import Parameter, Tensor, nn
 from mindleak.errors import InputError
 from mindleak.models import build
 from mindleak.quiet import import_mindarmour
+from mindleak.settings.suppress import ENGINES
 from mindleak.training.checkpoint import CheckpointFolder, load_weights, read
 from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import epoch_order
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingData, TrainingRequest, TrainingResult
 from mindleak.training.suppress import (
-    ENGINES,
     ZERO,
     MaskLayer,
     SuppressSettings,

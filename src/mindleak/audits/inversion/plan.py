@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from easydict import EasyDict
@@ -17,12 +17,11 @@ from mindleak.audits.family import Plan
 from mindleak.audits.inversion.results import TEST_SPLIT, TRAINING_SPLIT
 from mindleak.data.copies import first_of_each
 from mindleak.data.samples import stratified
-from mindleak.defaults import DEFAULTS
 from mindleak.errors import InputError, nearest
 from mindleak.evaluation.images import WINDOW
 from mindleak.runs.digest import stable_hash
-from mindleak.subjects.key_names import JUDGE
-from mindleak.subjects.subject import SubjectPlan
+from mindleak.settings.model import Model
+from mindleak.subjects.subject import JUDGE, SubjectPlan
 from mindleak.subjects.task import TrainingTask
 from mindleak.subjects.trained import Trained, headline
 from mindleak.training.recipe import Recipe
@@ -112,7 +111,7 @@ def judge_task(plan: SubjectPlan, inverted: np.ndarray) -> TrainingTask:
     """
     judge = plan.config.judge
     config = EasyDict(plan.config)
-    config.model = EasyDict({**DEFAULTS["model"], "name": judge.model})
+    config.model = EasyDict(asdict(Model(name=judge.model)))
     with plan.key_names(JUDGE).in_messages():
         recipe = Recipe(epochs=judge.epochs, batch_size=judge.batch_size, optimizer=judge.optimizer,
                         learning_rate=judge.learning_rate, momentum=judge.momentum)

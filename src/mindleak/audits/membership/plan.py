@@ -22,8 +22,7 @@ from mindleak.data.splits import (
     split_roles,
 )
 from mindleak.errors import InputError, known_names
-from mindleak.subjects.key_names import MEMBERSHIP
-from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.subject import MEMBERSHIP, SubjectPlan
 from mindleak.subjects.task import TrainingTask, stale_trainings
 from mindleak.subjects.trained import Trained, in_role
 from mindleak.training.methods import METHODS

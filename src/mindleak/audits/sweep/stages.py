@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mindleak import config as configuration
+from mindleak import settings as configuration
 from mindleak.audits.family import Plan
 from mindleak.audits.inversion.plan import judge_task
 from mindleak.audits.sweep.controls import controls

@@ -6,8 +6,8 @@ masks on the device, and ``mindarmour``, MindArmour's own classes, which are the
 
 from mindleak.training.suppress.checks import check_suppress
 from mindleak.training.suppress.graph import SuppressTraining
-from mindleak.training.suppress.settings import ENGINES, MaskLayer, SuppressSettings, mask_layers
+from mindleak.training.suppress.settings import MaskLayer, SuppressSettings, mask_layers
 from mindleak.training.suppress.sparsity import ZERO, sparsity
 
-__all__ = ["ENGINES", "ZERO", "MaskLayer", "SuppressSettings", "SuppressTraining", "check_suppress", "mask_layers",
+__all__ = ["ZERO", "MaskLayer", "SuppressSettings", "SuppressTraining", "check_suppress", "mask_layers",
            "sparsity"]

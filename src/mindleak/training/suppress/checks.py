@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mindspore import nn
 
-from mindleak.errors import InputError
+from mindleak.errors import InputError, Key
 from mindleak.training.recipe import Recipe
 from mindleak.training.suppress.masks import Schedule
 from mindleak.training.suppress.settings import MaskLayer, SuppressSettings, mask_layers
@@ -16,7 +16,7 @@ from mindleak.training.suppress.settings import MaskLayer, SuppressSettings, mas
 ENOUGH = 0.9
 NOTABLE = 0.02
 
-_GRAPH = "; suppress.engine=graph can"
+_ENGINE = Key("suppress.engine")
 
 
 def check_suppress(network: nn.Cell, recipe: Recipe, settings: SuppressSettings, samples: int) -> list[MaskLayer]:
@@ -54,40 +54,43 @@ def shortfalls(network: nn.Cell, layers: Sequence[MaskLayer], recipe: Recipe, se
 def _check_mindarmour(network: nn.Cell, recipe: Recipe) -> None:
     """Refuse what MindArmour's classes would silently get wrong."""
     if len(list(network.get_parameters())) < 2:
-        raise InputError("suppress.engine 'mindarmour' needs a network of at least two parameters: MindArmour looks at "
-                         f"the first two to report its progress{_GRAPH} do with one")
+        raise _only_graph("needs a network of at least two parameters: MindArmour looks at the first two to report its "
+                          "progress", can="do with one")
     if recipe.optimizer != "sgd":
-        raise InputError(f"suppress.engine 'mindarmour' works with plain SGD only, not training.optimizer "
-                         f"'{recipe.optimizer}': its de-weight term cancels a weight in one SGD step{_GRAPH} use it")
+        raise _only_graph("works with plain SGD only, not ", Key("training.optimizer"), f" '{recipe.optimizer}': its "
+                          "de-weight term cancels a weight in one SGD step")
     if recipe.schedule != "constant":
-        raise InputError(f"suppress.engine 'mindarmour' needs a constant learning rate, not training.schedule "
-                         f"'{recipe.schedule}': its de-weight term is divided by one rate for all steps{_GRAPH} use it")
+        raise _only_graph("needs a constant learning rate, not ", Key("training.schedule"), f" '{recipe.schedule}': "
+                          "its de-weight term is divided by one rate for all steps")
     if recipe.weight_decay:
-        raise InputError(f"suppress.engine 'mindarmour' needs training.weight_decay=0, got {recipe.weight_decay}: "
-                         f"decay would disturb the step that cancels a weight{_GRAPH} use it")
+        raise _only_graph("needs ", Key("training.weight_decay"), f"=0, got {recipe.weight_decay}: decay would disturb "
+                          "the step that cancels a weight")
     if recipe.learning_rate > 0.5:
-        raise InputError("suppress.engine 'mindarmour' needs training.learning_rate ≤ 0.5, got "
-                         f"{recipe.learning_rate}{_GRAPH} use it")
+        raise _only_graph("needs ", Key("training.learning_rate"), f" ≤ 0.5, got {recipe.learning_rate}")
     if recipe.epochs > 100:
-        raise InputError(f"suppress.engine 'mindarmour' needs training.epochs ≤ 100, got {recipe.epochs}"
-                         f"{_GRAPH} train longer")
+        raise _only_graph("needs ", Key("training.epochs"), f" ≤ 100, got {recipe.epochs}", can="train longer")
+
+
+def _only_graph(*reason: str, can: str = "use it") -> InputError:
+    """Return the error of what the other engine can do."""
+    return InputError(_ENGINE, " 'mindarmour' ", *reason, "; ", _ENGINE, f"=graph can {can}")
 
 
 def _check_schedule(recipe: Recipe, settings: SuppressSettings, samples: int) -> None:
     """Refuse updates that do not fit into the training or stop short of ``sparse_end``."""
     if settings.start_epoch > recipe.epochs:
-        raise InputError(f"suppress training needs suppress.start_epoch ≤ training.epochs, got start_epoch "
-                         f"{settings.start_epoch}, epochs {recipe.epochs}")
+        raise InputError("suppress training needs ", Key("suppress.start_epoch"), " ≤ ", Key("training.epochs"),
+                         f", got start_epoch {settings.start_epoch}, epochs {recipe.epochs}")
     schedule = Schedule(settings, recipe.epochs, recipe.steps_per_epoch(samples))
     if settings.mask_times > schedule.steps:
-        raise InputError(f"suppress.mask_times {settings.mask_times} is more than the {schedule.steps} steps from "
-                         f"epoch {settings.start_epoch} on; lower mask_times or start_epoch, or train longer")
+        raise InputError(Key("suppress.mask_times"), f" {settings.mask_times} is more than the {schedule.steps} steps "
+                         f"from epoch {settings.start_epoch} on; lower mask_times or start_epoch, or train longer")
     reached = _reached(schedule)
     if reached < ENOUGH * settings.sparse_end:
-        raise InputError(f"suppress.mask_times {settings.mask_times} in {schedule.steps} steps from epoch "
+        raise InputError(Key("suppress.mask_times"), f" {settings.mask_times} in {schedule.steps} steps from epoch "
                          f"{settings.start_epoch} on, {schedule.steps_per_epoch} an epoch: the last mask update asks "
-                         f"for {reached:.4f} zero, not suppress.sparse_end {settings.sparse_end:g}; raise mask_times, "
-                         "lower training.batch_size or start_epoch, or train longer")
+                         f"for {reached:.4f} zero, not ", Key("suppress.sparse_end"), f" {settings.sparse_end:g}; "
+                         "raise mask_times, lower ", Key("training.batch_size"), " or start_epoch, or train longer")
 
 
 def _reached(schedule: Schedule) -> float:
@@ -100,7 +103,7 @@ def _check_layer(layer: MaskLayer, sparse_end: float, size: int) -> None:
     """Refuse a layer in which no weight would ever be zero."""
     if layer.zeros_at(sparse_end, size) > 0:
         return
-    reason = f"min_num {layer.min_num} spares them" if layer.reachable(sparse_end, size) < sparse_end else \
-        f"suppress.sparse_end {sparse_end:g} of them is less than one"
-    raise InputError(f"suppress.layers entry '{layer.name}' has nothing to suppress: it has {size} weights, and "
-                     f"{reason}")
+    reason = [f"min_num {layer.min_num} spares them"] if layer.reachable(sparse_end, size) < sparse_end else [
+        Key("suppress.sparse_end"), f" {sparse_end:g} of them is less than one"]
+    raise InputError(Key("suppress.layers"), f" entry '{layer.name}' has nothing to suppress: it has {size} weights, "
+                     "and ", *reason)

@@ -16,7 +16,7 @@ import numpy as np
 from mindspore import nn
 
 from mindleak import device
-from mindleak.errors import InputError
+from mindleak.errors import InputError, Key
 from mindleak.quiet import mindarmour_call
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.divergence import require_finite
@@ -82,8 +82,8 @@ def _run(network: nn.Cell, data: TrainingData, recipe: Recipe, settings: Suppres
         start_epoch=settings.start_epoch, mask_times=settings.mask_times, lr=recipe.learning_rate,
         sparse_end=float(settings.sparse_end), sparse_start=float(settings.sparse_start))
     if list(controller.grad_idx_map) != expected:
-        raise InputError("MindArmour takes suppress.layers for beginnings of names, and here that hits other "
-                         "parameters; suppress those with the longer names too, or rename them")
+        raise InputError("MindArmour takes ", Key("suppress.layers"), " for beginnings of names, and here that hits "
+                         "other parameters; suppress those with the longer names too, or rename them")
     model = SuppressModel(network=network, optimizer=optimizer,
                           loss_fn=nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"))
     model.link_suppress_ctrl(controller)

@@ -14,9 +14,11 @@ from typing import Any
 
 from mindspore import nn
 
-from mindleak.errors import InputError, nearest
+from mindleak.errors import InputError, Key, keys_renamed, nearest
+from mindleak.settings.suppress import Suppress
 
-ENGINES = ("graph", "mindarmour")
+# Entries stand in suppress.layers or, read by the same rules, in prune.layers: whoever reads them says where.
+_LAYERS = Key("layers")
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,18 @@ class MaskLayer:
     upper_bound: float = 1.2
 
     def __post_init__(self) -> None:
-        where = f"suppress.layers entry '{self.name}'"
+        entry = f" entry '{self.name}'"
         if not isinstance(self.name, str):
-            raise InputError(f"suppress.layers: name {self.name!r} is no parameter name")
+            raise InputError(_LAYERS, f": name {self.name!r} is no parameter name")
         if type(self.min_num) is not int or self.min_num < -1:
-            raise InputError(f"{where}: min_num is {self.min_num!r}; expected a whole number, from 0 on or -1 (no "
-                             "floor)")
+            raise InputError(_LAYERS, f"{entry}: min_num is {self.min_num!r}; expected a whole number, from 0 on or -1 "
+                             "(no floor)")
         for field in ("add_noise", "lower_clip"):
             if type(getattr(self, field)) is not bool:
-                raise InputError(f"{where}: {field} is {getattr(self, field)!r}; expected true or false")
+                raise InputError(_LAYERS, f"{entry}: {field} is {getattr(self, field)!r}; expected true or false")
         bound = self.upper_bound
         if type(bound) not in (int, float) or not 0.1 <= bound < math.inf:
-            raise InputError(f"{where}: upper_bound is {bound!r}; expected a finite number from 0.1 on")
+            raise InputError(_LAYERS, f"{entry}: upper_bound is {bound!r}; expected a finite number from 0.1 on")
 
     def zeros_at(self, sparsity: float, size: int) -> int:
         """Return how many of the layer's ``size`` weights shall be zero at ``sparsity``, the floor respected."""
@@ -77,17 +79,11 @@ class SuppressSettings:
     engine: str = "graph"
 
     def __post_init__(self) -> None:
-        for name in ("sparse_end", "sparse_start"):
-            if not math.isfinite(getattr(self, name)):
-                raise InputError(f"suppress.{name} is {getattr(self, name)}; expected a finite number")
-        if not 0 <= self.sparse_start < self.sparse_end < 1:
-            raise InputError(f"suppress.sparse_start is {self.sparse_start} and suppress.sparse_end {self.sparse_end}; "
-                             "expected 0 ≤ sparse_start < sparse_end < 1 (training.method=ordinary suppresses nothing)")
-        for name in ("start_epoch", "mask_times"):
-            if getattr(self, name) < 1:
-                raise InputError(f"suppress.{name} is {getattr(self, name)}; expected at least 1")
-        if self.engine not in ENGINES:
-            raise InputError(f"suppress.engine '{self.engine}' is unknown{nearest(self.engine, ENGINES)}")
+        Suppress.require(self.as_dict(), "suppress")
+        if self.sparse_start >= self.sparse_end:
+            raise InputError(Key("suppress.sparse_start"), f" is {self.sparse_start} and ", Key("suppress.sparse_end"),
+                             f" {self.sparse_end}; expected 0 ≤ sparse_start < sparse_end < 1 (",
+                             Key("training.method"), "=ordinary suppresses nothing)")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict."""
@@ -99,45 +95,50 @@ class SuppressSettings:
         return SuppressSettings(**{**self.as_dict(), "mask_times": times})
 
 
-def mask_layers(network: nn.Cell, layers: Any) -> list[MaskLayer]:
-    """Return the layers to suppress.
+def mask_layers(network: nn.Cell, layers: Any, section: str = "suppress") -> list[MaskLayer]:
+    """Return the layers to suppress, or to prune, whose ``section`` has the key ``layers``.
 
     ``"auto"`` takes every trainable tensor of two or more dimensions by the tutorial's pattern:
     convolutions with noise and lower clipping, the last dense layer with a floor of 50 weights, a first
     convolution with one of 10 and further ones with 50; tensors no larger than their floor are left alone.
 
     Raises:
-        InputError: a name that is no trainable parameter, named twice, or nothing to suppress.
+        InputError: a name that is no trainable parameter, named twice, or nothing to choose.
     """
-    names = [parameter.name for parameter in network.trainable_params()]
-    if isinstance(layers, str) and layers == "auto":
-        return _tutorial_pattern(network)
+    with keys_renamed(lambda key: Key(f"{section}.{key}")):
+        if isinstance(layers, str) and layers == "auto":
+            return _tutorial_pattern(network, section)
+        return _named_layers(layers, [parameter.name for parameter in network.trainable_params()])
+
+
+def _named_layers(layers: Any, names: list[str]) -> list[MaskLayer]:
+    """Return the layers that a list names, of a network that has parameters of these ``names``."""
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
-        raise InputError(f"suppress.layers must be 'auto' or a list of parameter names, got {layers!r}")
+        raise InputError(_LAYERS, f" is {layers!r}; expected 'auto' or a list of parameter names")
     chosen = [_mask_layer(entry) for entry in layers]
     for layer in chosen:
         if layer.name not in names:
             weight = f"{layer.name}.weight"
-            raise InputError(f"suppress.layers names '{layer.name}', which is no trainable parameter"
-                             + (f"; did you mean '{weight}'?" if weight in names else nearest(layer.name, names)))
+            raise InputError(_LAYERS, f" names '{layer.name}', which is no trainable parameter",
+                             f"; did you mean '{weight}'?" if weight in names else nearest(layer.name, names))
     for name, times in Counter(layer.name for layer in chosen).items():
         if times > 1:
-            raise InputError(f"suppress.layers names '{name}' twice")
+            raise InputError(_LAYERS, f" names '{name}' twice")
     return chosen
 
 
 def _mask_layer(entry: Any) -> MaskLayer:
-    """Read one entry of ``suppress.layers``."""
+    """Read one entry of a list of layers."""
     if isinstance(entry, str):
         return MaskLayer(entry)
     try:
         return MaskLayer(**entry)
     except TypeError as error:
-        raise InputError(f"suppress.layers entry {entry!r} is not understood; fields: name, min_num, add_noise, "
-                         "lower_clip, upper_bound") from error
+        raise InputError(_LAYERS, f" entry {entry!r} is not understood; fields: name, min_num, add_noise, lower_clip, "
+                         "upper_bound") from error
 
 
-def _tutorial_pattern(network: nn.Cell) -> list[MaskLayer]:
+def _tutorial_pattern(network: nn.Cell, section: str) -> list[MaskLayer]:
     """Generalise the tutorial's mask layers for LeNet5 to any network."""
     weights = [parameter for parameter in network.trainable_params() if parameter.ndim >= 2]
     chosen: list[MaskLayer] = []
@@ -149,6 +150,6 @@ def _tutorial_pattern(network: nn.Cell) -> list[MaskLayer]:
         if parameter.size > floor:
             chosen.append(MaskLayer(parameter.name, floor, True, convolution))
     if not chosen:
-        raise InputError("suppress training found nothing to suppress: the network has no trainable weight matrix of "
-                         "more than 50 weights; name suppress.layers")
+        raise InputError(f"there is nothing to {section}: the network has no trainable weight matrix of more than 50 "
+                         "weights; name ", _LAYERS)
     return chosen
