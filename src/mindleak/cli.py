@@ -253,7 +253,9 @@ def _in_advance(arguments: argparse.Namespace, workers: int) -> None:
     if not hasattr(arguments, "assignments"):
         return
     from mindleak import settings
+    from mindleak.audits.families import families
 
+    families()
     merged = settings.load(arguments.config, assignments(arguments))
     if arguments.command == "predict":
         return
@@ -313,7 +315,9 @@ def _data(arguments: argparse.Namespace) -> None:
 def _on_a_run(arguments: argparse.Namespace, words: list[str]) -> None:
     """Merge the configuration, open the run, and call a job on it."""
     from mindleak import settings
+    from mindleak.audits.families import families
 
+    families()
     merged = settings.load(arguments.config, assignments(arguments))
     from mindleak.jobs.session import session_alone
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from mindleak.audits.family import Family
 from mindleak.errors import InputError, first_line
+from mindleak.settings.schema import SCHEMA
 
 GROUP = "mindleak.families"
 FAMILIES = ("mindleak.audits.inversion.family:Inversion", "mindleak.audits.membership.family:Membership",
@@ -25,6 +26,8 @@ FAMILIES = ("mindleak.audits.inversion.family:Inversion", "mindleak.audits.membe
 @cache
 def families() -> Mapping[str, Family[Any]]:
     """Return all families by name, the project's own first.
+
+    The configuration takes up the sections of those from elsewhere.
 
     Raises:
         InputError: one from elsewhere that does not load, is no family, or has a name that is taken.
@@ -36,10 +39,12 @@ def families() -> Mapping[str, Family[Any]]:
         found[family.name] = family
     for entry in sorted(metadata.entry_points().select(group=GROUP), key=lambda each: each.name):
         family = _from_elsewhere(entry)
-        if family.name in found:
-            raise InputError(f"family '{family.name}' of package '{_package(entry)}' has a name that is taken by "
-                             f"{type(found[family.name]).__module__}; remove or rename one of them")
+        if family.name in found or family.name in SCHEMA.declared:
+            raise InputError(f"family '{family.name}' of package '{_package(entry)}' has a name that is taken"
+                             f"{_by(found.get(family.name))}; remove or rename it")
         found[family.name] = family
+        if family.settings is not None:
+            SCHEMA.add(family.name, family.settings)
     return found
 
 
@@ -59,6 +64,10 @@ def _from_elsewhere(entry: Any) -> Family[Any]:
         raise InputError(f"family '{entry.name}' of package '{_package(entry)}' is a {type(family).__name__}; expected "
                          "a mindleak.audits.family.Family")
     return family
+
+
+def _by(family: Family[Any] | None) -> str:
+    return " by a section of the configuration" if family is None else f" by {type(family).__module__}"
 
 
 def _package(entry: Any) -> str:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from mindleak.data.dataset import Dataset
     from mindleak.data.splits import Split
     from mindleak.evaluation.metric import Record
-    from mindleak.reporting.page import Page, Section, SummaryColumn
+    from mindleak.reporting.page import Page, SummaryColumn
+    from mindleak.reporting.page import Section as PageSection
+    from mindleak.settings.fields import Section
     from mindleak.subjects.session import Session
     from mindleak.subjects.subject import SubjectPlan
     from mindleak.subjects.task import TrainingTask
@@ -60,7 +62,8 @@ class NoVerdictError(InputError):
         self.reason = message if reason is None else reason
 
 
-class Plan(ABC):
+@dataclass(frozen=True, eq=False)
+class Plan:
     """What a family is about to do: known to be possible, as far as can be known before any training.
 
     Attributes:
@@ -70,9 +73,9 @@ class Plan(ABC):
     subject: Optional[Trained]
 
     @property
-    @abstractmethod
     def tasks(self) -> list[TrainingTask]:
-        """All trainings that it needs."""
+        """All trainings that it needs; the subject's own, if it takes one, by default."""
+        return [] if self.subject is None else self.subject.tasks
 
     @property
     def datasets(self) -> Mapping[str, Dataset]:
@@ -112,6 +115,7 @@ class Family(ABC, Generic[P]):
         help: one line for the command line.
         options: of its sub-command.
         attacks: whether ``mindleak attack NAME`` runs it alone; otherwise only a whole audit does.
+        settings: its section of the configuration; None where it has none.
     """
 
     name: ClassVar[str]
@@ -119,10 +123,11 @@ class Family(ABC, Generic[P]):
     help: ClassVar[str]
     options: ClassVar[tuple[Option, ...]] = ()
     attacks: ClassVar[bool] = True
+    settings: ClassVar[Optional[type[Section]]] = None
 
     def wants(self, subject: SubjectPlan) -> bool:
         """Return whether the configuration has it switched on for a subject."""
-        return bool(subject.config[self.name].get("enabled", True))
+        return bool(subject.config.get(self.name, {}).get("enabled", True))
 
     @abstractmethod
     def plan(self, subject: SubjectPlan) -> Optional[P]:
@@ -166,7 +171,7 @@ class Family(ABC, Generic[P]):
         return [self.name]
 
     @abstractmethod
-    def sections(self, results: Sequence[Record], page: Page) -> list[Section]:
+    def sections(self, results: Sequence[Record], page: Page) -> list[PageSection]:
         """Return the family's part of the report's page. Loads no MindSpore."""
 
     def summary(self, results: Sequence[Record], page: Page) -> list[SummaryColumn]:

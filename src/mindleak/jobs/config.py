@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mindleak.audits.families import families
 from mindleak.printable import say
 from mindleak.settings import reference
 
@@ -16,5 +17,6 @@ def run_config(key: str | None, markdown: bool) -> None:
     Raises:
         InputError: there is no such key.
     """
+    families()
     shown = reference.chosen(key)
     say(reference.page() if markdown else reference.text(shown))

@@ -51,6 +51,11 @@ class Schema:
                 defaults[name] = self._add(inner, f"{prefix}{name}.")
         return defaults
 
+    def add(self, name: str, section: type[Section]) -> None:
+        """Take up a section that a family of audits from another package brings along."""
+        self.sections[name] = section
+        self.defaults |= self._add({name: section}, "")
+
     @property
     def settings(self) -> dict[str, Setting]:
         """Every key that holds a value."""

@@ -46,12 +46,12 @@ class NonMembers:
     copies: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InversionPlan(Plan):
     """One subject's inversion: the images, the judge, and an attack per layer."""
 
-    plan: SubjectPlan
     subject: Trained
+    plan: SubjectPlan
     rows: np.ndarray
     non_members: NonMembers | None
     judge: TrainingTask
@@ -76,7 +76,7 @@ def plan_inversion(plan: SubjectPlan) -> InversionPlan:
     if non_members is not None:
         numbers = copies.train if non_members.source == TRAINING_SPLIT else copies.test
         inverted.append(numbers[non_members.rows])
-    return InversionPlan(plan, headline(plan), rows, non_members, judge_task(plan, np.concatenate(inverted)), attacks)
+    return InversionPlan(headline(plan), plan, rows, non_members, judge_task(plan, np.concatenate(inverted)), attacks)
 
 
 def inversion_attacks(plan: SubjectPlan, network: nn.Cell) -> list[Attack]:

@@ -38,16 +38,16 @@ class ImpossibleSplitError(InputError):
     """The data leave no honest split into roles: a subject trained on nearly everything has no non-members left."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MembershipPlan(Plan):
     """Roles, subject, shadows and references of membership attacks.
 
     ``shadows`` is empty, ``references`` and ``document`` None where no attack was asked for that needs them.
     """
 
+    subject: Trained
     plan: SubjectPlan
     split: Split
-    subject: Trained
     shadows: list[TrainingTask]
     attack: ShadowAttack
     references: ReferencePlan | None = None
@@ -141,7 +141,7 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
                for number, (rows_in, rows_out) in enumerate(pairs)]
     references = plan_references(plan, split, alike, members, attacks)
     document = plan_document(plan, split, alike, members, attacks)
-    return MembershipPlan(plan, split, in_role(plan, alike), shadows, attack, references, improved, document, attacks)
+    return MembershipPlan(in_role(plan, alike), plan, split, shadows, attack, references, improved, document, attacks)
 
 
 def settled_members(plan: SubjectPlan) -> np.ndarray | None:

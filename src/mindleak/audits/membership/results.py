@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from mindleak.evaluation.metric import Record
+if TYPE_CHECKING:
+    from mindleak.evaluation.metric import Record
 
 # Under the key "kind" of every result.
 SHADOWS, REFERENCES, ABLATION, RNN_TUTORIAL = "shadows", "references", "ablation", "rnn_tutorial"
