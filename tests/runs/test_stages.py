@@ -274,8 +274,8 @@ def test_a_run_of_an_earlier_version_goes_on_with_one_line_said(tmp_path: Path) 
     stage(Run.open(tmp_path / "run", EARLIER, device_target="CPU"), compute)
     for _ in range(2):
         assert stage(open_earlier(tmp_path, said.append, rates=(1, 2)), compute).cached
-    assert said == [f"{tmp_path}/run was made by another version of mindleak, whose gone.depth decides nothing any "
-                    "more; stages that it did decide are computed again"]
+    assert said == [f"{tmp_path}/run was made by another version of mindleak, with settings that this one does not "
+                    "know (gone.depth); stages that they changed are computed again"]
     assert saved_identity(tmp_path / "run") == {**CONFIG, "rates": [1, 2]}
 
 

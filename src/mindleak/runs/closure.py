@@ -5,8 +5,8 @@ packages on the way to each, and the C++ beside them; what stands under ``if TYP
 out. A module counts as its syntax tree, so comments, docstrings and layout do not.
 
 **What is left out.** Settings reach a stage by value, in its inputs, so the modules that say what may be set
-(``_SETTINGS``) are in no closure: a new setting with its default changes no key. They must compute nothing. Nothing
-else is left out: a module that only words messages today may decide a figure tomorrow, and nobody would notice.
+(:func:`is_of_settings`) are in no closure: a new setting with its default changes no key. They must compute nothing.
+Nothing else is left out: a module that only words messages today may decide a figure tomorrow, and nobody would notice.
 """
 
 from __future__ import annotations

@@ -74,10 +74,10 @@ def require_same(run_dir: Path, there: dict[str, Any], now: dict[str, Any],
     """Refuse a run directory made with another configuration; return the keys in it that are not known any more.
 
     ``there`` is what the directory holds, ``now`` what is asked for, as nested dicts. ``defaults`` holds every key
-    known; without it every key is, and none has a default. An empty section in it is an open one, such as
-    ``subjects``: its keys are names, or optional, and absent is a value of its own. Below a name stand the sections
-    of ``defaults`` again, and so do they below an optional one: a key there means the one in which it ends
-    (``subjects.mine.training.epochs`` means ``training.epochs``).
+    known; without it every key is, and none has a default. An empty section in it is an open one, whose keys cannot be
+    listed: names of the user's (``subjects``), or the keys of another section, all optional (``membership.training``).
+    There, absent is a value of its own. A key below it means the known key in which it ends:
+    ``subjects.mine.training.epochs`` means ``training.epochs``.
 
     Raises:
         InputError: the first key that differs, with both values.

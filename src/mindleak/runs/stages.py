@@ -173,8 +173,8 @@ class Run:
             known = None if defaults is None else _yaml_round_trip(defaults)
             forgotten = require_same(folder, saved_identity(folder), wanted, known)
             if forgotten:
-                say(f"{folder} was made by another version of mindleak, whose {', '.join(forgotten)} decides nothing "
-                    "any more; stages that it did decide are computed again")
+                say(f"{folder} was made by another version of mindleak, with settings that this one does not know "
+                    f"({', '.join(forgotten)}); stages that they changed are computed again")
         # Also where it is there: keys new to it are written down, so that another default of theirs is noticed later.
         _keep_text(folder / IDENTITY_NAME, _yaml(wanted))
         _keep_text(folder / CONFIG_NAME, _yaml(wanted if whole is None else whole))
