@@ -52,7 +52,7 @@ class KeyNames:
             yield
         except InputError as error:
             renamed = error.renamed(self.full)
-            if self.about and f"{self.section}." not in str(renamed):
+            if self.about and not error.fields:
                 renamed = InputError(f"{self.about}: ", *renamed.parts)
             raise renamed from error
 
