@@ -52,7 +52,7 @@ def open_in(folder: Path, *assignments: str) -> Session:
 
 def planned(folder: Path, *assignments: str, provided: Subject | None = None) -> MembershipPlan:
     given = {assignment.partition("=")[0] for assignment in assignments}
-    session = open_in(folder, "model.name=lstm_rnn", "model.hidden_size=4", "membership.attacks=[document]",
+    session = open_in(folder, "model.name=lstm_rnn", "model.hidden_size=4", "membership.attacks=[rnn_tutorial]",
                       *(size for size in SIZES if size.partition("=")[0] not in given), *assignments)
     (plan,) = subject_plans(session, provided)
     return plan_membership(plan)
@@ -81,7 +81,7 @@ def test_around_a_subject_from_elsewhere_shadows_draw_from_the_rest(tmp_path: Pa
 
 
 def test_without_sizes_they_follow_the_subject(tmp_path: Path) -> None:
-    (plan,) = subject_plans(open_in(tmp_path, "model.name=lstm_rnn", "membership.attacks=[document]"))
+    (plan,) = subject_plans(open_in(tmp_path, "model.name=lstm_rnn", "membership.attacks=[rnn_tutorial]"))
     document = plan_membership(plan).document
     assert document is not None and len(document.tasks) == 10
     assert (document.sizes.train, document.sizes.test, document.sizes.shadow_test) == (216, 11, 65)
@@ -102,11 +102,17 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, 
 
 
 def test_bad_sizes_on_the_command_line_are_exit_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    call = ["attack", "membership", "--attack", "document", "--run_dir", str(tmp_path / "run"), "--set"]
+    call = ["attack", "membership", "--attack", "rnn_tutorial", "--run_dir", str(tmp_path / "run"), "--set"]
     assert main([*call, "membership.document.train_size=5000"]) == 2
     assert "membership.document.train_size is 5000" in capsys.readouterr().err
     assert main([*call, "membership.document.train_sise=5000"]) == 2
     assert "did you mean 'membership.document.train_size'" in capsys.readouterr().err
+
+
+def test_the_attacks_old_name_leads_to_the_new_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attack", "membership", "--attack", "document", "--run_dir", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error == "mindleak: membership.attacks: attack 'document' is called 'rnn_tutorial'\n"
 
 
 def test_the_documents_network_reads_one_step_of_centred_pixels() -> None:
@@ -134,7 +140,7 @@ def audited(folder: Path, *attacks: str) -> AuditReport:
 
 @pytest.fixture(scope="module")
 def report(folder: Path) -> AuditReport:
-    return audited(folder, "document", "shadow", "lira_online")
+    return audited(folder, "rnn_tutorial", "shadow", "lira_online")
 
 
 def result_of(report: AuditReport) -> dict[str, Any]:
@@ -172,7 +178,7 @@ def test_what_the_splits_do_and_what_membership_does_are_told_apart(report: Audi
 @pytest.mark.slow
 def test_shadows_answer_for_their_own_rows_and_for_the_test_splits(report: AuditReport, folder: Path) -> None:
     (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(folder)}",
-                                    f"model.name={__file__}:ByHeart", "membership.attacks=[document]"))
+                                    f"model.name={__file__}:ByHeart", "membership.attacks=[rnn_tutorial]"))
     document, data = plan_membership(plan).document, plan.dataset
     assert document is not None
     queries = [task.queries for task in document.tasks if task.queries is not None]
@@ -223,7 +229,7 @@ def test_page_and_terminal_show_it(report: AuditReport, folder: Path, capsys: py
                   result_of(report)["saved"]["attack_test_data"]):
         assert words in page or words.replace("&#39;", "'") in page, words
     json.dumps(report.document, allow_nan=False)
-    assert audited(folder, "document").document["document_attack"][0]["compared"] == []
+    assert audited(folder, "rnn_tutorial").document["document_attack"][0]["compared"] == []
     printed = capsys.readouterr().out
     assert "training number is" in printed and "macro avg" in printed and "attack_train_data.npz" in printed
 
@@ -231,6 +237,6 @@ def test_page_and_terminal_show_it(report: AuditReport, folder: Path, capsys: py
 @pytest.mark.slow
 def test_a_finished_attack_is_not_done_again_and_other_settings_only_attack_anew(
         report: AuditReport, folder: Path, tmp_path: Path) -> None:
-    again = audited(folder, "document", "shadow", "lira_online")
+    again = audited(folder, "rnn_tutorial", "shadow", "lira_online")
     assert all(stage["cached"] for stage in again.document["provenance"]["stages"])
     assert result_of(again) == result_of(report)

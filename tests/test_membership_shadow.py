@@ -62,7 +62,7 @@ def shadows_with(lift: float, count: int = 3, size: int = SHADOWS) -> list[Answe
 
 def attack(shadows: Sequence[Answers], subject: Answers, seed: int = 0, classes: int = CLASSES,
            **training: float) -> ShadowAttackResult:
-    return ShadowAttack(classes, AttackTraining(**training), seed).run(shadows, subject)
+    return ShadowAttack(classes, AttackTraining(**training), seed).attack(shadows, subject)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mindleak.attacks.membership.balancing import BALANCINGS
-from mindleak.attacks.membership.document import ClassScores
-from mindleak.attacks.membership.document_protocols import JUDGED, Asked, judged
+from mindleak.attacks.membership.rnn_tutorial import ClassScores
+from mindleak.attacks.membership.rnn_tutorial_protocols import JUDGED, Asked, judged
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc
 from mindleak.jobs.document_findings import document_findings
@@ -39,7 +39,7 @@ def record(lift: float = 0.0, shift: float = 0.0, test: int = 400, always: bool 
     own = ClassScores(scores, {}, {0: 600, 1: 600})
     everyone = ClassScores(np.ones(len(sides)), {}, {0: 600, 1: 600})
     shown = judged({name: everyone if always and name == "none" else own for name in BALANCINGS}, asked, CLASSES, 50, 0)
-    return {"subject": "net-membership", "attack": "document", "n_shadows": 10, "train_size": 4000, **shown,
+    return {"subject": "net-membership", "attack": "rnn_tutorial", "n_shadows": 10, "train_size": 4000, **shown,
             "compared": [], "notes": [], "saved": {"attack_train_data": "a.npz", "attack_test_data": "b.npz"}}
 
 

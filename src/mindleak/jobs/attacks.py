@@ -12,7 +12,7 @@ from mindspore import nn
 
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.class_models import AttackTraining
-from mindleak.attacks.membership.names import ALL_ATTACKS, SHADOW_ATTACKS
+from mindleak.attacks.membership.names import SHADOW_ATTACKS, checked_attacks
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack, ShadowAttackResult, require_enough
 from mindleak.data.splits import (
     Split,
@@ -22,7 +22,7 @@ from mindleak.data.splits import (
     split_around_members,
     split_roles,
 )
-from mindleak.errors import InputError, known_names
+from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
 from mindleak.jobs.document_attack import DocumentPlan, plan_document
@@ -108,7 +108,7 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
             that cannot work.
     """
     settings = plan.config.membership
-    attacks = known_names(settings.attacks, ALL_ATTACKS, "membership.attacks")
+    attacks = checked_attacks(settings.attacks, "membership.attacks")
     wants_shadows = any(name in SHADOW_ATTACKS for name in attacks)
     improved = plan_improved(settings, plan.untrained if plan.provided is None else plan.provided.network, attacks)
     sizes = role_sizes(plan)
@@ -219,7 +219,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
         rows, members = planned.targets()
         logits = ask(Predictor(network), plan.dataset, TRAINING, plan.name, rows)
         subject = Answers(logits, plan.dataset.y_train[rows], members)
-        result = planned.attack.run([task.answers(answer) for task, answer in shadows], subject)
+        result = planned.attack.attack([task.answers(answer) for task, answer in shadows], subject)
         context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
         figures = membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
         return {**figures, "subject_accuracy": report.generalisation(
