@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mindleak.attacks.inversion.quality import DIFFERENCE_RANGES, RANGES, UNBOUNDED
-from mindleak.attacks.membership.document_protocols import Asked, Evaluation, decomposition, figures
+from mindleak.attacks.membership.rnn_tutorial_protocols import Asked, Evaluation, decomposition, figures
 from mindleak.evaluation import (
     auc,
     binary_report,

@@ -21,8 +21,8 @@ from mindleak.audits.sweep.variants import make_pool
 from mindleak.data import catalogue
 from mindleak.data.copies import Copies, number_images, number_prepared, several_labels
 from mindleak.data.dataset import Dataset
-from mindleak.data.document_rows import document_rows
 from mindleak.data.piles import take
+from mindleak.data.rnn_tutorial_rows import rnn_tutorial_rows
 from mindleak.data.splits import (
     LEAST_SHARE,
     deal,
@@ -233,7 +233,7 @@ def test_numbers_of_different_images_change_nothing(seed: int) -> None:
 
 def test_the_documents_non_members_are_no_training_images() -> None:
     copies = number_images(np.arange(50.0)[:, None], np.array([3.0, 60, 61, 61, 62, 4, 63, 64, 65])[:, None])
-    rows = document_rows(np.arange(50), copies.unseen_test_rows, 2, 20, 2, 2, seed=0)
+    rows = rnn_tutorial_rows(np.arange(50), copies.unseen_test_rows, 2, 20, 2, 2, seed=0)
     drawn = np.concatenate([rows.target_test, *(tested for _, tested in rows.shadows)])
     assert set(drawn) <= {1, 2, 4, 6, 7, 8}
 
@@ -285,7 +285,7 @@ def plan_of(folder: Path, members: np.ndarray | None, count: int, *assignments: 
 
 def test_every_group_of_a_membership_attack_is_free_of_the_members_copies(tmp_path: Path, capsys: Any) -> None:
     members = np.arange(0, 400, 2)  # the first copies of 200 images
-    plan = plan_of(tmp_path, members, 800, "membership.attacks=[shadow, lira_online, document]",
+    plan = plan_of(tmp_path, members, 800, "membership.attacks=[shadow, lira_online, rnn_tutorial]",
                    "membership.references=4", "membership.shadows=3", "training.epochs=1",
                    "membership.target_in=120", "membership.target_out=120", "membership.document.train_size=60",
                    "membership.document.test_size=20", "membership.document.shadow_test_size=20",
@@ -355,5 +355,5 @@ def test_a_test_split_of_training_images_is_said_wherever_its_accuracy_is(capfd:
 
 
 def test_the_documents_attack_needs_test_images_that_are_no_training_images(capfd: Any, tmp_path: Path) -> None:
-    assert_refused(call(capfd, "attack", "membership", *own(tmp_path), "--set", "membership.attacks=[document]"),
+    assert_refused(call(capfd, "attack", "membership", *own(tmp_path), "--set", "membership.attacks=[rnn_tutorial]"),
                    "more than the 0 different images of the test split that are no training images")

@@ -239,7 +239,7 @@ def _key(rng: random.Random, work: Path, assets: Assets) -> Case:
     if any("model.cell" in key or "hidden_size" in key or "model.layers" in key or "periods" in key for key in changed):
         changed = {"model.name": "recurrent", "model.width": 1.0, "model.hidden_size": 8, **changed}
     if any("membership.document" in key for key in changed):
-        changed = {"membership.attacks": ["document"], **changed}
+        changed = {"membership.attacks": ["rnn_tutorial"], **changed}
     if any("rmia" in key or "references" in key or "augment" in key for key in changed):
         changed = {"membership.attacks": ["rmia_offline", "lira_online"], **changed}
     if any("improved" in key or "ablation" in key for key in changed):

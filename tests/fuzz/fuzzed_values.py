@@ -26,6 +26,7 @@ WORDS = (
     "ordinary",
     "shadow",
     "document",
+    "rnn_tutorial",
     "loss",
     "bilinear",
     "a b",

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from mindleak.attacks.membership.balancing import BALANCINGS
 from mindleak.attacks.membership.document import ClassScores
 from mindleak.attacks.membership.document_protocols import JUDGED, Asked, judged
+
+from mindleak.attacks.membership.balancing import BALANCINGS
 from mindleak.audits.families import families
 from mindleak.audits.membership.questions import leak_families
 from mindleak.audits.membership.results import RNN_TUTORIAL, of_kind

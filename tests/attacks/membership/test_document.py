@@ -16,13 +16,13 @@ from sklearn.metrics import accuracy_score
 
 from mindleak import device
 from mindleak.attacks.membership.balancing import BALANCINGS, AttackData, doubled, matched_classes, once
-from mindleak.attacks.membership.document import (
+from mindleak.attacks.membership.rnn_tutorial import (
     MIN_PER_CLASS,
     ClassScores,
-    DocumentAttack,
-    DocumentSettings,
+    RnnTutorialAttack,
+    RnnTutorialSettings,
 )
-from mindleak.attacks.membership.document_protocols import (
+from mindleak.attacks.membership.rnn_tutorial_protocols import (
     Asked,
     Evaluation,
     classification_text,
@@ -30,11 +30,11 @@ from mindleak.attacks.membership.document_protocols import (
     figures,
     judged,
 )
-from mindleak.data.document_rows import document_rows
+from mindleak.data.rnn_tutorial_rows import rnn_tutorial_rows
 from mindleak.errors import InputError
 
 CLASSES = ("nought", "one", "two")
-QUICK = DocumentSettings(epochs=3, learning_rate=0.01)
+QUICK = RnnTutorialSettings(epochs=3, learning_rate=0.01)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -60,7 +60,7 @@ def attacked(lift: float, shift: float) -> tuple[dict[str, ClassScores], Asked, 
     sides = np.repeat([0, 1, 2], [3000, 3000, 300])
     asked = Asked(sides == 0, sides == 2, labels_of(3000, 3000, 300))
     logits = logits_of(asked.labels, lift * asked.members + shift * asked.tested, 2)
-    scores = DocumentAttack(len(CLASSES), QUICK, 0).run(shadows, logits, asked.labels)
+    scores = RnnTutorialAttack(len(CLASSES), QUICK, 0).attack(shadows, logits, asked.labels).trained
     return scores, asked, judged(scores, asked, CLASSES, QUICK.batch_size, 0)
 
 
@@ -207,7 +207,7 @@ def test_constant_scores_have_an_auc_of_a_half() -> None:
     labels = labels_of(600, 300)
     shadows = AttackData(np.zeros((900, 3), np.float32), np.arange(900) < 600, labels)
     asked = Asked(np.arange(300) < 200, np.arange(300) >= 250, labels_of(300))
-    scores = DocumentAttack(3, QUICK, 0).run(shadows, np.zeros((300, 3), np.float32), asked.labels)
+    scores = RnnTutorialAttack(3, QUICK, 0).attack(shadows, np.zeros((300, 3), np.float32), asked.labels).trained
     shown = judged(scores, asked, CLASSES, 50, 0)
     # One score per class, and equal classes: nothing can be told.
     assert by_name(shown, "document", "balanced")["auc"]["value"] == 0.5
@@ -222,7 +222,8 @@ def test_a_class_with_too_few_samples_is_named_and_left_out() -> None:
     keep = members | (np.arange(len(labels)) % 2 == 0)
     shadows = shadows.take(np.flatnonzero(keep))
     asked = Asked(np.arange(60) < 30, np.arange(60) >= 45, labels_of(60))
-    scores = DocumentAttack(3, QUICK, 0).run(shadows, logits_of(asked.labels, 0 * asked.members, 1), asked.labels)
+    logits = logits_of(asked.labels, 0 * asked.members, 1)
+    scores = RnnTutorialAttack(3, QUICK, 0).attack(shadows, logits, asked.labels).trained
     for each in scores.values():
         assert set(each.skipped) == {2} and "non-member rows of shadows; at least 10" in each.skipped[2]
         assert np.isnan(each.scores[asked.labels == 2]).all() and np.isfinite(each.scores[asked.labels != 2]).all()
@@ -235,7 +236,7 @@ def test_a_class_with_too_few_samples_is_named_and_left_out() -> None:
 def test_fewer_rows_than_a_batch_make_no_attack_model() -> None:
     labels = labels_of(60, 30)
     shadows = AttackData(logits_of(labels, np.zeros(90), 0), np.arange(90) < 60, labels)
-    scores = DocumentAttack(3, DocumentSettings(batch_size=50), 0).run(shadows, shadows.logits, labels)
+    scores = RnnTutorialAttack(3, RnnTutorialSettings(batch_size=50), 0).attack(shadows, shadows.logits, labels).trained
     assert scores["document"].skipped[0] == "40 rows of shadows, fewer than a batch of 50"
     assert np.isnan(scores["document"].scores).all()
     asked = Asked(shadows.members, ~shadows.members, labels)
@@ -248,7 +249,7 @@ def test_fewer_rows_than_a_batch_make_no_attack_model() -> None:
     ("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("momentum", 1.0)])
 def test_settings_out_of_range_are_refused_by_key(name: str, value: float) -> None:
     with pytest.raises(InputError, match=f"membership.document.{name} is {value}"):
-        DocumentSettings(**{name: value})
+        RnnTutorialSettings(**{name: value})
 
 
 @pytest.mark.parametrize("given, room, complaint", [
@@ -259,11 +260,11 @@ def test_settings_out_of_range_are_refused_by_key(name: str, value: float) -> No
     ({"train_size": 100, "shadow_test_size": 51}, (100, 1000, 100), "shadow_test_size is 51; .*expected 1 to 50")])
 def test_sizes_that_the_data_cannot_give_are_refused(given: dict, room: tuple[int, int, int], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
-        DocumentSettings(**given).sized(200).check(*room)
+        RnnTutorialSettings(**given).sized(200).check(*room)
 
 
 def test_sizes_follow_the_subject_in_the_documents_proportions() -> None:
-    sizes = DocumentSettings().sized(10_000)
+    sizes = RnnTutorialSettings().sized(10_000)
     assert (sizes.train, sizes.test, sizes.shadow_test) == (10_000, 500, 3_000)
     sizes.check(40_000, 10_000, 10_000)
 
@@ -296,13 +297,13 @@ def test_matched_rows_have_equal_shares_of_every_class(samples: list[tuple[int, 
 
 def test_draws_are_the_documents() -> None:
     pool = np.arange(100, 500)
-    rows = document_rows(pool, 200, 4, 120, 40, 50, seed=3)
+    rows = rnn_tutorial_rows(pool, 200, 4, 120, 40, 50, seed=3)
     assert len(np.unique(rows.target_test)) == 40
     for trained, tested in rows.shadows:
         assert len(np.unique(trained)) == 120 and set(trained) <= set(pool)
         assert len(np.unique(tested)) == 50 and not set(tested) & set(rows.target_test)
     assert set(rows.shadows[0][0]) & set(rows.shadows[1][0]), "shadows overlap, as in the document"
     assert not np.array_equal(rows.shadows[0][0], rows.shadows[1][0])
-    more = document_rows(pool, 200, 6, 120, 40, 50, seed=3)
+    more = rnn_tutorial_rows(pool, 200, 6, 120, 40, 50, seed=3)
     np.testing.assert_array_equal(more.shadows[3][0], rows.shadows[3][0])
-    assert not np.array_equal(document_rows(pool, 200, 4, 120, 40, 50, seed=4).target_test, rows.target_test)
+    assert not np.array_equal(rnn_tutorial_rows(pool, 200, 4, 120, 40, 50, seed=4).target_test, rows.target_test)

@@ -42,7 +42,7 @@ def cpu() -> None:
 
 def attack(shadows: Sequence[Answers], subject: Answers, seed: int = 0, classes: int = CLASSES,
            **training: float) -> ShadowAttackResult:
-    return ShadowAttack(classes, AttackTraining(**training), seed).run(shadows, subject)
+    return ShadowAttack(classes, AttackTraining(**training), seed).attack(shadows, subject)
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,17 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from mindleak.attacks.inversion.layers import features_cell, target_features
+from mindleak.attacks.inversion.attack import InversionAttack
+from mindleak.attacks.inversion.layers import target_features
 from mindleak.attacks.inversion.objective import (
     ISOTROPIC,
     check_tv,
-    check_tv_shape,
     check_weights,
     objective,
     variation_with_gradient,
 )
 from mindleak.attacks.inversion.result import InversionResult, feature_distance, mean_squares, restart_starts
+from mindleak.attacks.target import NetworkTarget, Target
 from mindleak.errors import InputError, nearest
 from mindleak.training.loop import Predictor, interruptible
 
@@ -43,16 +44,24 @@ BATCH_SIZE = 256
 
 @dataclass
 class _Compiled:
-    """What was compiled for one network: the Cell up to the layer, its outputs, and the loop once it is needed."""
+    """What was compiled for one network: the Cell up to the layer, its outputs, and the loop once it is needed.
 
+    It holds the network, so that no other can get its id.
+    """
+
+    network: Any
     cell: nn.Cell
     features: Predictor
     loop: Any = None
 
 
 @dataclass(frozen=True)
-class BatchedInversion:
-    """Reconstructs images from a layer's output, all of them at once.
+class BatchedInversion(InversionAttack):
+    """Reconstructs images from a layer's output, all of them at once (arXiv 1412.0035; Adam: arXiv 2003.14053).
+
+    The distance is the relative squared one of features (``objective``); see ``InversionAttack.attack`` for shapes.
+    Compiled at the first call for a network and image shape; further calls on it with as many images, or with chunks as
+    large, start at once.
 
     Args:
         layer: which output the attacker has seen.
@@ -69,6 +78,15 @@ class BatchedInversion:
 
     Raises:
         InputError: a parameter out of range, or an unknown name.
+
+    Example:
+        >>> from mindleak import device
+        >>> _ = device.configure("CPU")
+        >>> images = np.full((1, 1, 4, 4), 0.2, np.float32)
+        >>> attack = BatchedInversion("logits", iterations=30, loss_weights=(1, 0, 0))
+        >>> result = attack.attack(nn.Flatten(), images)
+        >>> bool(np.abs(result.inversions - images).max() < 0.02)
+        True
     """
 
     layer: str
@@ -81,6 +99,7 @@ class BatchedInversion:
     patience: int = 0
     batch_size: int = BATCH_SIZE
     engine: ClassVar[str] = "batched"
+    takes_starts: ClassVar[bool] = True
     _compiled: dict[tuple[int, tuple[int, ...]], _Compiled] = field(default_factory=dict, init=False, repr=False,
                                                                     compare=False)
 
@@ -99,29 +118,13 @@ class BatchedInversion:
                 "loss_weights": list(self.loss_weights), "seed": self.seed, "tv": self.tv, "optimizer": self.optimizer,
                 "restarts": self.restarts, "patience": self.patience, "batch_size": self.batch_size}
 
-    def attack(self, network: nn.Cell, images: np.ndarray, starts: np.ndarray | None = None) -> InversionResult:
-        """Invert the layer's outputs on ``images``, float32 (N, C, H, W) in [0, 1].
-
-        Leaves the network in evaluation mode and otherwise as it was. Compiled at the first call for a network and
-        image shape; further calls on it with as many images, or with chunks as large, start at once.
-
-        Args:
-            network: the attacked one.
-            images: the originals; the attack sees their features only.
-            starts: where to begin instead of the random starts: (restarts, N, C, H, W) in [0, 1].
-
-        Raises:
-            InputError: no images, images of another shape than the network's or than ``starts``, no such layer, a
-                layer after the softmax or whose output is not finite, or a TV not defined for the shape.
-        """
-        cell = features_cell(network, self.layer)
-        cell.set_train(False)
+    def _run(self, target: Target, cell: nn.Cell, images: np.ndarray, starts: np.ndarray | None) -> InversionResult:
+        network = target.network if isinstance(target, NetworkTarget) else target
         compiled = self._compile(network, cell, images.shape[1:])
-        targets = target_features(network, self.layer, images, compiled.features)
-        check_tv_shape(self.tv, images.shape[1:])
+        targets = target_features(target.name, self.layer, images, compiled.features)
         if starts is None:
             starts = restart_starts(images.shape, self.seed, self.restarts)
-        if starts.shape != (self.restarts, *images.shape):
+        if len(starts) != self.restarts:
             raise InputError(f"starts have shape {starts.shape}; expected {(self.restarts, *images.shape)}")
         squares = mean_squares(targets)
         silent = squares < np.finfo(np.float32).tiny
@@ -134,12 +137,11 @@ class BatchedInversion:
         return InversionResult(images, found[chosen], distance[chosen], values[chosen],
                                silent | ~responded.any(axis=0), steps[chosen])
 
-    def _compile(self, network: nn.Cell, cell: nn.Cell, shape: tuple[int, ...]) -> _Compiled:
+    def _compile(self, network: Any, cell: nn.Cell, shape: tuple[int, ...]) -> _Compiled:
         """Return the compiled parts for a network and an image shape, made once."""
-        # A network is held by what was compiled of it, so no other can get its id.
         key = (id(network), shape)
         if key not in self._compiled:
-            self._compiled[key] = _Compiled(cell, Predictor(cell, self.batch_size))
+            self._compiled[key] = _Compiled(network, cell, Predictor(cell, self.batch_size))
         return self._compiled[key]
 
     def _optimise(self, compiled: _Compiled, starts: np.ndarray, targets: np.ndarray, squares: np.ndarray,

@@ -52,26 +52,19 @@ def default_layer(network: nn.Cell) -> str:
     return names[-2] if len(names) > 1 else LOGITS
 
 
-def target_features(network: nn.Cell, layer: str, images: np.ndarray, predict: Predictor) -> np.ndarray:
+def target_features(name: str, layer: str, images: np.ndarray, predict: Predictor) -> np.ndarray:
     """Return the layer's outputs on ``images``, (N, …) float32: what the attacker has seen.
 
     Args:
-        network: whose layer it is.
-        layer: its name.
+        name: of the target, for messages.
+        layer: of the target.
         images: float32 (N, C, H, W) in [0, 1].
         predict: of the Cell up to the layer.
 
     Raises:
-        InputError: no images, images of another shape than the network's, outputs that are not finite, or
-            probabilities where features should be.
+        InputError: a network that fails on them, outputs that are not finite, or probabilities where features should
+            be.
     """
-    name = type(network).__name__
-    if len(images) == 0:
-        raise InputError("inversion needs at least one image")
-    wanted = getattr(network, "input_shape", None)
-    if images.ndim != 4 or (wanted is not None and tuple(wanted) != images.shape[1:]):
-        right = "(N, channels, height, width)" if wanted is None else f"(N, {', '.join(str(side) for side in wanted)})"
-        raise InputError(f"images to invert have shape {images.shape}; {name} takes {right}")
     try:
         targets = predict(images)
     except Exception as error:

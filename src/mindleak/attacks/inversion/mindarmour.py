@@ -16,17 +16,21 @@ import numpy as np
 from mindspore import nn
 
 from mindleak import device
-from mindleak.attacks.inversion.layers import features_cell, target_features
-from mindleak.attacks.inversion.objective import ASCEND_MEAN, CPU_SUM, check_tv_shape, check_weights, objective
+from mindleak.attacks.inversion.attack import InversionAttack
+from mindleak.attacks.inversion.layers import target_features
+from mindleak.attacks.inversion.objective import ASCEND_MEAN, CPU_SUM, check_weights, objective
 from mindleak.attacks.inversion.result import InversionResult, feature_distance, mean_squares, random_starts
+from mindleak.attacks.target import Target
 from mindleak.errors import InputError
 from mindleak.quiet import mindarmour_call
 from mindleak.training.loop import Predictor
 
 
 @dataclass(frozen=True)
-class MindArmourInversion:
-    """Reconstructs images from a layer's output by MindArmour's own class.
+class MindArmourInversion(InversionAttack):
+    """Reconstructs images from a layer's output by MindArmour's own class (arXiv 1412.0035).
+
+    The distance is the relative squared one of features (``objective``); see ``InversionAttack.attack`` for shapes.
 
     Args:
         layer: which output the attacker has seen.
@@ -37,6 +41,15 @@ class MindArmourInversion:
 
     Raises:
         InputError: iterations below 1, or weights that are not three finite numbers above 0.
+
+    Example:
+        >>> from mindspore import nn
+        >>> _ = device.configure("CPU")
+        >>> images = np.full((1, 1, 4, 4), 0.2, np.float32)
+        >>> attack = MindArmourInversion("logits", iterations=30, loss_weights=(1, 1e-6, 1e-6))
+        >>> result = attack.attack(nn.Flatten(), images)
+        >>> bool(np.abs(result.inversions - images).max() < 0.02)
+        True
     """
 
     layer: str
@@ -60,20 +73,9 @@ class MindArmourInversion:
         return {"engine": self.engine, **asdict(self), "loss_weights": list(self.loss_weights), "tv": self.tv,
                 "optimizer": "sign", "restarts": 1, "patience": 0}
 
-    def attack(self, network: nn.Cell, images: np.ndarray) -> InversionResult:
-        """Invert the layer's outputs on ``images``, float32 (N, C, H, W) in [0, 1].
-
-        Leaves the network in evaluation mode and otherwise as it was.
-
-        Raises:
-            InputError: no images, images of another shape than the network's, no such layer, a layer after the
-                softmax or whose output is not finite, or images that are not square where MindArmour needs it.
-        """
-        cell = features_cell(network, self.layer)
-        cell.set_train(False)
+    def _run(self, target: Target, cell: nn.Cell, images: np.ndarray, starts: np.ndarray | None) -> InversionResult:
         predict = Predictor(cell, batch_size=max(len(images), 1))
-        targets = target_features(network, self.layer, images, predict)
-        check_tv_shape(self.tv, images.shape[1:])
+        targets = target_features(target.name, self.layer, images, predict)
         squares = mean_squares(targets)
         dead = squares < np.finfo(np.float32).tiny
         inversions = random_starts(images.shape, self.seed)

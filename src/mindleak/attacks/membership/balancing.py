@@ -1,6 +1,6 @@
 """Answers of networks on members and non-members, and three ways of putting rows of both together.
 
-``document`` is what the RNN tutorial's code does before it trains and before it judges (``reduce_ones``): every
+``AS_IN_TUTORIAL`` is what the RNN tutorial's code does before it trains and before it judges (``reduce_ones``): every
 non-member twice, and as many members, drawn without replacement. ``none`` leaves the rows as they were drawn. ``once``
 has, class by class, as many of both, none of them twice.
 """
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# The word in records and in the names of arrays of finished runs, which must stay readable: hence not "tutorial".
+AS_IN_TUTORIAL = "document"
 # Fewer members or non-members of a class leave its attack model, or its threshold, to chance.
 MIN_PER_CLASS = 10
 
@@ -35,7 +37,7 @@ def as_drawn(data: AttackData, _: np.random.Generator) -> np.ndarray:
 
 
 def doubled(data: AttackData, generator: np.random.Generator) -> np.ndarray:
-    """Return the rows that the document balances to: every non-member twice, as many distinct members.
+    """Return the rows that the RNN tutorial balances to: every non-member twice, as many distinct members.
 
     Raises:
         ValueError: fewer than two members per non-member.
@@ -102,4 +104,4 @@ def matched_classes(members: np.ndarray, labels: np.ndarray, generator: np.rando
 
 
 BALANCINGS: Mapping[str, Callable[[AttackData, np.random.Generator], np.ndarray]] = {
-    "document": doubled, "none": as_drawn, "once": once}
+    AS_IN_TUTORIAL: doubled, "none": as_drawn, "once": once}

@@ -1,7 +1,7 @@
 """What the improved shadow attack looks at: named groups of features of a model's behaviour on samples.
 
-Seed 000 closes with the wish for more than the posterior; docs/methods.md has the sources of every group. A group is a
-function of an ``Observation``, which holds no word of who was trained on: membership cannot reach a feature.
+The RNN tutorial closes with the wish for more than the posterior; docs/methods.md has the sources of every group. A
+group is a function of an ``Observation``, which holds no word of who was trained on: membership cannot reach a feature.
 
 Hidden units mean nothing across models: two trainings of one network learn them in different orders. So a layer enters
 by what a permutation of its units leaves alone: order statistics, moments, norms, distances between activations.
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mindleak.errors import known_names
+from mindleak.attacks.checks import require_finite
+from mindleak.errors import InputError, known_names
 from mindleak.evaluation import signals
 
 Floats = NDArray[np.float64]
@@ -68,6 +69,39 @@ def checked_features(names: Sequence[str]) -> tuple[str, ...]:
     """
     wanted = known_names(names, tuple(GROUPS), "membership.improved.features")
     return tuple(name for name in GROUPS if name in wanted)
+
+
+def require_parts(whose: str, seen: Observation, groups: Sequence[str]) -> None:
+    """Refuse an observation that lacks what one of the groups is made of, or whose parts do not fit.
+
+    Args:
+        whose: what messages call the model.
+        seen: what is observed of it; its logits and labels have been checked.
+        groups: names of ``GROUPS``.
+
+    Raises:
+        InputError: as said.
+    """
+    samples = len(seen.labels)
+    for name in (HIDDEN, ACTIVATIONS):
+        if name not in groups:
+            continue
+        values = getattr(seen, name)
+        if values is None:
+            raise InputError(f"the observation of {whose} has no {name}; expected descriptions of layers, which the "
+                             f"features '{name}' are made of")
+        if values.ndim != 2 or len(values) != samples:
+            raise InputError(f"{name} of {whose} has shape {values.shape}; expected ({samples}, features)")
+        require_finite(f"{name} features of {whose}", values)
+    if CALIBRATED in groups:
+        if seen.calibration is None:
+            raise InputError(f"the observation of {whose} has no calibration; expected answers of models that were not "
+                             f"trained on its samples, which the features '{CALIBRATED}' are made of")
+        known = seen.calibration.models > 0
+        if known.shape != (samples,):
+            raise InputError(f"the calibration of {whose} has shape {known.shape}; expected ({samples},)")
+        for values in (seen.calibration.phi, seen.calibration.loss):
+            require_finite(f"calibrations of {whose}", values[known])
 
 
 def group_matrix(name: str, seen: Observation) -> Floats:
@@ -243,3 +277,5 @@ GROUPS: dict[str, Callable[[Observation], Floats]] = {
     HIDDEN: _stored(HIDDEN),
     ACTIVATIONS: _stored(ACTIVATIONS),
 }
+# What needs no further answers than the logits on the samples themselves.
+FROM_LOGITS = tuple(name for name in GROUPS if name not in (CALIBRATED, HIDDEN, ACTIVATIONS))

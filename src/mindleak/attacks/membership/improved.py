@@ -22,12 +22,27 @@ from mindleak.attacks.membership.attack_models import (
     make_model,
 )
 from mindleak.attacks.membership.balancing import MIN_PER_CLASS, ByClass
-from mindleak.attacks.membership.features import POSTERIOR, Observation, Scaler, group_matrix, known_rows
+from mindleak.attacks.membership.features import (
+    ACTIVATIONS,
+    FROM_LOGITS,
+    HIDDEN,
+    POSTERIOR,
+    Observation,
+    Scaler,
+    checked_features,
+    group_matrix,
+    known_rows,
+    require_parts,
+)
+from mindleak.attacks.membership.names import IMPROVED
 from mindleak.attacks.membership.shadow import (
     ShadowAttackResult,
+    ShadowTrained,
     ThresholdScores,
+    named,
     shadow_parts,
 )
+from mindleak.attacks.target import LAYERS, LOGITS
 from mindleak.errors import InputError, nearest
 
 ADDED, LEFT_OUT, ATTACK_MODELS = "added", "left_out", "models"
@@ -44,6 +59,16 @@ class Observed:
 
     seen: Observation
     members: NDArray[np.bool_]
+
+    @property
+    def logits(self) -> np.ndarray:
+        """The model's logits, (N, classes)."""
+        return self.seen.logits
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The true classes, (N,)."""
+        return self.seen.labels
 
 
 @dataclass(frozen=True)
@@ -96,8 +121,64 @@ def ablation_variants(kinds: Sequence[str], groups: Sequence[str], training: Imp
     return found
 
 
-class ImprovedAttack:
+class ImprovedAttack(ShadowTrained[Observed]):
     """Learns from shadows, by features beyond the posterior, how members differ from non-members.
+
+    Shadow models are those of Shokri et al., arXiv 1610.05820; docs/methods.md has the sources of every feature. The
+    signal is the log-odds of membership by the attack model.
+
+    Args:
+        num_classes: number of classes.
+        features: names of ``features.GROUPS``; by default those that logits alone give.
+        training: which attack model, and how it is trained.
+        seed: of balancing, initialisation and shuffling.
+
+    Raises:
+        InputError: no feature, or an unknown one.
+
+    Example:
+        >>> draw = np.random.default_rng(0)
+        >>> labels, members = np.arange(200) % 2, np.arange(200) < 100
+        >>> def seen():  # members are answered with more confidence
+        ...     logits = draw.normal(size=(200, 2)) + np.eye(2)[labels] * (1 + 3 * members[:, None])
+        ...     return Observed(Observation(logits, labels), members)
+        >>> attack = ImprovedAttack(2, ("posterior", "loss"), ImprovedTraining(model="logistic"))
+        >>> result = attack.attack([seen(), seen()], seen())
+        >>> bool(result.scores[members].mean() > result.scores[~members].mean())
+        True
+    """
+
+    def __init__(self, num_classes: int, features: Sequence[str] = FROM_LOGITS,
+                 training: ImprovedTraining | None = None, seed: int = 0) -> None:
+        super().__init__(num_classes, seed)
+        self._features = checked_features(features)
+        self._training = training or ImprovedTraining()
+        self.needs = frozenset({LOGITS, LAYERS} if {HIDDEN, ACTIVATIONS} & set(self._features) else {LOGITS})
+
+    def prepared(self, shadows: Sequence[Observed], subject: Observed) -> VariantTrainer:
+        """Return what trains variants of the attack on these shadows, features computed once for all of them.
+
+        Raises:
+            InputError: as ``attack``.
+        """
+        self._check(shadows, subject)
+        return self._prepared(shadows, subject)
+
+    def _check(self, shadows: Sequence[Observed], subject: Observed) -> None:
+        super()._check(shadows, subject)
+        for whose, one in named(shadows, subject):
+            require_parts(whose, one.seen, self._features)
+
+    def _run(self, shadows: Sequence[Observed], subject: Observed) -> ShadowAttackResult:
+        form = Variant(IMPROVED, self._features, self._training.model, self._training.per_class)
+        return self._prepared(shadows, subject).run(form)
+
+    def _prepared(self, shadows: Sequence[Observed], subject: Observed) -> VariantTrainer:
+        return VariantTrainer(shadows, subject, self._features, self._num_classes, self._training, self._seed)
+
+
+class VariantTrainer:
+    """Trains variants of the attack on the same shadows; made by ``ImprovedAttack.prepared``.
 
     Features are computed and standardised once, by the shadows that are trained on; every variant then looks at its
     own columns. All variants of one object learn from the same samples: where any of ``groups`` needs a calibration,
@@ -112,14 +193,11 @@ class ImprovedAttack:
         seed: of balancing, initialisation and shuffling.
 
     Raises:
-        InputError: fewer than two shadows, or no class with enough samples on both sides.
+        InputError: no class with enough samples on both sides.
     """
 
     def __init__(self, shadows: Sequence[Observed], subject: Observed, groups: Sequence[str], num_classes: int,
                  training: ImprovedTraining, seed: int) -> None:
-        if len(shadows) < 2:
-            raise InputError(f"membership.shadows is {len(shadows)}; expected at least 2: one to train on, one to "
-                             "stop by")
         parts = shadow_parts(len(shadows))
         self._num_classes = num_classes
         self._training = training
@@ -138,9 +216,8 @@ class ImprovedAttack:
         self._skipped, self._classes = self._attacked_classes()
         self._models: dict[str, AttackModel] = {}
 
-    @property
-    def uncalibrated(self) -> int:
-        """Number of the shadows' samples that take no part, for want of a shadow that was not trained on them."""
+    def _uncalibrated(self) -> int:
+        """Return how many of the shadows' samples no shadow can calibrate."""
         return int(sum((~data.known).sum() for data in (self._fit, self._stop))
                    + (~self._known[len(self._subject.members):]).sum())
 
@@ -160,7 +237,8 @@ class ImprovedAttack:
         kept = ThresholdScores(scores[size:], self._kept.seen.labels, self._kept.members, self._stopped_too)
         trained_on = {label: 2 * self._fit.by_class.smaller_side(label) for label in self._classes}
         return ShadowAttackResult(scores[:size], self._subject.seen.labels, self._subject.members,
-                                  np.isfinite(scores[:size]), dict(self._skipped), trained_on, kept)
+                                  np.isfinite(scores[:size]), dict(self._skipped), trained_on, kept,
+                                  self._uncalibrated())
 
     def _model(self, name: str) -> AttackModel:
         """Return the attack model by name, made once: another variant only trains it anew."""

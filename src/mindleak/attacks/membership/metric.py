@@ -9,14 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mindleak.attacks.checks import require_answers, require_finite
+from mindleak.attacks.contract import Attack
 from mindleak.attacks.membership.balancing import MIN_PER_CLASS
 from mindleak.attacks.membership.names import METRIC_ATTACKS
 from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import Flags, Floats
+from mindleak.errors import InputError
 from mindleak.evaluation import signals
 from mindleak.evaluation.validation import score_vector
 
@@ -48,14 +52,17 @@ def metric_scores(name: str, logits: ArrayLike, labels: ArrayLike) -> Floats:
     return _SCORES[name](logits, labels)
 
 
-class MetricAttack:
+class MetricAttack(Attack):
     """A metric attack on a target, and on each reference, whose scores fix the thresholds.
+
+    Yeom et al., arXiv 1709.01604; Salem et al., arXiv 1806.01246; Song & Mittal, arXiv 2003.10595. The signal is
+    that of ``metric_scores``.
 
     Args:
         name: ``loss``, ``confidence``, ``entropy``, ``modified_entropy`` or ``phi``.
 
     Raises:
-        ValueError: another name.
+        InputError: another name.
 
     Example:
         >>> scores = MetricAttack("loss").attack([[3.0, 0.0], [1.0, 0.0]], [[[2.0, 0.0], [2.0, 0.0]]], [0, 0])
@@ -65,9 +72,10 @@ class MetricAttack:
 
     def __init__(self, name: str) -> None:
         if name not in METRIC_ATTACKS:
-            raise ValueError(f"name is '{name}'; expected one of {', '.join(METRIC_ATTACKS)}")
+            raise InputError(f"name is '{name}'; expected one of {', '.join(METRIC_ATTACKS)}")
         self.name = name
 
+    @final
     def attack(self, target: ArrayLike, references: ArrayLike, labels: ArrayLike) -> AttackScores:
         """Score the samples of a target, and of each reference.
 
@@ -77,13 +85,19 @@ class MetricAttack:
             labels: (samples,).
 
         Raises:
-            ValueError: no reference, or logits and labels that do not fit.
+            InputError: no reference, logits that are not finite, or logits and labels that do not fit.
         """
         own, others = np.asarray(target), np.asarray(references)
+        require_answers("the target", own, labels)
         if others.ndim != 3 or not len(others) or others.shape[1:] != own.shape:
-            raise ValueError(f"the references' logits have shape {others.shape}; expected (models, *{own.shape})")
-        return AttackScores(metric_scores(self.name, own, labels),
-                            np.stack([metric_scores(self.name, logits, labels) for logits in others]))
+            raise InputError(f"the references' logits have shape {others.shape}; expected (models, {own.shape[0]}, "
+                             f"{own.shape[1]})")
+        require_finite("the references' logits", others)
+        return self._run(own, others, labels)
+
+    def _run(self, target: np.ndarray, references: np.ndarray, labels: ArrayLike) -> AttackScores:
+        return AttackScores(metric_scores(self.name, target, labels),
+                            np.stack([metric_scores(self.name, logits, labels) for logits in references]))
 
 
 def best_threshold(members: ArrayLike, non_members: ArrayLike) -> float:

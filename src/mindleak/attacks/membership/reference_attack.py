@@ -6,13 +6,15 @@ were trained alike, of which the truth is known (Carlini et al., arXiv 2112.0357
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 
+from mindleak.attacks.checks import require_finite
+from mindleak.attacks.contract import Attack
 from mindleak.attacks.membership import lira as lira_attack
 from mindleak.attacks.membership import rmia
 from mindleak.attacks.membership.lira import Spread
@@ -39,7 +41,7 @@ class RmiaSettings:
             raise InputError(f"membership.rmia.temperature is {self.temperature}; expected a finite number above 0")
 
 
-class ReferenceAttack(ABC):
+class ReferenceAttack(Attack):
     """An attack that holds a target's answers against those of reference models, which were trained alike.
 
     Attributes:
@@ -58,21 +60,24 @@ class ReferenceAttack(ABC):
             references: on the same samples, queries and population (``signals.stacked``).
 
         Raises:
-            ValueError: signals that do not belong together, or no population where one is needed.
+            InputError: signals that are not finite or do not belong together, or no population where one is needed.
         """
         expected = references.phi.shape[1:], references.log_p.shape[1:], references.log_p_z.shape[1:]
         found = target.phi.shape, target.log_p.shape, target.log_p_z.shape
         if found != expected:
-            raise ValueError(f"the target's signals have shapes {found}; expected {expected}, as the references' have")
+            raise InputError(f"the target's signals have shapes {found}; expected {expected}, as the references' have")
         if target.temperature != references.temperature:
-            raise ValueError(f"the target has temperature {target.temperature:g}; expected {references.temperature:g}, "
+            raise InputError(f"the target has temperature {target.temperature:g}; expected {references.temperature:g}, "
                              "as the references have")
         if self.needs_population and not references.log_p_z.size:
-            raise ValueError(f"{self.name} has no population; expected samples that no model was trained on")
-        return self._scores(target, references)
+            raise InputError(f"{self.name} has no population; expected samples that no model was trained on")
+        for whose, given in (("the target", target), ("the references", references)):
+            for signal in (given.phi, given.log_p, given.log_p_z):
+                require_finite(f"signals of {whose}", signal)
+        return self._run(target, references)
 
     @abstractmethod
-    def _scores(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
+    def _run(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
         """Return the scores for signals that belong together."""
 
 
@@ -87,13 +92,14 @@ class Lira(ReferenceAttack):
             ``offline_two_sided``, by the OUT density.
 
     Raises:
-        ValueError: another form.
+        InputError: another form.
 
     Example:
         >>> import numpy as np
         >>> from mindleak.attacks.membership import Lira, model_signals, stacked
         >>> draw = np.random.default_rng(0)
-        >>> labels, keep = np.zeros(50, int), draw.random((8, 50)) < 0.5
+        >>> labels = np.zeros(50, int)
+        >>> keep = draw.permuted(np.tile(np.arange(8) < 4, (50, 1)), axis=1).T  # every sample is in half of 8 models
         >>> def answers(members):  # two classes; members are answered with more confidence
         ...     return np.stack([draw.normal(2.0 * members, 1.0), np.zeros(50)], axis=1)
         >>> references = stacked([model_signals(answers(each), labels) for each in keep], keep)
@@ -106,10 +112,10 @@ class Lira(ReferenceAttack):
     def __init__(self, form: str = "online") -> None:
         self.name = f"lira_{form}"
         if self.name not in LIRA_ATTACKS:
-            raise ValueError(f"form is '{form}'; expected one of "
+            raise InputError(f"form is '{form}'; expected one of "
                              f"{', '.join(name.removeprefix('lira_') for name in LIRA_ATTACKS)}")
 
-    def _scores(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
+    def _run(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
         spread = lira_attack.choose_spread(*_fewest(references.keep), spared=1)
         known = (references.phi, references.keep, spread)
         turns = references.once("lira", lambda: list(lira_attack.leave_one_out(*known)))
@@ -129,7 +135,22 @@ class Rmia(ReferenceAttack):
         gamma: γ, at least 1.
 
     Raises:
-        ValueError: another form, or γ below 1 or infinite.
+        InputError: another form, or γ below 1 or infinite.
+
+    Example:
+        >>> import numpy as np
+        >>> from mindleak.attacks.membership import Rmia, model_signals, stacked
+        >>> draw = np.random.default_rng(0)
+        >>> labels, nobody = np.zeros(50, int), np.zeros(50, bool)
+        >>> keep = draw.permuted(np.tile(np.arange(8) < 4, (50, 1)), axis=1).T  # every sample is in half of 8 models
+        >>> def answers(members):  # two classes; members are answered with more confidence
+        ...     return np.stack([draw.normal(2.0 * members, 1.0), np.zeros(50)], axis=1)
+        >>> def signals(members):  # on the samples, and on a population that no model was trained on
+        ...     return model_signals(answers(members), labels, answers(nobody), labels)
+        >>> members = draw.random(50) < 0.5
+        >>> scores = Rmia().attack(signals(members), stacked([signals(each) for each in keep], keep)).target
+        >>> bool(scores[members].mean() > scores[~members].mean())
+        True
     """
 
     needs_population = True
@@ -138,12 +159,12 @@ class Rmia(ReferenceAttack):
         self.name = f"rmia_{form}"
         self.gamma = gamma
         if self.name not in RMIA_ATTACKS:
-            raise ValueError(f"form is '{form}'; expected one of "
+            raise InputError(f"form is '{form}'; expected one of "
                              f"{', '.join(name.removeprefix('rmia_') for name in RMIA_ATTACKS)}")
         if not 1.0 <= gamma < float("inf"):
-            raise ValueError(f"gamma is {gamma}; expected a finite number from 1 on")
+            raise InputError(f"gamma is {gamma}; expected a finite number from 1 on")
 
-    def _scores(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
+    def _run(self, target: ModelSignals, references: ReferenceSignals) -> AttackScores:
         means: rmia.ReferenceMeans = references.once("means", lambda: rmia.ReferenceMeans(references))
         models = range(len(references.keep))
         left_out = references.once("priors", lambda: [means.without(number) for number in models])

@@ -8,11 +8,15 @@ and stopping, is scored like the subject, for thresholds at given false-positive
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, final
 
 import numpy as np
 
+from mindleak.attacks.checks import require_answers, require_members
+from mindleak.attacks.contract import Attack
 from mindleak.attacks.membership.balancing import MIN_PER_CLASS
 from mindleak.attacks.membership.class_models import AttackTraining, ClassModels, LabelledRows
 from mindleak.errors import InputError
@@ -63,6 +67,8 @@ class ShadowAttackResult:
         skipped: class → why it has none.
         attack_rows: class → number of rows its attack model was trained on.
         threshold_shadow: the same attack's scores of a shadow kept for thresholds.
+        uncalibrated: number of the shadows' samples that take no part, for want of a shadow that was not trained on
+            them; 0 for an attack that calibrates nothing.
     """
 
     scores: np.ndarray
@@ -72,6 +78,7 @@ class ShadowAttackResult:
     skipped: dict[int, str]
     attack_rows: dict[int, int]
     threshold_shadow: ThresholdScores
+    uncalibrated: int = 0
 
     @property
     def predicted(self) -> np.ndarray:
@@ -79,32 +86,97 @@ class ShadowAttackResult:
         return self.scores > 0.0
 
 
-class ShadowAttack:
-    """Learns from shadows how members differ from non-members, class by class.
+class Answered(Protocol):
+    """What an attack by shadows is given of a model: see ``Answers``."""
 
-    Features are the posterior vector in the order of the classes (docs/methods.md).
+    @property
+    def logits(self) -> np.ndarray:
+        """(N, classes)."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,)."""
+
+    @property
+    def members(self) -> np.ndarray:
+        """Bool (N,)."""
+
+
+Given = TypeVar("Given", bound=Answered)
+
+
+class ShadowTrained(Attack, Generic[Given]):
+    """An attack that learns from shadows how members differ from non-members.
 
     Args:
         num_classes: width of the logits.
-        training: of the attack models.
-        seed: of their initialisation, balancing and shuffling.
+        seed: of initialisation, balancing and shuffling.
     """
 
-    def __init__(self, num_classes: int, training: AttackTraining, seed: int) -> None:
+    def __init__(self, num_classes: int, seed: int) -> None:
         self._num_classes = num_classes
-        self._training = training
         self._seed = seed
 
-    def run(self, shadows: Sequence[Answers], subject: Answers) -> ShadowAttackResult:
+    @final
+    def attack(self, shadows: Sequence[Given], subject: Given) -> ShadowAttackResult:
         """Train on the shadows' answers and score the subject's.
 
         The last shadow is kept for thresholds, one in four of the others, and at least one, for early stopping; of
         two shadows the last serves for both. ``subject.members`` is carried into the result and otherwise not
         looked at.
 
+        Args:
+            shadows: what each of them answers on its in and out samples; at least two.
+            subject: what the attacked one answers.
+
         Raises:
-            InputError: see ``require_enough``.
+            InputError: fewer than two shadows, logits that are not finite or not (N, classes), labels or members that
+                do not belong to them, or no class with enough samples on both sides (``require_enough``).
         """
+        self._check(shadows, subject)
+        return self._run(shadows, subject)
+
+    def _check(self, shadows: Sequence[Given], subject: Given) -> None:
+        """Refuse what is no matching set of answers."""
+        require_two(len(shadows))
+        for whose, one in named(shadows, subject):
+            require_answers(whose, one.logits, one.labels, self._num_classes)
+            require_members(whose, one.members, len(one.labels))
+
+    @abstractmethod
+    def _run(self, shadows: Sequence[Given], subject: Given) -> ShadowAttackResult:
+        """Return the result for answers that have been checked."""
+
+
+class ShadowAttack(ShadowTrained[Answers]):
+    """Learns from shadows how members differ from non-members, class by class (Shokri et al., arXiv 1610.05820).
+
+    The signal is the log-odds of membership by the attack model of the sample's class, which sees the posterior vector
+    in the order of the classes (docs/methods.md).
+
+    Args:
+        num_classes: width of the logits.
+        training: of the attack models.
+        seed: of their initialisation, balancing and shuffling.
+
+    Example:
+        >>> from mindleak import device
+        >>> _ = device.configure("CPU")
+        >>> draw = np.random.default_rng(0)
+        >>> labels, members = np.arange(200) % 2, np.arange(200) < 100
+        >>> def answers():  # members are answered with more confidence
+        ...     lift = np.eye(2)[labels] * (1 + 3 * members[:, None])
+        ...     return Answers(draw.normal(size=(200, 2)) + lift, labels, members)
+        >>> result = ShadowAttack(2).attack([answers(), answers()], answers())
+        >>> bool(result.scores[members].mean() > result.scores[~members].mean())
+        True
+    """
+
+    def __init__(self, num_classes: int, training: AttackTraining | None = None, seed: int = 0) -> None:
+        super().__init__(num_classes, seed)
+        self._training = training or AttackTraining()
+
+    def _run(self, shadows: Sequence[Answers], subject: Answers) -> ShadowAttackResult:
         sides = [(answer.labels[answer.members], answer.labels[~answer.members]) for answer in shadows]
         smaller_sides = require_enough(sides, self._num_classes)
         parts = shadow_parts(len(shadows))
@@ -131,6 +203,21 @@ class ShadowAttack:
                                   models.rows, kept_scores)
 
 
+def require_two(shadows: int) -> None:
+    """Refuse fewer shadows than one to train on and one to stop by.
+
+    Raises:
+        InputError: as said.
+    """
+    if shadows < 2:
+        raise InputError(f"membership.shadows is {shadows}; expected at least 2: one to train on, one to stop by")
+
+
+def named(shadows: Sequence[Given], subject: Given) -> list[tuple[str, Given]]:
+    """Return shadows and subject by what messages call them."""
+    return [*((f"shadow {number}", shadow) for number, shadow in enumerate(shadows, 1)), ("the subject", subject)]
+
+
 def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: int) -> list[int]:
     """Return, per class, on how few samples the attack would rest, refusing shadows that allow no attack at all.
 
@@ -144,8 +231,7 @@ def require_enough(sides: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: 
     Raises:
         InputError: fewer than two shadows, or every class below ``MIN_PER_CLASS``.
     """
-    if len(sides) < 2:
-        raise InputError(f"membership.shadows is {len(sides)}; expected at least 2: one to train on, one to stop by")
+    require_two(len(sides))
     counts = np.array([[np.bincount(labels, minlength=num_classes) for labels in pair] for pair in sides])
     parts = shadow_parts(len(sides))
     smaller = np.minimum(counts[parts.fit].sum(axis=0).min(axis=0), counts[parts.stop].sum(axis=0).min(axis=0))

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mindleak.attacks.checks import require_answers
+from mindleak.errors import InputError
 from mindleak.evaluation import signals
 
 Floats = NDArray[np.float64]
@@ -84,15 +86,22 @@ def model_signals(logits: ArrayLike, labels: ArrayLike, logits_z: ArrayLike | No
         temperature: RMIA's P(x|f) is the softmax of logits/temperature.
 
     Raises:
-        ValueError: shapes that do not fit, logits that are not finite, a population without its labels, or a
+        InputError: shapes that do not fit, logits that are not finite, a population without its labels, or a
             temperature not above 0.
     """
     if (logits_z is None) != (labels_z is None):
-        raise ValueError("the population has logits or labels only; expected both, or neither")
+        raise InputError("the population has logits or labels only; expected both, or neither")
     if not 0.0 < temperature < float("inf"):
-        raise ValueError(f"temperature lies above 0, got {temperature}")
+        raise InputError(f"temperature is {temperature}; expected a finite number above 0")
     stack = np.asarray(logits)
     stack = stack[None] if stack.ndim == 2 else stack
+    if stack.ndim != 3 or not len(stack):
+        raise InputError(f"logits have shape {np.shape(logits)}; expected (samples, classes) or (queries, samples, "
+                         "classes)")
+    for query in stack:
+        require_answers("the samples", query, labels)
+    if logits_z is not None and labels_z is not None:
+        require_answers("the population", logits_z, labels_z, stack.shape[2])
     phi = np.stack([signals.phi(query, labels) for query in stack], axis=1)
     log_p_z = (np.zeros(0) if logits_z is None or labels_z is None
                else _log_p(np.asarray(logits_z), labels_z, temperature))
@@ -103,13 +112,20 @@ def stacked(models: Sequence[ModelSignals], keep: ArrayLike) -> ReferenceSignals
     """Return the signals of several models together.
 
     Raises:
-        ValueError: no model, several temperatures, or shapes that do not fit each other or the keep matrix.
+        InputError: no model, several temperatures, or shapes that do not fit each other or the keep matrix.
     """
     if not models:
-        raise ValueError("no reference model")
+        raise InputError("there are no references; expected at least one")
     temperatures = sorted({model.temperature for model in models})
     if len(temperatures) > 1:
-        raise ValueError(f"models have temperatures {temperatures}; expected one for all")
+        raise InputError(f"models have temperatures {temperatures}; expected one for all")
+    shapes = {(model.phi.shape, model.log_p.shape, model.log_p_z.shape) for model in models}
+    if len(shapes) > 1:
+        raise InputError(f"the references' signals have shapes {sorted(shapes)}; expected the same samples, queries "
+                         "and population for all")
+    samples = (len(models), len(models[0].log_p))
+    if np.shape(keep) != samples:
+        raise InputError(f"keep has shape {np.shape(keep)}; expected (models, samples), {samples}")
     return ReferenceSignals(np.asarray(keep, dtype=np.bool_), np.stack([model.phi for model in models]),
                             np.stack([model.log_p for model in models]), np.stack([model.log_p_z for model in models]),
                             temperatures[0])

@@ -10,8 +10,9 @@ import numpy as np
 
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.ablation import ablation_record
-from mindleak.attacks.membership.improved import ImprovedAttack, Variant, ablation_variants
+from mindleak.attacks.membership.improved import ImprovedAttack, ablation_variants
 from mindleak.attacks.membership.names import IMPROVED
+from mindleak.attacks.membership.shadow import ShadowAttackResult
 from mindleak.audits.membership.improved_plan import ImprovedPlan
 from mindleak.audits.membership.observations import Observer
 from mindleak.audits.membership.plan import MembershipPlan
@@ -29,14 +30,12 @@ def improved_stage(planned: MembershipPlan) -> StageResult:
     seed = plan.session.seed("membership", "improved")
 
     def compute(context: StageContext) -> dict[str, Any]:
-        attack = _attack(planned, observer, stages, improved.features)
-        variant = Variant(IMPROVED, improved.features, improved.training.model, improved.training.per_class)
-        result = attack.run(variant)
+        result = _attack(planned, improved.features).attack(*observer.observed(stages))
         rows, members = planned.targets()
         context.save_arrays(rows=rows, members=members, scores=result.scores)
         logits, labels = stages[-1].arrays["logits"], plan.dataset.y_train[rows]
         figures = membership_figures(result, plan.dataset.class_names, [task.run().metrics for task in planned.shadows])
-        return {**figures, "attack": IMPROVED, **_made_of(improved, attack), "features": list(improved.features),
+        return {**figures, "attack": IMPROVED, **_made_of(improved, result), "features": list(improved.features),
                 "subject_accuracy": report.generalisation(
                     *(accuracy(logits[side], labels[side]) for side in (members, ~members)))}
 
@@ -52,14 +51,14 @@ def ablation_stage(planned: MembershipPlan) -> StageResult:
     variants = ablation_variants(improved.ablation, improved.groups, improved.training)
 
     def compute(context: StageContext) -> dict[str, Any]:
-        attack = _attack(planned, observer, stages, improved.groups)
-        results = {variant.name: attack.run(variant) for variant in variants}
+        trainer = _attack(planned, improved.groups).prepared(*observer.observed(stages))
+        results = {variant.name: trainer.run(variant) for variant in variants}
         rows, members = planned.targets()
         context.save_arrays(rows=rows, members=members,
                             scores=np.stack([results[variant.name].scores for variant in variants]))
         first = results[variants[0].name]
         n_in = int(first.members[first.attacked].sum())
-        return {**ablation_record(variants, results), **_made_of(improved, attack), "n_shadows": len(planned.shadows),
+        return {**ablation_record(variants, results), **_made_of(improved, first), "n_shadows": len(planned.shadows),
                 "n_in": n_in, "n_out": int(first.attacked.sum()) - n_in}
 
     inputs = {**_inputs(planned, stages), "variants": [asdict(variant) for variant in variants]}
@@ -72,11 +71,9 @@ def _improved(planned: MembershipPlan) -> ImprovedPlan:
     return planned.improved
 
 
-def _attack(planned: MembershipPlan, observer: Observer, stages: list[StageResult],
-            groups: Sequence[str]) -> ImprovedAttack:
-    """Return the attack with its features computed."""
-    shadows, subject = observer.observed(stages)
-    return ImprovedAttack(shadows, subject, groups, planned.plan.dataset.num_classes, _improved(planned).training,
+def _attack(planned: MembershipPlan, groups: Sequence[str]) -> ImprovedAttack:
+    """Return the attack by groups of features."""
+    return ImprovedAttack(planned.plan.dataset.num_classes, groups, _improved(planned).training,
                           planned.plan.session.seed("membership", "improved"))
 
 
@@ -87,11 +84,11 @@ def _inputs(planned: MembershipPlan, stages: list[StageResult]) -> dict[str, Any
             "training": asdict(_improved(planned).training), "classes": list(planned.plan.dataset.class_names)}
 
 
-def _made_of(improved: ImprovedPlan, attack: ImprovedAttack) -> dict[str, Any]:
+def _made_of(improved: ImprovedPlan, result: ShadowAttackResult) -> dict[str, Any]:
     """Return what the attack was made up of, and what limits it."""
     notes = list(improved.notes)
-    if attack.uncalibrated:
-        notes.append(f"{attack.uncalibrated} samples of shadows take no part: every other shadow was trained on them, "
+    if result.uncalibrated:
+        notes.append(f"{result.uncalibrated} samples of shadows take no part: every other shadow was trained on them, "
                      "so none can calibrate them")
     return {"attack_model": improved.training.model, "one_per_class": improved.training.per_class,
             "layers": {"hidden": improved.penultimate, "activations": list(improved.further)}, "notes": notes}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mindleak.attacks.membership.class_models import AttackTraining
-from mindleak.attacks.membership.names import ALL_ATTACKS, SHADOW_ATTACKS
+from mindleak.attacks.membership.names import SHADOW_ATTACKS, checked_attacks
 from mindleak.attacks.membership.shadow import ShadowAttack, require_enough
 from mindleak.audits.family import NoVerdictError, Plan
 from mindleak.audits.membership.improved_plan import ImprovedPlan, plan_improved
@@ -21,7 +21,7 @@ from mindleak.data.splits import (
     split_around_members,
     split_roles,
 )
-from mindleak.errors import InputError, known_names
+from mindleak.errors import InputError
 from mindleak.subjects.subject import MEMBERSHIP, SubjectPlan
 from mindleak.subjects.task import TrainingTask, stale_trainings
 from mindleak.subjects.trained import Trained, in_role
@@ -118,7 +118,7 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
             that cannot work.
     """
     settings = plan.config.membership
-    attacks = known_names(settings.attacks, ALL_ATTACKS, "membership.attacks")
+    attacks = checked_attacks(settings.attacks, "membership.attacks")
     wants_shadows = any(name in SHADOW_ATTACKS for name in attacks)
     improved = plan_improved(settings, plan.example, attacks)
     members = settled_members(plan)

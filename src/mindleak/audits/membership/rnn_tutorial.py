@@ -10,12 +10,12 @@ import numpy as np
 from mindspore import nn
 
 from mindleak.attacks.membership import report
-from mindleak.attacks.membership.balancing import AttackData
-from mindleak.attacks.membership.document import DocumentAttack, DocumentSettings, Sizes
-from mindleak.attacks.membership.document_protocols import Asked, judged
-from mindleak.attacks.membership.names import DOCUMENT
+from mindleak.attacks.membership.balancing import AS_IN_TUTORIAL, AttackData
+from mindleak.attacks.membership.names import RNN_TUTORIAL
+from mindleak.attacks.membership.rnn_tutorial import RnnTutorialAttack, RnnTutorialSettings, Sizes
+from mindleak.attacks.membership.rnn_tutorial_protocols import Asked, judged
 from mindleak.attacks.membership.shadow import Answers
-from mindleak.data.document_rows import document_rows
+from mindleak.data.rnn_tutorial_rows import rnn_tutorial_rows
 from mindleak.data.splits import Split
 from mindleak.evaluation.classification import accuracy
 from mindleak.models import own_file
@@ -27,6 +27,9 @@ from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask
 from mindleak.training.loop import Predictor
 
+# The attack was called "document". The word stays where it enters seeds, as a purpose or in the shadows' roles, and in
+# the names of stages and arrays: with another, equal seeds would give other scores.
+SEED = "document"
 TRAIN_DATA, TEST_DATA = "attack_train_data", "attack_test_data"
 
 
@@ -42,7 +45,7 @@ class DocumentPlan:
         tasks: the shadows' trainings.
     """
 
-    settings: DocumentSettings
+    settings: RnnTutorialSettings
     sizes: Sizes
     pool: np.ndarray
     target_test: np.ndarray
@@ -63,8 +66,8 @@ def plan_document(plan: SubjectPlan, split: Split, alike: TrainingTask, members:
     Raises:
         InputError: settings out of range, or more samples asked for than there are.
     """
-    settings = DocumentSettings(**plan.config.membership.document)
-    if DOCUMENT not in attacks:
+    settings = RnnTutorialSettings(**plan.config.membership.document)
+    if RNN_TUTORIAL not in attacks:
         return None
     data = plan.dataset
     # The target's rows, and those that judge it on its own split, reach no shadow.
@@ -73,9 +76,9 @@ def plan_document(plan: SubjectPlan, split: Split, alike: TrainingTask, members:
     test = data.copies.unseen_test_rows
     sizes = settings.sized(len(members))
     sizes.check(len(pool), len(test), len(split.distinct("target_in")))
-    drawn = document_rows(pool, test, settings.shadows, sizes.train, sizes.test, sizes.shadow_test,
-                          plan.session.seed("document"))
-    tasks = [replace(alike, role=f"document{number}", rows=rows_in, queries=(rows_in, rows_out), out_of_test=True)
+    drawn = rnn_tutorial_rows(pool, test, settings.shadows, sizes.train, sizes.test, sizes.shadow_test,
+                          plan.session.seed(SEED))
+    tasks = [replace(alike, role=f"{SEED}{number}", rows=rows_in, queries=(rows_in, rows_out), out_of_test=True)
              for number, (rows_in, rows_out) in enumerate(drawn.shadows)]
     return DocumentPlan(settings, sizes, pool, drawn.target_test, tasks)
 
@@ -92,12 +95,12 @@ def document_stage(plan: SubjectPlan, split: Split, planned: DocumentPlan, netwo
         subject_size: number of samples that it was trained on.
     """
     shadows = [(task, task.run()) for task in planned.tasks]
-    inputs = {"attack": DOCUMENT, "source": own_file.source(plan.config.model.name),
+    inputs = {"attack": RNN_TUTORIAL, "source": own_file.source(plan.config.model.name),
               "subject": network_digest(network), "split": split.digest,
               "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
               "settings": asdict(planned.settings), "test": stable_hash(planned.target_test),
               "classes": list(plan.dataset.class_names), "subject_size": subject_size}
-    seed = plan.session.seed("document")
+    seed = plan.session.seed(SEED)
 
     def compute(context: StageContext) -> dict[str, Any]:
         return _attack(context, plan, split, planned, network, subject_size, seed)
@@ -119,15 +122,15 @@ def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: Doc
     labels = np.concatenate([data.y_train[rows], data.y_test[planned.target_test]])
     place = np.arange(len(labels))
     asked = Asked(place < n_in, place >= n_own, labels)
-    found = DocumentAttack(data.num_classes, planned.settings, seed).run(train, logits, labels)
+    found = RnnTutorialAttack(data.num_classes, planned.settings, seed).attack(train, logits, labels).trained
     shown = judged(found, asked, data.class_names, planned.settings.batch_size, seed)
     test = asked.members | asked.tested
     context.save_arrays(TRAIN_DATA, train_x=train.logits, train_y=train.members.astype(np.int32),
                         train_classes=train.labels.astype(np.int32))
     context.save_arrays(TEST_DATA, test_x=logits[test], test_y=asked.members[test].astype(np.int32),
                         test_classes=labels[test].astype(np.int32))
-    context.save_arrays(rows=rows, members=asked.members[:n_own], scores=found["document"].scores[:n_own],
-                        test_rows=planned.target_test, test_scores=found["document"].scores[n_own:],
+    context.save_arrays(rows=rows, members=asked.members[:n_own], scores=found[AS_IN_TUTORIAL].scores[:n_own],
+                        test_rows=planned.target_test, test_scores=found[AS_IN_TUTORIAL].scores[n_own:],
                         **{f"scores_trained_{name}": each.scores[:n_own] for name, each in found.items()})
     return {**_sizes(planned, n_in, n_own - n_in), **shown, "overall": _overall(shown),
             "notes": _notes(planned, subject_size),
@@ -148,14 +151,14 @@ def _joined(answers: Sequence[Answers]) -> AttackData:
 def _overall(shown: dict[str, Any]) -> dict[str, Any]:
     """Return the figures on the samples that all attacks are judged on."""
     (same,) = (each for each in shown["evaluations"]
-               if (each["training"], each["evaluation"]) == (DOCUMENT, "same_split"))
+               if (each["training"], each["evaluation"]) == (AS_IN_TUTORIAL, "same_split"))
     return {key: same[key] for key in ("auc", "accuracy", "balanced_accuracy")}
 
 
 def _sizes(planned: DocumentPlan, n_in: int, n_out: int) -> dict[str, Any]:
     """Return how many there are of everything."""
     sizes = planned.sizes
-    return {"attack": DOCUMENT, "n_shadows": len(planned.tasks), "n_in": n_in, "n_out": n_out, "n_test": sizes.test,
+    return {"attack": RNN_TUTORIAL, "n_shadows": len(planned.tasks), "n_in": n_in, "n_out": n_out, "n_test": sizes.test,
             "train_size": sizes.train, "shadow_test_size": sizes.shadow_test, "pool": len(planned.pool),
             "models_per_sample": len(planned.tasks) * sizes.train / len(planned.pool),
             "settings": {key: getattr(planned.settings, key)

@@ -32,7 +32,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
         rows, members = planned.targets()
         logits = ask(Predictor(network), plan.dataset, TRAINING, plan.name, rows)
         subject = Answers(logits, plan.dataset.y_train[rows], members)
-        result = planned.attack.run([task.answers(answer) for task, answer in shadows], subject)
+        result = planned.attack.attack([task.answers(answer) for task, answer in shadows], subject)
         context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
         figures = membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
         return {**figures, "subject_accuracy": report.generalisation(

@@ -64,7 +64,7 @@ def sibling_scores(attacks: Sequence[str], answers: Sequence[Answers], number: i
     if SHADOW in attacks:
         shown = independent_rows(np.stack([each.members for each in answers]), number, seed)
         rows = [row for place, row in enumerate(shown) if place != number]
-        result = shadow_attack.run([_part(*each) for each in zip(others, rows)], target)
+        result = shadow_attack.attack([_part(*each) for each in zip(others, rows)], target)
         found[SHADOW] = SiblingScores(result.scores[result.attacked], target.members[result.attacked],
                                       result.threshold_shadow.non_members())
     for name in (name for name in attacks if name in METRIC_ATTACKS):

@@ -1,8 +1,8 @@
-"""Seed 000's membership attack as its code does it: one FCNet per class on the logits of ten shadows.
+"""The RNN tutorial's membership attack as its code does it: one FCNet per class on the logits of ten shadows.
 
-Source: the document's project, MIA/run_attack.py and MIA/classifier_methods.py at github.com/hepucuncao/RNN, commit
-06c1e9b, after Shokri et al., arXiv 1610.05820. What it draws stands in ``data.document_rows``; how it is judged, its
-own way and others, in ``document_protocols``. docs/document_attack.md lists where this differs from the source.
+Source: MIA/run_attack.py and MIA/classifier_methods.py at github.com/hepucuncao/RNN, commit 06c1e9b, after Shokri et
+al., arXiv 1610.05820. What it draws stands in ``data.rnn_tutorial_rows``; how it is judged, its own way and others, in
+``rnn_tutorial_protocols``. docs/document_attack.md lists where this differs from the source.
 """
 
 from __future__ import annotations
@@ -10,24 +10,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindleak import device
-from mindleak.attacks.membership.balancing import BALANCINGS, MIN_PER_CLASS, AttackData
+from mindleak.attacks.checks import require_answers, require_members
+from mindleak.attacks.contract import Attack
+from mindleak.attacks.membership.balancing import AS_IN_TUTORIAL, BALANCINGS, MIN_PER_CLASS, AttackData
 from mindleak.errors import InputError
 from mindleak.models.fcnet import FCNet
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop
 
+# The section of the configuration.
 _SECTION = "membership.document"
 
 
 @dataclass(frozen=True)
-class DocumentSettings:
-    """Sizes and training of the document's attack: field names are the keys of ``membership.document``.
+class RnnTutorialSettings:
+    """Sizes and training of the RNN tutorial's attack: field names are the keys of ``membership.document``.
 
-    Sizes of None follow from the subject's (``sized``); the document has TRAIN_SIZE 10,000 for target and shadows,
+    Sizes of None follow from the subject's (``sized``); the tutorial has TRAIN_SIZE 10,000 for target and shadows,
     TEST_SIZE 500 for the target and 3,000, three tenths of TRAIN_SIZE, for the shadows.
 
     Raises:
@@ -55,7 +59,7 @@ class DocumentSettings:
             raise InputError(f"{_SECTION}.momentum is {self.momentum}; expected 0 ≤ momentum < 1")
 
     def sized(self, subject_size: int) -> Sizes:
-        """Return the sizes, those that were not given in the document's proportions to the subject's training set."""
+        """Return the sizes, those that were not given in the tutorial's proportions to the subject's training set."""
         train = subject_size if self.train_size is None else self.train_size
         return Sizes(train, max(1, round(0.05 * train)) if self.test_size is None else self.test_size,
                      max(1, round(0.3 * train)) if self.shadow_test_size is None else self.shadow_test_size)
@@ -70,7 +74,7 @@ class Sizes:
     shadow_test: int
 
     def check(self, pool: int, n_test: int, subject: int) -> None:
-        """Refuse sizes that the data cannot give, and those that the document's balancing cannot work with.
+        """Refuse sizes that the data cannot give, and those that the tutorial's balancing cannot work with.
 
         Args:
             pool: rows of the training split that are neither the subject's nor its non-members'.
@@ -91,8 +95,8 @@ class Sizes:
         for key, out, inside, whose in (("test_size", self.test, subject, "attacked members"),
                                         ("shadow_test_size", self.shadow_test, self.train, "a shadow's members")):
             if 2 * out > inside:
-                raise InputError(f"{_SECTION}.{key} is {out}; the document keeps two members per non-member, and there "
-                                 f"are {inside} ({whose}): expected 1 to {inside // 2}")
+                raise InputError(f"{_SECTION}.{key} is {out}; the RNN tutorial keeps two members per non-member, and "
+                                 f"there are {inside} ({whose}): expected 1 to {inside // 2}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class ClassScores:
     """What attack models of one kind of training data say.
 
     Attributes:
-        scores: float64 (N,), log-odds of membership; above 0 the document's argmax says member. NaN where the sample's
+        scores: float64 (N,), log-odds of membership; above 0 the tutorial's argmax says member. NaN where the sample's
             class has no attack model.
         skipped: class → why it has none.
         attack_rows: class → number of rows its attack model was trained on.
@@ -111,32 +115,82 @@ class ClassScores:
     attack_rows: dict[int, int]
 
 
-class DocumentAttack:
-    """The document's attack models: logits in, no softmax; SGD with momentum, a fixed number of epochs, whole batches.
+@dataclass(frozen=True)
+class RnnTutorialResult:
+    """What the attack says of the samples that it was asked about.
+
+    Attributes:
+        trained: scores by how the attack models' training rows were balanced, ``balancing.BALANCINGS``' names.
+    """
+
+    trained: dict[str, ClassScores]
+
+    @property
+    def own(self) -> ClassScores:
+        """The scores by attack models trained as the tutorial does."""
+        return self.trained[AS_IN_TUTORIAL]
+
+
+class RnnTutorialAttack(Attack):
+    """The tutorial's attack models: logits in, no softmax; SGD with momentum, a fixed number of epochs, whole batches.
+
+    Source: github.com/hepucuncao/RNN after Shokri et al., arXiv 1610.05820. The signal is the log-odds of membership by
+    the FCNet of the sample's class.
 
     Args:
         num_classes: width of the logits.
         settings: of the attack models' training.
         seed: of initialisation, balancing and shuffling.
+
+    Example:
+        >>> _ = device.configure("CPU")
+        >>> draw = np.random.default_rng(0)
+        >>> labels, members = np.arange(900) % 2, np.arange(900) < 600
+        >>> logits = draw.normal(size=(900, 2)).astype(np.float32)
+        >>> logits[np.arange(900), labels] += 4.0 * members  # members are answered with more confidence
+        >>> attack = RnnTutorialAttack(2, RnnTutorialSettings(epochs=5, learning_rate=0.02))
+        >>> scores = attack.attack(AttackData(logits, members, labels), logits, labels).own.scores
+        >>> bool(scores[members].mean() > scores[~members].mean())
+        True
     """
 
-    def __init__(self, num_classes: int, settings: DocumentSettings, seed: int) -> None:
+    def __init__(self, num_classes: int, settings: RnnTutorialSettings | None = None, seed: int = 0) -> None:
         self._num_classes = num_classes
-        self._settings = settings
+        self._settings = settings or RnnTutorialSettings()
         self._seed = seed
 
-    def run(self, shadows: AttackData, logits: np.ndarray, labels: np.ndarray) -> dict[str, ClassScores]:
-        """Train on the shadows' answers, once for every way of balancing them, and score logits (N, classes).
+    @final
+    def attack(self, shadows: AttackData, logits: np.ndarray, labels: np.ndarray) -> RnnTutorialResult:
+        """Train on the shadows' answers, once for every way of balancing them, and score the subject's.
 
-        Returns:
-            ``balancing.BALANCINGS``' names → scores of the N samples. All three start from the same weights.
+        All ways start from the same weights.
+
+        Args:
+            shadows: logits (M, classes), members and labels (M,) of all shadows together.
+            logits: of the subject, (N, classes).
+            labels: (N,).
+
+        Raises:
+            InputError: logits that are not finite or of another shape, labels or members that do not belong to them, or
+                fewer than two members of shadows per non-member, which the tutorial's balancing takes.
         """
+        require_answers("the shadows", shadows.logits, shadows.labels, self._num_classes)
+        require_members("the shadows", shadows.members, len(shadows.labels))
+        require_answers("the subject", logits, labels, self._num_classes)
+        inside = int(shadows.members.sum())
+        outside = len(shadows.members) - inside
+        if inside < 2 * outside or not outside:
+            raise InputError(f"the shadows have {inside} members and {outside} non-members; expected non-members, and "
+                             "at least two members for each of them")
+        return self._run(shadows, logits, labels)
+
+    def _run(self, shadows: AttackData, logits: np.ndarray, labels: np.ndarray) -> RnnTutorialResult:
         rows = {name: balance(shadows, np.random.default_rng([self._seed, number]))
                 for number, (name, balance) in enumerate(BALANCINGS.items())}
         most = max(np.bincount(shadows.labels[chosen]).max() for chosen in rows.values())
         model = _ClassModel(shadows, self._num_classes, self._settings, self._seed, int(most))
-        return {name: self._scored(model, shadows.take(chosen), chosen, logits, labels)
-                for name, chosen in rows.items()}
+        return RnnTutorialResult({name: self._scored(model, shadows.take(chosen), chosen, logits, labels)
+                                  for name, chosen in rows.items()})
 
     def _scored(self, model: _ClassModel, data: AttackData, rows: np.ndarray, logits: np.ndarray,
                 labels: np.ndarray) -> ClassScores:
@@ -171,7 +225,7 @@ class DocumentAttack:
 class _ClassModel:
     """One FCNet for a class at a time, in one compiled loop: between classes only weights and indices change."""
 
-    def __init__(self, shadows: AttackData, num_classes: int, settings: DocumentSettings, seed: int,
+    def __init__(self, shadows: AttackData, num_classes: int, settings: RnnTutorialSettings, seed: int,
                  most_rows: int) -> None:
         self._settings = settings
         self._num_classes = num_classes

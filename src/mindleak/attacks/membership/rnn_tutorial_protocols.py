@@ -1,8 +1,8 @@
-"""The document's attack models judged in its own way, and in ways that tell what its figure is made of.
+"""The RNN tutorial's attack models judged in its own way, and in ways that tell what its figure is made of.
 
 | evaluation | members | non-members |
 | --- | --- | --- |
-| ``document`` | two per non-member | of the test split, counted twice; whole batches only |
+| ``AS_IN_TUTORIAL`` | two per non-member | of the test split, counted twice; whole batches only |
 | ``as_drawn`` | all | of the test split |
 | ``balanced`` | as many as non-members of every class | of the test split, each once |
 | ``same_split`` | all | of the training split, of the same classes; no shadow was trained on them either |
@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from mindleak.attacks.membership import report
-from mindleak.attacks.membership.balancing import AttackData, doubled, matched_classes, once
-from mindleak.attacks.membership.document import ClassScores
+from mindleak.attacks.membership.balancing import AS_IN_TUTORIAL, AttackData, doubled, matched_classes, once
+from mindleak.attacks.membership.rnn_tutorial import ClassScores
 from mindleak.evaluation.comparisons import p_by_inversion
 from mindleak.evaluation.intervals import (
     difference_of_independent,
@@ -39,9 +39,9 @@ from mindleak.evaluation.metric import Metric, undefined
 from mindleak.evaluation.roc import auc
 
 # Which attack models (by how their training rows were balanced) are judged in which way.
-JUDGED = (("document", "document"), ("document", "as_drawn"), ("document", "balanced"), ("document", "same_split"),
-          ("document", "split_control"), ("none", "as_drawn"), ("none", "same_split"), ("once", "balanced"),
-          ("once", "same_split"), ("once", "split_control"))
+JUDGED = ((AS_IN_TUTORIAL, AS_IN_TUTORIAL), (AS_IN_TUTORIAL, "as_drawn"), (AS_IN_TUTORIAL, "balanced"),
+          (AS_IN_TUTORIAL, "same_split"), (AS_IN_TUTORIAL, "split_control"), ("none", "as_drawn"),
+          ("none", "same_split"), ("once", "balanced"), ("once", "same_split"), ("once", "split_control"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,30 +63,30 @@ class Evaluation:
 
 def judged(scores: Mapping[str, ClassScores], asked: Asked, class_names: Sequence[str], batch_size: int,
            seed: int) -> dict[str, Any]:
-    """Return every figure of the document's attack on one subject as JSON values.
+    """Return every figure of the RNN tutorial's attack on one subject as JSON values.
 
     Args:
-        scores: by the balancing of the attack models' training rows (``DocumentAttack.run``).
+        scores: by the balancing of the attack models' training rows (``RnnTutorialAttack.run``).
         asked: the samples behind the scores.
         class_names: by class number.
-        batch_size: of the document's test batches.
+        batch_size: of the tutorial's test batches.
         seed: of the draws.
     """
-    drawn = _document_rows(asked, seed)
+    drawn = _rows_as_in_tutorial(asked, seed)
     evaluations = _evaluations(asked, drawn, batch_size, seed)
-    own = scores["document"]
+    own = scores[AS_IN_TUTORIAL]
     return {
         "evaluations": [{"training": training, "evaluation": name,
                          **figures(scores[training].scores, evaluations[name])} for training, name in JUDGED],
         "decomposition": {name: metric.to_json() for name, metric in decomposition(own.scores, asked).items()},
-        "classes": _classes(own, asked, drawn, evaluations["document"], class_names),
-        "report": classification_text(own.scores, evaluations["document"]),
+        "classes": _classes(own, asked, drawn, evaluations[AS_IN_TUTORIAL], class_names),
+        "report": classification_text(own.scores, evaluations[AS_IN_TUTORIAL]),
         "skipped_classes": {class_names[label]: reason for label, reason in own.skipped.items()},
     }
 
 
-def _document_rows(asked: Asked, seed: int) -> np.ndarray:
-    """Return the rows that the document balances the target's answers to."""
+def _rows_as_in_tutorial(asked: Asked, seed: int) -> np.ndarray:
+    """Return the rows that the tutorial balances the target's answers to."""
     chosen = np.flatnonzero(asked.members | asked.tested)
     return chosen[doubled(_truth(asked, chosen), np.random.default_rng([seed, 0]))]
 
@@ -100,7 +100,7 @@ def _evaluations(asked: Asked, drawn: np.ndarray, batch_size: int, seed: int) ->
     balanced = both[once(_truth(asked, both), generator)]
     same = np.flatnonzero(~asked.tested)
     same = same[matched_classes(asked.members[same], asked.labels[same], generator)]
-    rows = {"document": whole, "as_drawn": both, "balanced": balanced, "same_split": same}
+    rows = {AS_IN_TUTORIAL: whole, "as_drawn": both, "balanced": balanced, "same_split": same}
     found = {name: Evaluation(each, asked.members[each]) for name, each in rows.items()}
     found["split_control"] = Evaluation(outside[control], ~asked.tested[outside[control]])
     return found
@@ -112,7 +112,7 @@ def _truth(asked: Asked, rows: np.ndarray) -> AttackData:
 
 
 def _whole_batches(rows: np.ndarray, labels: np.ndarray, batch_size: int, generator: np.random.Generator) -> np.ndarray:
-    """Return what the document tests: of every class, in random order, as many rows as whole batches take."""
+    """Return what the tutorial tests: of every class, in random order, as many rows as whole batches take."""
     shuffled = generator.permutation(rows)
     kept = [of_class[:len(of_class) // batch_size * batch_size]
             for of_class in (shuffled[labels[shuffled] == label] for label in np.unique(labels))]
@@ -122,7 +122,7 @@ def _whole_batches(rows: np.ndarray, labels: np.ndarray, batch_size: int, genera
 def figures(scores: np.ndarray, evaluation: Evaluation) -> dict[str, Any]:
     """Return accuracy, balanced accuracy and AUC with intervals, counts, and what saying one thing always gives.
 
-    Counted rows give the accuracy, as the document counts; everything else, and every interval, rests on distinct
+    Counted rows give the accuracy, as the tutorial counts; everything else, and every interval, rests on distinct
     samples. A sample without a score is left out and counted in ``unscored``.
     """
     known = np.isfinite(scores[evaluation.rows])
@@ -194,7 +194,7 @@ def _moved(metric: Metric, factor: float, offset: float) -> Metric:
 
 def _classes(scores: ClassScores, asked: Asked, drawn: np.ndarray, evaluation: Evaluation,
              class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what the document prints of every class: its "training number", "testing number" and accuracy."""
+    """Return what the tutorial prints of every class: its "training number", "testing number" and accuracy."""
     rows = []
     for label, name in enumerate(class_names):
         tested = evaluation.rows[asked.labels[evaluation.rows] == label]
@@ -207,7 +207,7 @@ def _classes(scores: ClassScores, asked: Asked, drawn: np.ndarray, evaluation: E
 
 
 def classification_text(scores: np.ndarray, evaluation: Evaluation) -> str:
-    """Return scikit-learn's classification report, which the document prints; 1 is a member. Empty without rows."""
+    """Return scikit-learn's classification report, which the tutorial prints; 1 is a member. Empty without rows."""
     # Imported here: scikit-learn costs a second, and nothing else of an audit needs it.
     from sklearn.metrics import classification_report
 

@@ -1,4 +1,4 @@
-"""Which rows the RNN tutorial's attack draws (its ``full_attack_training`` and ``train_shadow_models``).
+"""Which rows the RNN tutorial's membership attack draws (``full_attack_training`` and ``train_shadow_models``).
 
 Members come from the training split, non-members from the test split, neither of them class by class; a shadow's rows
 are distinct, those of two shadows overlap. Nothing that the target is measured on reaches a shadow.
@@ -14,7 +14,7 @@ _TARGET, _SHADOWS = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
-class DocumentRows:
+class RnnTutorialRows:
     """Sorted row numbers, int64.
 
     Attributes:
@@ -26,14 +26,14 @@ class DocumentRows:
     shadows: list[tuple[np.ndarray, np.ndarray]]
 
 
-def document_rows(pool: np.ndarray, test: np.ndarray | int, shadows: int, train_size: int, test_size: int,
-                  shadow_test_size: int, seed: int) -> DocumentRows:
+def rnn_tutorial_rows(pool: np.ndarray, test: np.ndarray | int, shadows: int, train_size: int, test_size: int,
+                  shadow_test_size: int, seed: int) -> RnnTutorialRows:
     """Draw the target's non-members and every shadow's samples; shadow k depends on (seed, k) only.
 
     Args:
-        pool: rows of the training split that shadows may have, int (n,).
+        pool: rows of the training split that shadows may have.
         test: rows of the test split that may stand for non-members, distinct images that are not in the training split;
-            a number stands for that many rows, all of which may.
+            a number means that all of so many are.
         shadows: how many.
         train_size: rows of the pool per shadow.
         test_size: rows of the test split for the target.
@@ -46,7 +46,7 @@ def document_rows(pool: np.ndarray, test: np.ndarray | int, shadows: int, train_
     unseen = np.arange(test) if isinstance(test, int) else np.sort(test)
     target_test = _drawn(unseen, test_size, seed, _TARGET)
     others = np.setdiff1d(unseen, target_test, assume_unique=True)
-    return DocumentRows(target_test, [(_drawn(pool, train_size, seed, _SHADOWS, number, 0),
+    return RnnTutorialRows(target_test, [(_drawn(pool, train_size, seed, _SHADOWS, number, 0),
                                        _drawn(others, shadow_test_size, seed, _SHADOWS, number, 1))
                                       for number in range(shadows)])
 
