@@ -18,8 +18,9 @@ SMALL = {
     "membership.target_in": 200, "membership.target_out": 200, "membership.population": 97,
     "membership.shadow_pool": 600, "membership.shadows": 3, "membership.references": 4, "membership.attack.epochs": 2,
     "membership.improved.epochs": 2,
-    "membership.document.shadows": 2, "membership.document.train_size": 200, "membership.document.test_size": 50,
-    "membership.document.shadow_test_size": 60, "membership.document.epochs": 1,
+    "membership.rnn_tutorial.shadows": 2, "membership.rnn_tutorial.train_size": 200,
+    "membership.rnn_tutorial.test_size": 50,
+    "membership.rnn_tutorial.shadow_test_size": 60, "membership.rnn_tutorial.epochs": 1,
     "sweep.models": 6, "sweep.pool": 400,
 }
 # Refused where nothing is trained in the way that they are for.

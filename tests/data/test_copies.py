@@ -287,8 +287,8 @@ def test_every_group_of_a_membership_attack_is_free_of_the_members_copies(tmp_pa
     members = np.arange(0, 400, 2)  # the first copies of 200 images
     plan = plan_of(tmp_path, members, 800, "membership.attacks=[shadow, lira_online, rnn_tutorial]",
                    "membership.references=4", "membership.shadows=3", "training.epochs=1",
-                   "membership.target_in=120", "membership.target_out=120", "membership.document.train_size=60",
-                   "membership.document.test_size=20", "membership.document.shadow_test_size=20",
+                   "membership.target_in=120", "membership.target_out=120", "membership.rnn_tutorial.train_size=60",
+                   "membership.rnn_tutorial.test_size=20", "membership.rnn_tutorial.shadow_test_size=20",
                    "membership.attack.batch_size=8", "membership.population=30", "membership.shadow_pool=900")
     planned = plan_membership(plan)
     said = capsys.readouterr().out

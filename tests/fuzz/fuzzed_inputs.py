@@ -47,8 +47,8 @@ TOY: dict[str, Any] = {
     "membership.shadows": 2,
     "membership.references": 4,
     "membership.attack.epochs": 1,
-    "membership.document.shadows": 2,
-    "membership.document.epochs": 1,
+    "membership.rnn_tutorial.shadows": 2,
+    "membership.rnn_tutorial.epochs": 1,
     "membership.improved.epochs": 1,
 }
 COMMANDS = (("train",), ("predict",), ("attack", "inversion"), ("attack", "membership"), ("audit",))
@@ -238,7 +238,7 @@ def _key(rng: random.Random, work: Path, assets: Assets) -> Case:
         )
     if any("model.cell" in key or "hidden_size" in key or "model.layers" in key or "periods" in key for key in changed):
         changed = {"model.name": "recurrent", "model.width": 1.0, "model.hidden_size": 8, **changed}
-    if any("membership.document" in key for key in changed):
+    if any("membership.rnn_tutorial" in key for key in changed):
         changed = {"membership.attacks": ["rnn_tutorial"], **changed}
     if any("rmia" in key or "references" in key or "augment" in key for key in changed):
         changed = {"membership.attacks": ["rmia_offline", "lira_online"], **changed}

@@ -14,8 +14,8 @@ from mindleak import settings as config
 from mindleak.attacks.inversion.batched import BatchedInversion
 from mindleak.attacks.membership.attack_models import ImprovedTraining
 from mindleak.attacks.membership.class_models import AttackTraining
-from mindleak.attacks.membership.document import DocumentSettings
 from mindleak.attacks.membership.reference_attack import RmiaSettings
+from mindleak.attacks.membership.rnn_tutorial import RnnTutorialSettings
 from mindleak.errors import InputError, Key, keys_renamed
 from mindleak.settings import reference
 from mindleak.settings.fields import Named, Section, Setting, named, nested, overrides, setting
@@ -110,7 +110,7 @@ LIBRARY = {
     "training": (Recipe, {}), "suppress": (SuppressSettings, {}), "prune": (PruneSettings, {"finetune_epochs": 1}),
     "dp": (DPSettings, {"noise_multiplier": 1.0}), "membership.rmia": (RmiaSettings, {}),
     "membership.attack": (AttackTraining, {}), "membership.improved": (ImprovedTraining, {}),
-    "membership.document": (DocumentSettings, {}), "inversion": (BatchedInversion, {"layer": "fc1"}),
+    "membership.rnn_tutorial": (RnnTutorialSettings, {}), "inversion": (BatchedInversion, {"layer": "fc1"}),
 }
 BOUNDED = [(path, field.name) for path, (made, _) in LIBRARY.items() for field in fields(made)
            if isinstance(declared := SCHEMA.declared.get(f"{path}.{field.name}"), Setting)

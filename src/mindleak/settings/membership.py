@@ -45,8 +45,8 @@ class Improved(Section, of_run=False):
 
 
 @dataclass(frozen=True)
-class Document(Section):
-    """The attack document: an RNN tutorial's, with shadows of its own."""
+class RnnTutorial(Section):
+    """The attack rnn_tutorial: that of a public RNN tutorial, with shadows of its own."""
 
     shadows: int = setting(10, "shadow models", least=1, most=MODELS)
     train_size: Optional[int] = setting(None, "samples that a shadow is trained on; null: as many as the subject",
@@ -68,7 +68,7 @@ class Membership(Section, per_subject=True):
 
     enabled: bool = setting(True, "whether an audit does it")
     attacks: list[str] = setting(
-        ["shadow"], "which: shadow (costs the least), improved, document, lira_online, lira_offline, "
+        ["shadow"], "which: shadow (costs the least), improved, rnn_tutorial, lira_online, lira_offline, "
         "lira_offline_two_sided, rmia_online, rmia_offline, loss, confidence, entropy, modified_entropy, phi",
         of_run=False)
     references: int = setting(16, "reference models of LiRA, RMIA and the metric attacks, an even number", most=MODELS)
@@ -91,4 +91,4 @@ class Membership(Section, per_subject=True):
     improved: Improved = nested(Improved)
     ablation: Union[bool, list] = setting(False, "what the features and attack models of improved are worth: true, or "
                                           "a list of added, left_out and models", of_run=False)
-    document: Document = nested(Document)
+    rnn_tutorial: RnnTutorial = nested(RnnTutorial)

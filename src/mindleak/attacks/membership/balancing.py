@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The word in records and in the names of arrays of finished runs, which must stay readable: hence not "tutorial".
-AS_IN_TUTORIAL = "document"
+AS_IN_TUTORIAL = "tutorial"
 # Fewer members or non-members of a class leave its attack model, or its threshold, to chance.
 MIN_PER_CLASS = 10
 

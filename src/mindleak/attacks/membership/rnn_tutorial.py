@@ -2,7 +2,7 @@
 
 Source: MIA/run_attack.py and MIA/classifier_methods.py at github.com/hepucuncao/RNN, commit 06c1e9b, after Shokri et
 al., arXiv 1610.05820. What it draws stands in ``data.rnn_tutorial_rows``; how it is judged, its own way and others, in
-``rnn_tutorial_protocols``. docs/document_attack.md lists where this differs from the source.
+``rnn_tutorial_protocols``. docs/rnn_tutorial_attack.md lists where this differs from the source.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from mindleak.models.fcnet import FCNet
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop
 
 # The section of the configuration.
-_SECTION = "membership.document"
+_SECTION = "membership.rnn_tutorial"
 
 
 @dataclass(frozen=True)
 class RnnTutorialSettings:
-    """Sizes and training of the RNN tutorial's attack: field names are the keys of ``membership.document``.
+    """Sizes and training of the RNN tutorial's attack: field names are the keys of ``membership.rnn_tutorial``.
 
     Sizes of None follow from the subject's (``sized``); the tutorial has TRAIN_SIZE 10,000 for target and shadows,
     TEST_SIZE 500 for the target and 3,000, three tenths of TRAIN_SIZE, for the shadows.

@@ -23,7 +23,8 @@ class Membership(Family["MembershipPlan"]):
     question = "Who was in the training set?"
     help = "tell members from non-members"
     options = (Option("--attack", "membership.attacks", "NAME,...",
-                      "which: shadow, document, lira_online, rmia_offline, loss, ... (membership.attacks)", many=True),)
+                      "which: shadow, rnn_tutorial, lira_online, rmia_offline, loss, ... (membership.attacks)",
+                      many=True),)
 
     def plan(self, subject: SubjectPlan) -> MembershipPlan:
         """Divide the data into roles, and plan subject, shadows and references."""
@@ -59,7 +60,7 @@ class Membership(Family["MembershipPlan"]):
         """Name the attacks and how many models they use."""
         return [
             *(f"membership ({each['attack']}, {each['n_shadows']} shadows)" for each in of_kind(results, SHADOWS)),
-            *(f"membership (document, {each['n_shadows']} shadows)" for each in of_kind(results, RNN_TUTORIAL)),
+            *(f"membership (rnn_tutorial, {each['n_shadows']} shadows)" for each in of_kind(results, RNN_TUTORIAL)),
             *(f"membership by {each['n_references']} references "
               f"({', '.join(attack['attack'] for attack in each['attacks'])})"
               for each in of_kind(results, REFERENCES))]

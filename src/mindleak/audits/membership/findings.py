@@ -30,7 +30,7 @@ def all_findings(results: Sequence[Record], context: Context) -> Iterator[Findin
     yield from of_shadows.membership_findings(by_shadows, context.subjects, context.run_dir, leaks, context.questions)
     yield from improved_findings(by_shadows, of_kind(results, ABLATION), context.run_dir, context.questions)
     yield from of_references.reference_findings(by_references, by_shadows, context.run_dir, leaks, context.questions)
-    yield from of_rnn_tutorial.document_findings(of_kind(results, RNN_TUTORIAL), leaks, context.questions)
+    yield from of_rnn_tutorial.rnn_tutorial_findings(of_kind(results, RNN_TUTORIAL), leaks, context.questions)
 
 
 def all_doubts(results: Sequence[Record]) -> Iterator[str]:

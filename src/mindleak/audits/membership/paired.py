@@ -19,7 +19,7 @@ def compared(own: Record, others: Sequence[Record], run_dir: Path) -> list[dict[
     """Return AUCs of an attack and of another on the samples that both have scored, and their difference.
 
     Args:
-        own: the record of one attack on a subject, by shadows or the document's.
+        own: the record of one attack on a subject, by shadows or the RNN tutorial's.
         others: records of ``membership`` and ``reference_attacks`` of the same subject.
         run_dir: what the records' ``arrays`` are relative to.
 

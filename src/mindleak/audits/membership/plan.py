@@ -12,7 +12,7 @@ from mindleak.attacks.membership.shadow import ShadowAttack, require_enough
 from mindleak.audits.family import NoVerdictError, Plan
 from mindleak.audits.membership.improved_plan import ImprovedPlan, plan_improved
 from mindleak.audits.membership.references import ReferencePlan, plan_references
-from mindleak.audits.membership.rnn_tutorial import DocumentPlan, plan_document
+from mindleak.audits.membership.rnn_tutorial import RnnTutorialPlan, plan_rnn_tutorial
 from mindleak.data.splits import (
     Split,
     copies_outside,
@@ -42,7 +42,7 @@ class ImpossibleSplitError(InputError):
 class MembershipPlan(Plan):
     """Roles, subject, shadows and references of membership attacks.
 
-    ``shadows`` is empty, ``references`` and ``document`` None where no attack was asked for that needs them.
+    ``shadows`` is empty, ``references`` and ``rnn_tutorial`` None where no attack was asked for that needs them.
     """
 
     subject: Trained
@@ -52,15 +52,15 @@ class MembershipPlan(Plan):
     attack: ShadowAttack
     references: ReferencePlan | None = None
     improved: ImprovedPlan | None = None
-    document: DocumentPlan | None = None
+    rnn_tutorial: RnnTutorialPlan | None = None
     attacks: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> list[TrainingTask]:
         """Everything that is to be trained."""
         references = [] if self.references is None else self.references.tasks
-        document = [] if self.document is None else self.document.tasks
-        return [*self.subject.tasks, *self.shadows, *references, *document]
+        rnn_tutorial = [] if self.rnn_tutorial is None else self.rnn_tutorial.tasks
+        return [*self.subject.tasks, *self.shadows, *references, *rnn_tutorial]
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -140,8 +140,9 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     shadows = [replace(alike, role=f"shadow{number}", rows=rows_in, queries=(rows_in, rows_out), keeps_weights=True)
                for number, (rows_in, rows_out) in enumerate(pairs)]
     references = plan_references(plan, split, alike, members, attacks)
-    document = plan_document(plan, split, alike, members, attacks)
-    return MembershipPlan(in_role(plan, alike), plan, split, shadows, attack, references, improved, document, attacks)
+    rnn_tutorial = plan_rnn_tutorial(plan, split, alike, members, attacks)
+    return MembershipPlan(in_role(plan, alike), plan, split, shadows, attack, references, improved, rnn_tutorial,
+                          attacks)
 
 
 def settled_members(plan: SubjectPlan) -> np.ndarray | None:

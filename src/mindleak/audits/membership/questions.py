@@ -6,7 +6,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-from mindleak.attacks.membership.names import SHADOW
+from mindleak.attacks.membership.balancing import AS_IN_TUTORIAL
+from mindleak.attacks.membership.names import RNN_TUTORIAL, SHADOW
 from mindleak.audits.questions import Questions, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family, equal_rates_p
 from mindleak.evaluation.intervals import difference_of_independent
@@ -26,13 +27,12 @@ class LeakFamilies:
     rates: Family
 
 
-def leak_families(memberships: Sequence[Record], references: Sequence[Record], documents: Sequence[Record],
+def leak_families(memberships: Sequence[Record], references: Sequence[Record], tutorials: Sequence[Record],
                   questions: Questions) -> LeakFamilies:
     """Return the two families of comparisons that tell members from non-members, over all attacks of an audit.
 
     Args:
-        memberships, references, documents: ``membership``, ``reference_attacks`` and ``document_attack`` of the
-            audit document.
+        memberships, references, tutorials: results of attacks by shadows, by references, and of the RNN tutorial's.
         questions: where they are asked.
     """
     areas: dict[Hashable, Comparison | None] = {}
@@ -51,10 +51,10 @@ def leak_families(memberships: Sequence[Record], references: Sequence[Record], d
             finest = rare_rate(attack)
             if finest is not None:
                 rates[(*key, finest, OTHERS)] = _beyond_guessing(attack["overall"][f"tpr@{finest}"], attack["n_out"])
-    for result in documents:
+    for result in tutorials:
         for each in result["evaluations"]:
-            if (each["training"], each["evaluation"]) == ("document", "same_split"):
-                areas[result["subject"], "document"] = Comparison.of(each["auc"], 0.5)
+            if (each["training"], each["evaluation"]) == (AS_IN_TUTORIAL, "same_split"):
+                areas[result["subject"], RNN_TUTORIAL] = Comparison.of(each["auc"], 0.5)
     return LeakFamilies(questions.ask("AUCs of attacks against chance", areas),
                         questions.ask("rates of members found against guessing", rates))
 

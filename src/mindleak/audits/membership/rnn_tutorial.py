@@ -1,4 +1,4 @@
-"""The stage of the document's membership attack: shadows that answer for both splits, and what they give away."""
+"""The stage of the RNN tutorial's membership attack: shadows that answer for both splits, and what they give away."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ TRAIN_DATA, TEST_DATA = "attack_train_data", "attack_test_data"
 
 
 @dataclass(frozen=True, eq=False)
-class DocumentPlan:
-    """The document's attack on one subject.
+class RnnTutorialPlan:
+    """The RNN tutorial's attack on one subject.
 
     Attributes:
         settings: as configured.
@@ -52,9 +52,9 @@ class DocumentPlan:
     tasks: list[TrainingTask]
 
 
-def plan_document(plan: SubjectPlan, split: Split, alike: TrainingTask, members: np.ndarray,
-                  attacks: Sequence[str]) -> DocumentPlan | None:
-    """Return the document's shadows, or None where its attack was not asked for.
+def plan_rnn_tutorial(plan: SubjectPlan, split: Split, alike: TrainingTask, members: np.ndarray,
+                  attacks: Sequence[str]) -> RnnTutorialPlan | None:
+    """Return the RNN tutorial's shadows, or None where its attack was not asked for.
 
     Args:
         plan: the subject's.
@@ -66,7 +66,7 @@ def plan_document(plan: SubjectPlan, split: Split, alike: TrainingTask, members:
     Raises:
         InputError: settings out of range, or more samples asked for than there are.
     """
-    settings = RnnTutorialSettings(**plan.config.membership.document)
+    settings = RnnTutorialSettings(**plan.config.membership.rnn_tutorial)
     if RNN_TUTORIAL not in attacks:
         return None
     data = plan.dataset
@@ -80,10 +80,10 @@ def plan_document(plan: SubjectPlan, split: Split, alike: TrainingTask, members:
                           plan.session.seed(SEED))
     tasks = [replace(alike, role=f"{SEED}{number}", rows=rows_in, queries=(rows_in, rows_out), out_of_test=True)
              for number, (rows_in, rows_out) in enumerate(drawn.shadows)]
-    return DocumentPlan(settings, sizes, pool, drawn.target_test, tasks)
+    return RnnTutorialPlan(settings, sizes, pool, drawn.target_test, tasks)
 
 
-def document_stage(plan: SubjectPlan, split: Split, planned: DocumentPlan, network: nn.Cell,
+def rnn_tutorial_stage(plan: SubjectPlan, split: Split, planned: RnnTutorialPlan, network: nn.Cell,
                    subject_size: int) -> StageResult:
     """Attack the subject, judge the attack in every way, and keep its data and scores.
 
@@ -108,7 +108,7 @@ def document_stage(plan: SubjectPlan, split: Split, planned: DocumentPlan, netwo
     return plan.session.run.stage(f"document-{plan.name}", __name__, inputs, seed, compute)
 
 
-def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: DocumentPlan, network: nn.Cell,
+def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: RnnTutorialPlan, network: nn.Cell,
             subject_size: int, seed: int) -> dict[str, Any]:
     """Gather the answers, train the attack models, score and judge, and return the record."""
     data, results = plan.dataset, [task.run() for task in planned.tasks]
@@ -155,7 +155,7 @@ def _overall(shown: dict[str, Any]) -> dict[str, Any]:
     return {key: same[key] for key in ("auc", "accuracy", "balanced_accuracy")}
 
 
-def _sizes(planned: DocumentPlan, n_in: int, n_out: int) -> dict[str, Any]:
+def _sizes(planned: RnnTutorialPlan, n_in: int, n_out: int) -> dict[str, Any]:
     """Return how many there are of everything."""
     sizes = planned.sizes
     return {"attack": RNN_TUTORIAL, "n_shadows": len(planned.tasks), "n_in": n_in, "n_out": n_out, "n_test": sizes.test,
@@ -165,7 +165,7 @@ def _sizes(planned: DocumentPlan, n_in: int, n_out: int) -> dict[str, Any]:
                          for key in ("dim_hidden", "epochs", "batch_size", "learning_rate", "momentum")}}
 
 
-def _notes(planned: DocumentPlan, subject: int) -> list[str]:
+def _notes(planned: RnnTutorialPlan, subject: int) -> list[str]:
     """Return what limits the attack as a whole."""
     drawn = len(planned.tasks) * planned.sizes.train
     notes = []
@@ -174,6 +174,6 @@ def _notes(planned: DocumentPlan, subject: int) -> list[str]:
                      f"{len(planned.pool)}, so a sample is in {drawn / len(planned.pool):.1f} shadows on average and "
                      "the rows that the attack models learn from are not independent")
     if planned.sizes.train != subject:
-        notes.append(f"a shadow is trained on {planned.sizes.train} samples, the subject on {subject}; the document "
+        notes.append(f"a shadow is trained on {planned.sizes.train} samples, the subject on {subject}; the tutorial "
                      "has one size for both")
     return notes

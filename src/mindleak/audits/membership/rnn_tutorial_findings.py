@@ -1,9 +1,11 @@
-"""What the document's membership attack found and what its figure is made of, in words that follow from intervals."""
+"""What the RNN tutorial's attack found and what its figure is made of, in words that follow from intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+from mindleak.attacks.membership.balancing import AS_IN_TUTORIAL
+from mindleak.attacks.membership.names import RNN_TUTORIAL
 from mindleak.audits.finding import CANNOT_TELL, Finding, verdict
 from mindleak.audits.membership.likeness import caution, unlike
 from mindleak.audits.membership.questions import LeakFamilies
@@ -13,13 +15,13 @@ from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Record
 from mindleak.evaluation.sentences import percent, points
 
-# Attack models as the document balances their data, and by data as they were drawn.
-DOCUMENT, UNBALANCED = "document", "none"
+# Attack models as the tutorial balances their data, and by data as they were drawn.
+UNBALANCED = "none"
 CONTROL = "control"
 _AGAINST_CONSTANT = {1: "more than", 0: "not distinguishable from", -1: "less than"}
 
 
-def document_findings(results: Sequence[Record], leaks: LeakFamilies, questions: Questions) -> Iterator[Finding]:
+def rnn_tutorial_findings(results: Sequence[Record], leaks: LeakFamilies, questions: Questions) -> Iterator[Finding]:
     """Yield the findings on the attack of the RNN tutorial.
 
     Args:
@@ -29,22 +31,22 @@ def document_findings(results: Sequence[Record], leaks: LeakFamilies, questions:
     """
     judged = {result["subject"]: {(each["training"], each["evaluation"]): each for each in result["evaluations"]}
               for result in results}
-    imbalance = questions.ask("accuracies of the document's attack against always saying \"member\"", {
+    imbalance = questions.ask("accuracies of the RNN tutorial's attack against always saying \"member\"", {
         (subject, training): Comparison.of(drawn["accuracy"], drawn["majority"])
-        for subject, found in judged.items() for training in (UNBALANCED, DOCUMENT)
+        for subject, found in judged.items() for training in (UNBALANCED, AS_IN_TUTORIAL)
         if (drawn := found[training, "as_drawn"])["majority"] is not None})
-    parts = questions.ask("parts of what the document's attack finds", _what_it_is_made_of(results, judged))
-    stronger = questions.ask("AUCs against the document's attack's", {
+    parts = questions.ask("parts of what the RNN tutorial's attack finds", _what_it_is_made_of(results, judged))
+    stronger = questions.ask("AUCs against the RNN tutorial's attack's", {
         (result["subject"], each["attack"]): Comparison.of(each["difference"])
         for result in results for each in result["compared"]})
     for result in results:
         found = judged[result["subject"]]
-        yield Finding(_as_documented(result, found["document", "document"]) + caution(*doubts(result)),
-                      result["subject"], None, (found["document", "document"]["accuracy"],))
-        yield from _imbalance(result, found["document", "as_drawn"], found["none", "as_drawn"], imbalance)
-        yield from _splits(result, found["document", "split_control"], parts)
+        yield Finding(_as_documented(result, found[AS_IN_TUTORIAL, AS_IN_TUTORIAL]) + caution(*doubts(result)),
+                      result["subject"], None, (found[AS_IN_TUTORIAL, AS_IN_TUTORIAL]["accuracy"],))
+        yield from _imbalance(result, found[AS_IN_TUTORIAL, "as_drawn"], found["none", "as_drawn"], imbalance)
+        yield from _splits(result, found[AS_IN_TUTORIAL, "split_control"], parts)
         yield from _parts(result, parts)
-        yield from _left(result, found["document", "same_split"], found["once", "same_split"], leaks.areas)
+        yield from _left(result, found[AS_IN_TUTORIAL, "same_split"], found["once", "same_split"], leaks.areas)
         yield from (_against(result, each, stronger) for each in result["compared"])
         if result["skipped_classes"]:
             yield Finding(f"{_name(result)}: no attack model for "
@@ -54,25 +56,25 @@ def document_findings(results: Sequence[Record], leaks: LeakFamilies, questions:
 
 
 def doubts(result: Record) -> tuple[str, ...]:
-    """Return what makes the figures of the document's attack doubtful, a sentence or nothing."""
+    """Return what makes the figures of the RNN tutorial's attack doubtful, a sentence or nothing."""
     return (unlike(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow"),)
 
 
 def _what_it_is_made_of(results: Sequence[Record], judged: Mapping[str, Mapping[tuple[str, str], Record]],
                         ) -> dict[tuple[str, str], Comparison | None]:
     """Return the null control between the splits and the parts of the balanced accuracy, of every subject."""
-    found = {(subject, CONTROL): Comparison.of(each[DOCUMENT, "split_control"]["auc"], 0.5)
+    found = {(subject, CONTROL): Comparison.of(each[AS_IN_TUTORIAL, "split_control"]["auc"], 0.5)
              for subject, each in judged.items()}
     return found | {(result["subject"], name): Comparison.of(part) for result in results
                     for name, part in result["decomposition"].items()}
 
 
 def _name(result: Record) -> str:
-    return f"The document's attack on {result['subject']}"
+    return f"The RNN tutorial's attack on {result['subject']}"
 
 
 def _as_documented(result: Record, own: Record) -> str:
-    """Say what the document's own evaluation gives."""
+    """Say what the tutorial's own evaluation gives."""
     accuracy = own["accuracy"]
     if accuracy["value"] is None:
         return (f"{_name(result)}: its own evaluation has no figure, since no class has a whole batch of samples to "
@@ -90,7 +92,7 @@ def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) 
     if interval is None or own_interval is None:
         return
     constant = unbalanced["majority"]
-    keys = [(result["subject"], training) for training in (UNBALANCED, DOCUMENT)]
+    keys = [(result["subject"], training) for training in (UNBALANCED, AS_IN_TUTORIAL)]
     way, own_way = map(family.direction, keys)
     notes = [alone(family, key, each, constant) for key, each in zip(keys, (interval, own_interval))]
     part = ("so nothing beyond class imbalance was shown" if way <= 0 else
@@ -98,7 +100,7 @@ def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) 
     said = (f"{_name(result)}, class imbalance: on the samples as drawn, {unbalanced['n_in']} members and "
             f"{unbalanced['n_out']} non-members, always saying \"member\" is right for {percent(constant)}. Attack "
             f"models trained without balancing are right for {_rate(accuracy)}, {_AGAINST_CONSTANT[way]} that"
-            f"{notes[0]}, {part}; their balanced accuracy is {_rate(balanced)}. The document's own models are right "
+            f"{notes[0]}, {part}; their balanced accuracy is {_rate(balanced)}. The tutorial's own models are right "
             f"for {_rate(own['accuracy'])}, {_AGAINST_CONSTANT[own_way]} always saying \"member\"{notes[1]}.")
     yield Finding(said, result["subject"], verdict(way > 0), (accuracy, balanced, own["accuracy"]))
 
@@ -152,7 +154,7 @@ def _left(result: Record, own: Record, once: Record, family: Family) -> Iterator
     again = known_interval(once["auc"])
     trained = ("" if again is None else f" Trained on balanced classes, every row once: AUC "
                f"{once['auc']['value']:.3f}{_bounds(again)}.")
-    key = (result["subject"], DOCUMENT)
+    key = (result["subject"], RNN_TUTORIAL)
     way = family.direction(key)
     if way > 0:
         said = f"{found}; it tells members from non-members better than chance.{trained}"
@@ -174,8 +176,8 @@ def _reach(judged: Record, family: Family) -> str:
 
 def _against(result: Record, other: Record, family: Family) -> Finding:
     """Compare with another attack on the same samples."""
-    pair = (f"{result['subject']}, {other['attack']} less the document's attack on the same {other['n_in']} members "
-            f"and {other['n_out']} non-members: AUC")
+    pair = (f"{result['subject']}, {other['attack']} less the RNN tutorial's attack on the same {other['n_in']} "
+            f"members and {other['n_out']} non-members: AUC")
     interval = known_interval(other["difference"])
     if interval is None:
         return Finding(f"{pair} cannot be compared ({other['difference'].get('reason') or 'no interval'}).",

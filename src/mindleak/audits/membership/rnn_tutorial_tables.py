@@ -1,23 +1,24 @@
-"""The document's membership attack in the report: how it is judged, what it prints, and the others beside it."""
+"""The RNN tutorial's membership attack in the report: how it is judged, what it prints, and the others beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from mindleak.attacks.membership.balancing import AS_IN_TUTORIAL
 from mindleak.evaluation.metric import Record
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
 from mindleak.reporting.wording import NBSP, Subjects, count, has_value, number, percent, written_bounds
 
 _JUDGED = {
-    "document": "as the document does",
+    AS_IN_TUTORIAL: "as the tutorial does",
     "as_drawn": "all as drawn, across the splits",
     "balanced": "balanced classes, across the splits",
     "same_split": "balanced classes, same split: membership alone",
     "split_control": "null control: non-members of the two splits",
 }
 _TRAINED = {
-    "document": "Attack models trained as the document does: every non-member twice",
+    AS_IN_TUTORIAL: "Attack models trained as the tutorial does: every non-member twice",
     "none": "Trained without balancing",
     "once": "Trained on balanced classes, every row once",
 }
@@ -85,10 +86,10 @@ def _signed(value: float) -> str:
 
 
 def classes_table(result: Record, subjects: Subjects) -> Table:
-    """Return what the document prints of every class."""
+    """Return what the tutorial prints of every class."""
     name = subjects.name(result["subject"]).full
     table = Table(
-        f"{name}: per class, as the document prints it",
+        f"{name}: per class, as the tutorial prints it",
         ["Class", "Training number", "Testing number", "Tested in whole batches", "Accuracy"],
     )
     table.groups = [[
@@ -119,11 +120,11 @@ def _class_accuracy(table: Table, result: Record, each: Record) -> Cell:
 
 
 def comparison_table(result: Record, subjects: Subjects) -> Table:
-    """Return the other attacks on the same samples beside the document's."""
+    """Return the other attacks on the same samples beside the RNN tutorial's."""
     name = subjects.name(result["subject"]).full
     table = Table(
-        f"{name}: the document's attack and others on the same samples of the training split",
-        ["Attack", "Members / non-members", "AUC", "AUC of the document's", "Difference"],
+        f"{name}: the RNN tutorial's attack and others on the same samples of the training split",
+        ["Attack", "Members / non-members", "AUC", "AUC of the tutorial's", "Difference"],
     )
     table.groups = [[
         Row(
@@ -150,10 +151,11 @@ def rnn_tutorial_tables(results: Sequence[Record], subjects: Subjects) -> list[d
 
 
 def rnn_tutorial_lines(results: Sequence[Record], subjects: Subjects) -> list[str]:
-    """Return the attacks as lines for a terminal: the document's classification report, then every way of judging."""
+    """Return the attacks as lines for a terminal: the tutorial's classification report, then every way of judging."""
     lines: list[str] = []
     for result in results:
-        lines.append(f"{subjects.name(result['subject']).full}: the document's attack, {result['n_shadows']} shadows")
+        name = subjects.name(result["subject"]).full
+        lines.append(f"{name}: the RNN tutorial's attack, {result['n_shadows']} shadows")
         lines += [f"  class {each['name']}: training number is {each['training_number']}, testing number is "
                   f"{each['testing_number']}, accuracy {_plain_accuracy(each['accuracy'])}"
                   for each in result["classes"]]

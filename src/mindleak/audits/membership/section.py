@@ -92,8 +92,8 @@ def _rnn_tutorial(results: Sequence[Record], page: Page) -> list[Section]:
     attacks = rnn_tutorial_tables(of_kind(results, RNN_TUTORIAL), page.subjects)
     if not attacks:
         return []
-    return [page.section(HERE / "rnn_tutorial.html.j2", "document-attack", "Document's attack", attacks=attacks,
-                         heading="Membership: the document's attack, and what its figure is made of")]
+    return [page.section(HERE / "rnn_tutorial.html.j2", "rnn-tutorial", "RNN tutorial's attack", attacks=attacks,
+                         heading="Membership: the RNN tutorial's attack, and what its figure is made of")]
 
 
 def _by_references(results: Sequence[Record], page: Page) -> list[Section]:

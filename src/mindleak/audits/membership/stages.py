@@ -11,7 +11,7 @@ from mindleak.audits.membership.paired import compared
 from mindleak.audits.membership.plan import MembershipPlan
 from mindleak.audits.membership.reference_stage import reference_stage
 from mindleak.audits.membership.results import ABLATION, REFERENCES, RNN_TUTORIAL, SHADOWS
-from mindleak.audits.membership.rnn_tutorial import document_stage
+from mindleak.audits.membership.rnn_tutorial import rnn_tutorial_stage
 from mindleak.audits.membership.shadow_stage import membership_stage
 from mindleak.runs.stages import StageResult
 
@@ -28,7 +28,7 @@ def membership_results(planned: MembershipPlan) -> list[dict[str, Any]]:
             results.append(_result(ABLATION, identifier, ablation_stage(planned), run_dir))
     if planned.references is not None:
         results.append(_result(REFERENCES, identifier, reference_stage(planned), run_dir))
-    if planned.document is not None:
+    if planned.rnn_tutorial is not None:
         results.append(_rnn_tutorial(planned, results, run_dir))
     return results
 
@@ -49,8 +49,8 @@ def _by_shadows(identifier: str, result: StageResult, planned: MembershipPlan, r
 
 def _rnn_tutorial(planned: MembershipPlan, others: list[dict[str, Any]], run_dir: Path) -> dict[str, Any]:
     """Return the result of the RNN tutorial's attack, with where its data lie, beside others on the same samples."""
-    assert planned.document is not None
-    stage = document_stage(planned.plan, planned.split, planned.document, planned.subject.network,
+    assert planned.rnn_tutorial is not None
+    stage = rnn_tutorial_stage(planned.plan, planned.split, planned.rnn_tutorial, planned.subject.network,
                            planned.subject.size)
     folder = stage.path.relative_to(run_dir)
     saved = {name: (folder / f"{name}.npz").as_posix() for name in ("attack_train_data", "attack_test_data")}

@@ -1,4 +1,4 @@
-"""How the document's attack is shown and put in words, on made-up scores with every verdict and every gap."""
+"""How the RNN tutorial's attack is shown and put in words, on made-up scores with every verdict and every gap."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mindleak.attacks.membership.document import ClassScores
-from mindleak.attacks.membership.document_protocols import JUDGED, Asked, judged
 
 from mindleak.attacks.membership.balancing import BALANCINGS
+from mindleak.attacks.membership.rnn_tutorial import ClassScores
+from mindleak.attacks.membership.rnn_tutorial_protocols import JUDGED, Asked, judged
 from mindleak.audits.families import families
 from mindleak.audits.membership.questions import leak_families
 from mindleak.audits.membership.results import RNN_TUTORIAL, of_kind
-from mindleak.audits.membership.rnn_tutorial_findings import document_findings
+from mindleak.audits.membership.rnn_tutorial_findings import rnn_tutorial_findings
 from mindleak.audits.membership.rnn_tutorial_tables import (
     classes_table,
     comparison_table,
@@ -43,7 +43,7 @@ def record(lift: float = 0.0, shift: float = 0.0, test: int = 400, always: bool 
     own = ClassScores(scores, {}, {0: 600, 1: 600})
     everyone = ClassScores(np.ones(len(sides)), {}, {0: 600, 1: 600})
     shown = judged({name: everyone if always and name == "none" else own for name in BALANCINGS}, asked, CLASSES, 50, 0)
-    return {"subject": "net-membership", "attack": "document", "n_shadows": 10, "train_size": 4000, **shown,
+    return {"subject": "net-membership", "attack": "rnn_tutorial", "n_shadows": 10, "train_size": 4000, **shown,
             "compared": [], "notes": [], "saved": {"attack_train_data": "a.npz", "attack_test_data": "b.npz"}}
 
 
@@ -59,7 +59,7 @@ def attacks(made: dict[str, Any]) -> list[dict[str, Any]]:
 
 def sentences(found: dict[str, Any]) -> str:
     questions = Questions()
-    said = document_findings([found], leak_families([], [], [found], questions), questions)
+    said = rnn_tutorial_findings([found], leak_families([], [], [found], questions), questions)
     return " ".join(finding.text for finding in said)
 
 

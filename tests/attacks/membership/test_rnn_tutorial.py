@@ -1,4 +1,4 @@
-"""The document's attack on made-up answers, where it is known what is imbalance, what the splits and what membership.
+"""The RNN tutorial's attack on made-up answers: it is known what is imbalance, what the splits and what membership.
 
 A sample's logits are standard normal, its class's raised by 2, by ``lift`` more for members and by ``shift`` more for
 samples of the test split. Without lift nothing can be known of membership, whatever an evaluation prints.
@@ -91,37 +91,37 @@ def test_where_nothing_leaks_imbalance_alone_gives_a_high_accuracy(nothing_leaks
 
 def test_where_nothing_leaks_every_other_protocol_is_at_chance(nothing_leaks) -> None:
     _, _, shown = nothing_leaks
-    for training, evaluation in (("document", "balanced"), ("document", "same_split"), ("document", "split_control"),
+    for training, evaluation in (("tutorial", "balanced"), ("tutorial", "same_split"), ("tutorial", "split_control"),
                                  ("once", "balanced"), ("once", "same_split"), ("none", "same_split")):
         found = by_name(shown, training, evaluation)
         assert holds(found["auc"], 0.5), (training, evaluation)
     for part in ("above_chance", "split", "membership"):
         assert holds(shown["decomposition"][part], 0.0), part
-    assert by_name(shown, "document", "same_split")["detectable"] < 0.53
+    assert by_name(shown, "tutorial", "same_split")["detectable"] < 0.53
 
 
 def test_a_difference_between_the_splits_is_not_taken_for_membership() -> None:
     _, _, shown = attacked(0.0, -1.5)
-    assert by_name(shown, "document", "document")["accuracy"]["ci"][0] > 0.6, "what the document would print"
-    assert by_name(shown, "document", "balanced")["auc"]["ci"][0] > 0.6
-    assert by_name(shown, "document", "split_control")["auc"]["ci"][0] > 0.6, "and nobody is a member there"
-    assert holds(by_name(shown, "document", "same_split")["auc"], 0.5)
+    assert by_name(shown, "tutorial", "tutorial")["accuracy"]["ci"][0] > 0.6, "what the tutorial would print"
+    assert by_name(shown, "tutorial", "balanced")["auc"]["ci"][0] > 0.6
+    assert by_name(shown, "tutorial", "split_control")["auc"]["ci"][0] > 0.6, "and nobody is a member there"
+    assert holds(by_name(shown, "tutorial", "same_split")["auc"], 0.5)
     assert shown["decomposition"]["split"]["ci"][0] > 0.05
     assert holds(shown["decomposition"]["membership"], 0.0)
 
 
 def test_membership_is_not_taken_for_a_difference_between_the_splits() -> None:
     _, _, shown = attacked(1.5, 0.0)
-    assert by_name(shown, "document", "same_split")["auc"]["ci"][0] > 0.65
+    assert by_name(shown, "tutorial", "same_split")["auc"]["ci"][0] > 0.65
     assert by_name(shown, "once", "same_split")["auc"]["ci"][0] > 0.65
-    assert holds(by_name(shown, "document", "split_control")["auc"], 0.5)
+    assert holds(by_name(shown, "tutorial", "split_control")["auc"], 0.5)
     assert shown["decomposition"]["membership"]["ci"][0] > 0.05
     assert holds(shown["decomposition"]["split"], 0.0)
 
 
 def test_the_two_parts_make_the_whole(nothing_leaks) -> None:
     scores, asked, _ = nothing_leaks
-    parts = {name: metric.value for name, metric in decomposition(scores["document"].scores, asked).items()}
+    parts = {name: metric.value for name, metric in decomposition(scores["tutorial"].scores, asked).items()}
     assert parts["above_chance"] == pytest.approx(parts["split"] + parts["membership"], abs=1e-12)
 
 
@@ -143,7 +143,7 @@ def hand_made() -> tuple[ClassScores, Asked]:
 def test_counts_of_a_hand_made_split() -> None:
     own, asked = hand_made()
     shown = judged(dict.fromkeys(BALANCINGS, own), asked, ("nought", "one"), 2, 0)
-    counted = by_name(shown, "document", "document")
+    counted = by_name(shown, "tutorial", "tutorial")
     # 8 members are drawn and 4 non-members counted twice; of each class only whole batches of 2 are tested.
     assert sum(each["testing_number"] for each in shown["classes"]) == 16
     for each in shown["classes"]:
@@ -153,13 +153,13 @@ def test_counts_of_a_hand_made_split() -> None:
     assert [each["training_number"] for each in shown["classes"]] == [20, 10]
     # Class 1 is always wrong: its members are called non-members and its non-member a member.
     assert shown["classes"][1]["accuracy"] == 0.0
-    drawn = by_name(shown, "document", "as_drawn")
+    drawn = by_name(shown, "tutorial", "as_drawn")
     assert (drawn["n_in"], drawn["n_out"]) == (12, 4) and drawn["accuracy"]["value"] == 8 / 16
     assert drawn["balanced_accuracy"]["value"] == pytest.approx((8 / 12 + 0) / 2)
-    balanced = by_name(shown, "document", "balanced")
+    balanced = by_name(shown, "tutorial", "balanced")
     assert (balanced["n_in"], balanced["n_out"]) == (4, 4)
     assert balanced["accuracy"]["value"] == 3 / 8
-    same = by_name(shown, "document", "same_split")
+    same = by_name(shown, "tutorial", "same_split")
     assert (same["n_in"], same["n_out"]) == (0, 0) and same["auc"]["value"] is None, "no non-members of the split here"
 
 
@@ -167,7 +167,7 @@ def test_the_report_is_scikit_learns_and_agrees_with_the_accuracy(nothing_leaks)
     _, _, shown = nothing_leaks
     printed = re.search(r"accuracy +([0-9.]+) +(\d+)", shown["report"])
     assert printed is not None
-    own = by_name(shown, "document", "document")
+    own = by_name(shown, "tutorial", "tutorial")
     assert int(printed[2]) == own["counted_in"] + own["counted_out"]
     assert float(printed[1]) == pytest.approx(own["accuracy"]["value"], abs=0.0051)
     weights = np.array([each["tested"] for each in shown["classes"]])
@@ -210,7 +210,7 @@ def test_constant_scores_have_an_auc_of_a_half() -> None:
     scores = RnnTutorialAttack(3, QUICK, 0).attack(shadows, np.zeros((300, 3), np.float32), asked.labels).trained
     shown = judged(scores, asked, CLASSES, 50, 0)
     # One score per class, and equal classes: nothing can be told.
-    assert by_name(shown, "document", "balanced")["auc"]["value"] == 0.5
+    assert by_name(shown, "tutorial", "balanced")["auc"]["value"] == 0.5
 
 
 def test_a_class_with_too_few_samples_is_named_and_left_out() -> None:
@@ -229,7 +229,7 @@ def test_a_class_with_too_few_samples_is_named_and_left_out() -> None:
         assert np.isnan(each.scores[asked.labels == 2]).all() and np.isfinite(each.scores[asked.labels != 2]).all()
     shown = judged(scores, asked, CLASSES, 5, 0)
     assert list(shown["skipped_classes"]) == ["two"]
-    assert by_name(shown, "document", "as_drawn")["unscored"] == 15
+    assert by_name(shown, "tutorial", "as_drawn")["unscored"] == 15
     assert shown["classes"][2]["accuracy"] is None and shown["classes"][2]["training_number"] == 0
 
 
@@ -237,18 +237,18 @@ def test_fewer_rows_than_a_batch_make_no_attack_model() -> None:
     labels = labels_of(60, 30)
     shadows = AttackData(logits_of(labels, np.zeros(90), 0), np.arange(90) < 60, labels)
     scores = RnnTutorialAttack(3, RnnTutorialSettings(batch_size=50), 0).attack(shadows, shadows.logits, labels).trained
-    assert scores["document"].skipped[0] == "40 rows of shadows, fewer than a batch of 50"
-    assert np.isnan(scores["document"].scores).all()
+    assert scores["tutorial"].skipped[0] == "40 rows of shadows, fewer than a batch of 50"
+    assert np.isnan(scores["tutorial"].scores).all()
     asked = Asked(shadows.members, ~shadows.members, labels)
     shown = judged(scores, asked, CLASSES, 50, 0)
-    assert shown["report"] == "" and by_name(shown, "document", "as_drawn")["auc"]["value"] is None
+    assert shown["report"] == "" and by_name(shown, "tutorial", "as_drawn")["auc"]["value"] is None
 
 
 @pytest.mark.parametrize("name, value", [
     ("shadows", 0), ("shadows", -1), ("train_size", 0), ("test_size", -5), ("shadow_test_size", 0), ("dim_hidden", 0),
     ("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("momentum", 1.0)])
 def test_settings_out_of_range_are_refused_by_key(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"membership.document.{name} is {value}"):
+    with pytest.raises(InputError, match=f"membership.rnn_tutorial.{name} is {value}"):
         RnnTutorialSettings(**{name: value})
 
 

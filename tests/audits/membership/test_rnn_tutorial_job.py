@@ -1,4 +1,4 @@
-"""The document's attack from end to end on real digits: what it draws, keeps and reports, beside other attacks."""
+"""The RNN tutorial's attack from end to end on real digits: what it draws, keeps and reports, beside other attacks."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from records import results, said
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=2", "membership.attack.batch_size=20",
-         "membership.references=4", "membership.document.shadows=3", "membership.document.test_size=100",
-         "membership.document.shadow_test_size=100", "membership.document.batch_size=20",
-         "membership.document.epochs=30", "membership.document.learning_rate=0.02")
+         "membership.references=4", "membership.rnn_tutorial.shadows=3", "membership.rnn_tutorial.test_size=100",
+         "membership.rnn_tutorial.shadow_test_size=100", "membership.rnn_tutorial.batch_size=20",
+         "membership.rnn_tutorial.epochs=30", "membership.rnn_tutorial.learning_rate=0.02")
 RECIPE = ("training.optimizer=adam", "training.learning_rate=0.01", "training.epochs=40", "training.batch_size=20")
 
 
@@ -54,7 +54,7 @@ def open_in(folder: Path, *assignments: str) -> Session:
 
 def planned(folder: Path, *assignments: str, provided: Subject | None = None) -> MembershipPlan:
     given = {assignment.partition("=")[0] for assignment in assignments}
-    session = open_in(folder, "model.name=lstm_rnn", "model.hidden_size=4", "membership.attacks=[document]",
+    session = open_in(folder, "model.name=lstm_rnn", "model.hidden_size=4", "membership.attacks=[rnn_tutorial]",
                       *(size for size in SIZES if size.partition("=")[0] not in given), *assignments)
     (plan,) = subject_plans(session, provided)
     return plan_membership(plan)
@@ -83,19 +83,20 @@ def test_around_a_subject_from_elsewhere_shadows_draw_from_the_rest(tmp_path: Pa
 
 
 def test_without_sizes_they_follow_the_subject(tmp_path: Path) -> None:
-    (plan,) = subject_plans(open_in(tmp_path, "model.name=lstm_rnn", "membership.attacks=[document]"))
+    (plan,) = subject_plans(open_in(tmp_path, "model.name=lstm_rnn", "membership.attacks=[rnn_tutorial]"))
     document = plan_membership(plan).document
     assert document is not None and len(document.tasks) == 10
     assert (document.sizes.train, document.sizes.test, document.sizes.shadow_test) == (216, 11, 65)
 
 
 @pytest.mark.parametrize("setting, complaint", [
-    ("membership.document.train_size=2000", "membership.document.train_size is 2000, and the training split has 897"),
-    ("membership.document.test_size=101", "membership.document.test_size is 101; .*expected 1 to 100"),
-    ("membership.document.shadow_test_size=101", "shadow_test_size is 101; .*expected 1 to 100"),
-    ("membership.document.shadows=0", "membership.document.shadows is 0; expected at least 1"),
-    ("membership.document.train_size=-1", "membership.document.train_size is -1"),
-    ("membership.document.momentum=1.5", "membership.document.momentum is 1.5"),
+    ("membership.rnn_tutorial.train_size=2000",
+     "membership.rnn_tutorial.train_size is 2000, and the training split has 897"),
+    ("membership.rnn_tutorial.test_size=101", "membership.rnn_tutorial.test_size is 101; .*expected 1 to 100"),
+    ("membership.rnn_tutorial.shadow_test_size=101", "shadow_test_size is 101; .*expected 1 to 100"),
+    ("membership.rnn_tutorial.shadows=0", "membership.rnn_tutorial.shadows is 0; expected at least 1"),
+    ("membership.rnn_tutorial.train_size=-1", "membership.rnn_tutorial.train_size is -1"),
+    ("membership.rnn_tutorial.momentum=1.5", "membership.rnn_tutorial.momentum is 1.5"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, setting: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
@@ -104,11 +105,11 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(tmp_path: Path, 
 
 
 def test_bad_sizes_on_the_command_line_are_exit_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    call = ["attack", "membership", "--attack", "document", "--run_dir", str(tmp_path / "run"), "--set"]
-    assert main([*call, "membership.document.train_size=5000"]) == 2
-    assert "membership.document.train_size is 5000" in capsys.readouterr().err
-    assert main([*call, "membership.document.train_sise=5000"]) == 2
-    assert "did you mean 'membership.document.train_size'" in capsys.readouterr().err
+    call = ["attack", "membership", "--attack", "rnn_tutorial", "--run_dir", str(tmp_path / "run"), "--set"]
+    assert main([*call, "membership.rnn_tutorial.train_size=5000"]) == 2
+    assert "membership.rnn_tutorial.train_size is 5000" in capsys.readouterr().err
+    assert main([*call, "membership.rnn_tutorial.train_sise=5000"]) == 2
+    assert "did you mean 'membership.rnn_tutorial.train_size'" in capsys.readouterr().err
 
 
 def test_the_documents_network_reads_one_step_of_centred_pixels() -> None:
@@ -136,7 +137,7 @@ def audited(folder: Path, *attacks: str) -> AuditReport:
 
 @pytest.fixture(scope="module")
 def report(folder: Path) -> AuditReport:
-    return audited(folder, "document", "shadow", "lira_online")
+    return audited(folder, "rnn_tutorial", "shadow", "lira_online")
 
 
 def result_of(report: AuditReport) -> dict[str, Any]:
@@ -154,7 +155,7 @@ def judged(report: AuditReport, training: str, evaluation: str) -> dict[str, Any
 
 @pytest.mark.slow
 def test_positive_control_what_was_learnt_by_heart_is_found_on_one_split(report: AuditReport) -> None:
-    same = judged(report, "document", "same_split")
+    same = judged(report, "tutorial", "same_split")
     assert (same["n_in"], same["n_out"]) == (200, 200)
     assert same["auc"]["ci"][0] > 0.53
     assert result_of(report)["overall"]["auc"] == same["auc"]
@@ -165,16 +166,16 @@ def test_what_the_splits_do_and_what_membership_does_are_told_apart(report: Audi
     # Right labels make the test split's non-members look like members, which hides what was learnt by heart.
     parts = result_of(report)["decomposition"]
     assert parts["membership"]["ci"][0] > max(parts["split"]["ci"][1], 0.03)
-    control = judged(report, "document", "split_control")
+    control = judged(report, "tutorial", "split_control")
     assert control["n_in"] and control["n_out"] and control["auc"]["ci"] is not None
-    findings = [each for each in said(report.document) if each.startswith("The document's attack")]
+    findings = [each for each in said(report.document) if each.startswith("The RNN tutorial's attack")]
     assert len(findings) == 5 and "null control" in findings[2] and "better than chance" in findings[4]
 
 
 @pytest.mark.slow
 def test_shadows_answer_for_their_own_rows_and_for_the_test_splits(report: AuditReport, folder: Path) -> None:
     (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(folder)}",
-                                    f"model.name={__file__}:ByHeart", "membership.attacks=[document]"))
+                                    f"model.name={__file__}:ByHeart", "membership.attacks=[rnn_tutorial]"))
     document, data = plan_membership(plan).document, plan.dataset
     assert document is not None
     queries = [task.queries for task in document.tasks if task.queries is not None]
@@ -215,17 +216,17 @@ def test_every_attack_is_compared_on_the_same_samples(report: AuditReport, folde
     lira = result["compared"][1]
     assert (lira["n_in"], lira["n_out"]) == (references["n_in"], references["n_out"])
     assert lira["auc"]["value"] == pytest.approx(references["attacks"][0]["overall"]["auc"]["value"])
-    assert any("lira_online less the document's attack" in sentence for sentence in said(report.document))
+    assert any("lira_online less the RNN tutorial's attack" in sentence for sentence in said(report.document))
 
 
 @pytest.mark.slow
 def test_page_and_terminal_show_it(report: AuditReport, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = report.path.read_text()
-    for words in ("the document&#39;s attack", "null control", "Training number", "weighted avg",
+    for words in ("the RNN tutorial&#39;s attack", "null control", "Training number", "weighted avg",
                   result_of(report)["saved"]["attack_test_data"]):
         assert words in page or words.replace("&#39;", "'") in page, words
     json.dumps(report.document, allow_nan=False)
-    assert results(audited(folder, "document").document, "membership", "rnn_tutorial")[0]["compared"] == []
+    assert results(audited(folder, "rnn_tutorial").document, "membership", "rnn_tutorial")[0]["compared"] == []
     printed = capsys.readouterr().out
     assert "training number is" in printed and "macro avg" in printed and "attack_train_data.npz" in printed
 
@@ -233,6 +234,6 @@ def test_page_and_terminal_show_it(report: AuditReport, folder: Path, capsys: py
 @pytest.mark.slow
 def test_a_finished_attack_is_not_done_again_and_other_settings_only_attack_anew(
         report: AuditReport, folder: Path, tmp_path: Path) -> None:
-    again = audited(folder, "document", "shadow", "lira_online")
+    again = audited(folder, "rnn_tutorial", "shadow", "lira_online")
     assert all(stage["cached"] for stage in again.document["provenance"]["stages"])
     assert result_of(again) == result_of(report)
