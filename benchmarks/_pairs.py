@@ -30,6 +30,8 @@ Tick = Callable[[Figures], None]
 Side = Callable[[Case, Tick], None]
 
 OURS, PEER = "ours", "peer"
+# What a training must get right, at least, for its time to mean anything.
+LEARNT = 0.9
 VERSIONS_OF = ("mindspore", "mindarmour", "torch", "numpy")
 
 
@@ -51,7 +53,7 @@ def standard_parser(description: Optional[str]) -> argparse.ArgumentParser:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="fewer samples and rounds; ends within 5 minutes")
     size.add_argument("--toy", action="store_true", help="the least that runs every line; its figures say nothing")
-    parser.add_argument("--no_peer", action="store_true", help="ours alone; ratio and peer are null")
+    parser.add_argument("--no_peer", action="store_true", help="without the peer; ratio and peer are null")
     return parser
 
 
@@ -167,9 +169,12 @@ def be_worker(sides: dict[str, Side]) -> None:
     raise SystemExit(0)
 
 
-def alternate(script: str, case: Case, with_peer: bool) -> dict[str, list[Unit]]:
-    """Return warm-up plus ``case["rounds"]`` units per side, taken in turns; who is first changes every round."""
-    names = [OURS, PEER] if with_peer else [OURS]
+def alternate(script: str, case: Case, with_peer: bool, further: Sequence[str] = ()) -> dict[str, list[Unit]]:
+    """Return warm-up plus ``case["rounds"]`` units per side, taken in turns; who is first changes every round.
+
+    ``further`` sides stand between ours and the peer's.
+    """
+    names = [OURS, *further, PEER] if with_peer else [OURS, *further]
     units: dict[str, list[Unit]] = {name: [] for name in names}
     workers: dict[str, Worker] = {}
     # Ended by a signal, the benchmark must still reach the lines below: a stopped worker would stay for ever.
@@ -192,19 +197,41 @@ def compare(name: str, ours: Sequence[float], peer: Sequence[float], unit: str, 
 
     ``min`` and ``max`` are the smallest and largest ratio of a round. Without a peer all three are None.
     """
-    rounds = [theirs / own for own, theirs in zip(ours, peer)]
     return {
         "name": name,
-        "ratio": statistics.median(peer) / statistics.median(ours) if rounds else None,
+        "ratio": None,
         "ours": statistics.median(ours),
-        "peer": statistics.median(peer) if rounds else None,
+        "peer": statistics.median(peer) if peer else None,
         "unit": unit,
         "runs": len(ours),
-        "min": min(rounds, default=None),
-        "max": max(rounds, default=None),
+        "min": None,
+        "max": None,
+        **ratios(ours, peer),
         **more,
         "versions": versions(),
     }
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    """Return the ratio of the medians, and the smallest and largest ratio of a round; nothing of no rounds."""
+    rounds = [other / own for own, other in zip(ours, theirs)]
+    if not rounds:
+        return {}
+    return {"ratio": statistics.median(theirs) / statistics.median(ours), "min": min(rounds), "max": max(rounds)}
+
+
+def require_learnt(records: Sequence[dict[str, Any]]) -> None:
+    """End with exit code 1 where a training got less than ``LEARNT`` right of what it was trained on.
+
+    Args:
+        records: each with its sides' last ``accuracy``.
+    """
+    poor = [f"{side} of {record['name']} ({accuracy:.3f})" for record in records
+            for side, accuracy in record["accuracy"].items() if not accuracy >= LEARNT]
+    if poor:
+        print(f"benchmark: accuracy on the training images is below {LEARNT}, so the times say nothing: "
+              f"{', '.join(poor)}", file=sys.stderr)
+        raise SystemExit(1)
 
 
 def versions() -> dict[str, Optional[str]]:

@@ -1,14 +1,18 @@
 """Training against torch: the product's own training path and a torch eager loop that does the same work.
 
-Both hold the same float32 arrays in memory, shuffle by index every epoch, sum loss and hits over the steps,
+A third side is the product's path with MindSpore's own operators in the compiled loop (``device.kernels=mindspore``).
+All hold the same float32 arrays in memory, shuffle by index every epoch, sum loss and hits over the steps,
 and measure loss and accuracy on the validation set after every epoch. The torch loop is written the way that
 is fast on CPU: rows picked from a resident tensor (no DataLoader), no ``.item()`` inside the epoch.
 """
 
 from __future__ import annotations
 
+import math
+import statistics
 import warnings
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
@@ -17,6 +21,7 @@ import numpy as np
 import _pairs
 
 BATCH_SIZES = (32, 64)
+OPERATORS = "operators"
 # Cores that other processes may use before a measurement is called disturbed: above clock ticks and daemons.
 DISTURBED = 0.15
 
@@ -26,6 +31,7 @@ class Task:
     """What is trained: the product's network with its options and recipe, and the same network in torch.
 
     ``torch_network`` and ``torch_optimizer`` import torch inside, since only the peer's worker may need it.
+    ``redraws``: its first weights are those of ``draw_weights``, torch's by default.
     """
 
     name: str
@@ -35,6 +41,7 @@ class Task:
     torch_network: Callable[[], Any]
     torch_optimizer: Callable[[Any], Any]
     options: dict[str, Any] = field(default_factory=dict)
+    redraws: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,34 @@ def _rows(images: np.ndarray, labels: np.ndarray, wanted: int | None) -> tuple[n
     return images[rows], labels[rows]
 
 
-def run_ours(task: Task, case: _pairs.Case, tick: _pairs.Tick) -> None:
+def draw_weights(network: Any, seed: int) -> None:
+    """Draw a network's weights and biases from U(-1/√inputs, 1/√inputs), both frameworks' default.
+
+    The tutorial's LeNet5 begins so close to zero that plain SGD needs thousands of steps to get away from there.
+    """
+    from mindleak.training import in_place
+
+    generator = np.random.default_rng(seed)
+    bound = 1.0
+    for parameter in network.trainable_params():
+        # A bias comes behind the weight of its layer.
+        bound = 1 / math.sqrt(math.prod(parameter.shape[1:])) if len(parameter.shape) > 1 else bound
+        in_place.write(parameter, generator.uniform(-bound, bound, parameter.shape).astype(np.float32))
+
+
+def make_network(task: Task, shape: tuple[int, ...], seed: int) -> Any:
+    """Return the product's network of a task, freshly initialised."""
+    from mindleak.models import registry
+
+    network = registry.build(task.model, shape, 10, seed=seed, options=task.options)
+    if task.redraws:
+        draw_weights(network, seed)
+    return network
+
+
+def run_ours(task: Task, case: _pairs.Case, tick: _pairs.Tick, kernels: str = "auto") -> None:
     """Train by the product's own path; one unit is one epoch of ``Training``."""
     from mindleak import device
-    from mindleak.models import registry
     from mindleak.training.history import EpochPrinter, EpochRecord
     from mindleak.training.recipe import Recipe
     from mindleak.training.request import TrainingData, TrainingRequest
@@ -102,9 +133,9 @@ def run_ours(task: Task, case: _pairs.Case, tick: _pairs.Tick) -> None:
             tick({"train_loss": record.train_loss, "train_accuracy": record.train_accuracy,
                   "val_loss": record.val_loss, "val_accuracy": record.val_accuracy})
 
-    device.configure("CPU", threads=case["threads"])
+    device.configure("CPU", threads=case["threads"], kernels=kernels)
     arrays = load_arrays(case)
-    network = registry.build(task.model, arrays.x.shape[1:], 10, seed=0, options=task.options)
+    network = make_network(task, arrays.x.shape[1:], 0)
     recipe = Recipe(epochs=case["rounds"] + 1, batch_size=case["batch_size"], **task.recipe)
     data = TrainingData(arrays.x, arrays.y, arrays.x_val, arrays.y_val, digest="benchmark")
     Training.train(TrainingRequest(network, data, recipe, 0, printer=Ticker("", 0, enabled=False)))
@@ -162,23 +193,33 @@ def _torch_validation(network: Any, images: Any, labels: Any) -> tuple[float, fl
                 float((logits.argmax(1) == labels).float().mean()))
 
 
-def measure(task: Task, case: _pairs.Case, script: str, with_peer: bool) -> dict[str, Any]:
-    """Time one case and return its record; the warm-up's surplus over an ordinary epoch is given apart."""
-    units = _pairs.alternate(script, case, with_peer)
+def measure(task: Task, case: _pairs.Case, script: str, with_peer: bool,
+            further: Sequence[str] = ()) -> dict[str, Any]:
+    """Time one case and return its record; the warm-up's surplus over an ordinary epoch is given apart.
+
+    A ``further`` side has its median and its ratio to ours under its own name.
+    """
+    units = _pairs.alternate(script, case, with_peer, further)
     seconds = {side: [unit.seconds for unit in of_side[1:]] for side, of_side in units.items()}
     others = [unit.others for of_side in units.values() for unit in of_side[1:] if unit.others is not None]
     record = _pairs.compare(
         case["name"], seconds["ours"], seconds.get("peer", ()), "s/epoch", data=case["data"],
         samples=case["samples"], others_busy=max(others, default=None),
         warm_up={side: of_side[0].seconds for side, of_side in units.items()},
-        last_epoch={side: of_side[-1].figures for side, of_side in units.items()})
+        last_epoch={side: of_side[-1].figures for side, of_side in units.items()},
+        **{side: {"median": statistics.median(seconds[side]), **_pairs.ratios(seconds[_pairs.OURS], seconds[side])}
+           for side in further})
     _pairs.show(record)
+    for side in further:
+        of_side = record[side]
+        print(f"    {side} {of_side['median']:.3f} {record['unit']}   ratio {of_side['ratio']:.3f} "
+              f"({of_side['min']:.3f} to {of_side['max']:.3f})", flush=True)
     if record["others_busy"] is not None and record["others_busy"] > DISTURBED:
         print(f"    disturbed: other processes kept up to {record['others_busy']:.1f} cores busy; measure again "
               "on a quiet machine", flush=True)
     for side, of_side in units.items():
         last = of_side[-1].figures
-        print(f"    {side:<5} start, compilation and first epoch {of_side[0].seconds:6.2f} s; after "
+        print(f"    {side:<9} start, compilation and first epoch {of_side[0].seconds:6.2f} s; after "
               f"{len(of_side)} epochs train loss {last['train_loss']:.4f}, "
               f"validation accuracy {last['val_accuracy']:.4f}", flush=True)
     return record
@@ -187,6 +228,7 @@ def measure(task: Task, case: _pairs.Case, script: str, with_peer: bool) -> dict
 def main(task: Task, script: str, description: str | None) -> None:
     """Run as a worker, or as the benchmark: all batch sizes at all thread counts."""
     _pairs.be_worker({_pairs.OURS: lambda case, tick: run_ours(task, case, tick),
+                      OPERATORS: lambda case, tick: run_ours(task, case, tick, kernels="mindspore"),
                       _pairs.PEER: lambda case, tick: run_torch(task, case, tick)})
     parser = _pairs.standard_parser(description)
     _pairs.add_threads(parser)
@@ -195,7 +237,17 @@ def main(task: Task, script: str, description: str | None) -> None:
     add_data(parser)
     arguments = parser.parse_args()
     with_peer = _pairs.require_peer("torch", arguments.no_peer)
-    _pairs.finish([measure(task, case, script, with_peer) for case in _cases(task, arguments)])
+    records = [measure(task, case, script, with_peer, (OPERATORS,)) for case in _cases(task, arguments)]
+    for record in records:
+        record["accuracy"] = last_accuracy(record)
+    _pairs.finish(records)
+    if not arguments.toy:
+        _pairs.require_learnt(records)
+
+
+def last_accuracy(record: dict[str, Any]) -> dict[str, float]:
+    """Return the accuracy of every side's last epoch on the images that it was trained on."""
+    return {side: figures["train_accuracy"] for side, figures in record["last_epoch"].items()}
 
 
 def add_data(parser: ArgumentParser) -> None:

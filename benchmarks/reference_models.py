@@ -37,7 +37,6 @@ def ours(case: _pairs.Case, tick: _pairs.Tick) -> None:
     if case["model"] == "fcnet":
         our_stacks(case, tick)
         return
-    from mindleak.models import registry
     from mindleak.training.compiled import CompiledTrainings
     from mindleak.training.history import EpochPrinter
     from mindleak.training.recipe import Recipe
@@ -49,7 +48,7 @@ def ours(case: _pairs.Case, tick: _pairs.Tick) -> None:
     recipe = Recipe(epochs=case["epochs"], batch_size=batch, **task.recipe)
     shelf, quiet = CompiledTrainings(), EpochPrinter("", 0, enabled=False)
     for model in range(case["rounds"] + 1):
-        network = registry.build(task.model, arrays.x.shape[1:], 10, seed=model)
+        network = _training.make_network(task, arrays.x.shape[1:], model)
         data = TrainingData(arrays.x, arrays.y, arrays.x_val, arrays.y_val, str(model), rows_of(case, model))
         trained = Training.train(TrainingRequest(network, data, recipe, model, printer=quiet,
                                                  shared=(shelf, case["model"])))

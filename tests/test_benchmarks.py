@@ -86,6 +86,9 @@ def test_every_benchmark_ends_with_its_json_line(name: str) -> None:
     assert record["name"].startswith(f"{name}/")
     assert record["ours"] > 0
     assert record["ratio"] is record["peer"] is record["min"] is record["max"] is None
+    if name.startswith("train_"):
+        assert record["operators"]["ratio"] == pytest.approx(record["operators"]["median"] / record["ours"], rel=0.01)
+        assert set(record["accuracy"]) == {"ours", "operators"}
 
 
 def test_sweeps_of_networks_that_differ_in_seeds_only_are_simulated_and_trained() -> None:
@@ -130,6 +133,18 @@ def test_the_ratio_is_that_of_the_medians_and_above_one_where_ours_is_faster(pai
     assert record["ratio"] == 4.0 / 2.0
     assert (record["min"], record["max"]) == (1.0, 8.0)
     assert (record["ours"], record["peer"], record["runs"]) == (2.0, 4.0, 3)
+
+
+def test_what_has_not_learnt_is_named_and_ends_with_exit_one(pairs: ModuleType,
+                                                             capsys: pytest.CaptureFixture[str]) -> None:
+    good = {"name": "good", "accuracy": {"ours": 0.9, "peer": 0.99}}
+    pairs.require_learnt([good])
+    for accuracy in (0.899, float("nan")):
+        with pytest.raises(SystemExit) as end:
+            pairs.require_learnt([good, {"name": "poor", "accuracy": {"ours": 0.95, "peer": accuracy}}])
+        assert end.value.code == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "peer of poor" in line and "good" not in line and "ours" not in line
 
 
 def sleepers_script(tmp_path: Path) -> Path:

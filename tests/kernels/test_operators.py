@@ -22,6 +22,8 @@ from mindleak.data import catalogue
 from mindleak.errors import InputError
 from mindleak.kernels import library
 from mindleak.models import build
+from mindleak.models.base import by_operators
+from mindleak.training import in_place
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe
 
@@ -198,6 +200,21 @@ def test_every_layer_has_the_same_output(name, shape, options):
     assert [each.name for each in ours.get_parameters()] == [each.name for each in theirs.get_parameters()]
     for layer in ours.layer_names:
         same(Predictor(ours.until(layer))(x), Predictor(theirs.until(layer))(x))
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), NETWORKS)
+def test_a_twin_by_operators_shares_parameters_and_computes_as_a_network_made_without_kernels(name, shape, options):
+    x = np.random.default_rng(0).random((7, *shape), dtype=np.float32)
+    ours, theirs = made("native", name, shape, options), made("mindspore", name, shape, options)
+    found = by_operators(ours)
+    assert all(one is other for one, other in zip(ours.get_parameters(), found.get_parameters()))
+    assert np.array_equal(Predictor(found)(x), Predictor(theirs)(x))
+    before = Predictor(ours)(x)
+    for one, other in zip(ours.trainable_params(), theirs.trainable_params()):
+        for parameter in (one, other):
+            in_place.write(parameter, 1.5 * parameter.asnumpy())
+    assert not np.array_equal(Predictor(ours)(x), before)
+    assert np.array_equal(Predictor(found)(x), Predictor(theirs)(x))
 
 
 def loss_gradient(network: nn.Cell) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from mindleak.errors import InputError
 from mindleak.models import build
 from mindleak.models.fcnet import FCNet
 from mindleak.training.loop import Predictor
-from mindleak.training.per_sample import PerSampleGradients, require_exact, require_separable
+from mindleak.training.per_sample import LAYERS, PerSampleGradients, require_exact, require_separable
+from mindleak.training.tapped_layers import TappedDense
 from training_setup import seeded, weights
 
 SAMPLES = 5
@@ -146,9 +149,8 @@ def in_a_batch(network: nn.Cell, x: np.ndarray, y: np.ndarray, valid: np.ndarray
         sums, norms = clipped_sum(values, mask)
         return sums, norms, logits
 
-    with gradients.tapped():
-        sums, norms, logits = run(Tensor(x), Tensor(y), Tensor(valid.astype(np.float32)))
-        return [part.asnumpy() for part in sums], norms.asnumpy(), logits.asnumpy()
+    sums, norms, logits = run(Tensor(x), Tensor(y), Tensor(valid.astype(np.float32)))
+    return [part.asnumpy() for part in sums], norms.asnumpy(), logits.asnumpy()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -171,7 +173,19 @@ def test_clipped_sums_are_those_of_a_loop_over_samples(name: str) -> None:
         np.testing.assert_allclose(sums[place], expected, rtol=1e-3, atol=1e-5 * clip_norm, err_msg=parameter.name)
 
 
-def test_the_network_is_as_before_outside_the_block() -> None:
+class Shifted(nn.Dense):
+    """A dense layer of somebody's own."""
+
+
+def test_a_further_kind_of_layer_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = seeded(lambda: nn.SequentialCell(Shifted(6, 5, activation="tanh"), nn.Dense(5, 3)))
+    with pytest.raises(InputError, match="'0' is a Shifted with trainable parameters"):
+        require_separable(network, (6,))
+    monkeypatch.setitem(LAYERS, Shifted, TappedDense)
+    require_exact(network, *batch((6,)))
+
+
+def test_the_network_stays_as_it_is() -> None:
     network = build("lstm_rnn", (1, 7, 5), 10, 0, {"hidden_size": 9})
     x, y = batch((1, 7, 5))
     names, kinds, printed = list(weights(network)), [type(cell) for cell in network.cells()], str(network)
@@ -216,6 +230,19 @@ def test_what_only_shows_in_the_gradients_is_refused(network: type[nn.Cell]) -> 
     require_separable(made, (6,))
     with pytest.raises(InputError, match="not those of its samples alone"):
         require_exact(made, *batch((6,)))
+
+
+class Guarded(Vectors):
+    """Holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+def test_a_network_that_cannot_be_copied_is_refused() -> None:
+    with pytest.raises(InputError, match="it cannot be copied"):
+        require_separable(seeded(Guarded), (6,))
 
 
 @pytest.mark.parametrize("network", [Vectors, Dropped])

@@ -126,6 +126,13 @@ def _recurrent(library: Library, cell: _Cell, directions: int, used: int) -> Any
     return _operator(library, f"{prefix}_forward", outputs, types, bprop, used)
 
 
+class _Operator(ops.Custom):
+    """An operator that a copied network shares with the original; MindSpore cannot copy a ``Custom``."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
 def _operator(library: Library, function: str, shapes: Callable[..., Any], types: Any, bprop: Any = None,
               variant: int = 0) -> Any:
     """Return the primitive of one C function.
@@ -141,6 +148,6 @@ def _operator(library: Library, function: str, shapes: Callable[..., Any], types
                 raise TypeError(f"the native kernels compute with float32, not {kind}; set device.kernels=mindspore")
         return types
 
-    primitive = ops.Custom(f"{library.path}:{function}", shapes, checked, "aot", bprop)
+    primitive = _Operator(f"{library.path}:{function}", shapes, checked, "aot", bprop)
     primitive.add_prim_attr("variant", variant)
     return primitive

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable
 from typing import Any
 
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
+from mindleak import kernels
 from mindleak.errors import InputError, nearest
 
 LOGITS = "logits"
@@ -25,8 +26,13 @@ class Classifier(nn.Cell):
     input_shape: tuple[int, int, int]
     num_classes: int
     default_epochs: int = 10
-    # True where ``forward_to`` computes some layers with the kernels of ``mindleak.kernels`` instead of their Cells.
-    uses_kernels: bool = False
+
+    def compute_with(self, library: kernels.Library | None) -> None:
+        """Choose what computes the layers: the native kernels, or MindSpore's operators where ``library`` is None.
+
+        Called once, when a network is made or copied (``by_operators``); what is compiled or asked afterwards does not
+        change. A network that no kernel is made for has nothing to choose.
+        """
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """Compute the output of ``layer``, one of ``layer_names``, for images ``x`` (N, C, H, W) in [0, 1].
@@ -54,20 +60,28 @@ class Classifier(nn.Cell):
         return LayerOutput(self, layer)
 
 
-@contextlib.contextmanager
-def cells_only(network: nn.Cell) -> Iterator[None]:
-    """Let a network compute by its Cells alone inside the block, for those who watch or replace a Cell.
+def twin(network: nn.Cell, stand_ins: Iterable[tuple[nn.Cell, nn.Cell]] = ()) -> nn.Cell:
+    """Return a copy of a network that shares its parameters, so that what trains the one trains the other.
 
-    What was compiled before keeps its kernels.
+    Args:
+        network: stays as it is.
+        stand_ins: Cells of the network, each with the Cell that takes its place in the copy.
     """
-    bypassed = [cell for _, cell in network.cells_and_names() if getattr(cell, "uses_kernels", False)]
-    for cell in bypassed:
-        cell.uses_kernels = False
-    try:
-        yield
-    finally:
-        for cell in bypassed:
-            cell.uses_kernels = True
+    shared: dict[int, Any] = {id(parameter): parameter for parameter in network.get_parameters()}
+    for _, cell in network.cells_and_names():
+        # An operator that is copied would lose the attributes that it was given after it was made.
+        shared.update((id(value), value) for value in vars(cell).values() if isinstance(value, ops.Primitive))
+    shared.update((id(cell), stand_in) for cell, stand_in in stand_ins)
+    return copy.deepcopy(network, shared)
+
+
+def by_operators(network: nn.Cell) -> nn.Cell:
+    """Return a twin of a network that computes with MindSpore's operators alone, for those who watch its Cells."""
+    made = twin(network)
+    for _, cell in made.cells_and_names():
+        if isinstance(cell, Classifier):
+            cell.compute_with(None)
+    return made
 
 
 class LayerOutput(nn.Cell):

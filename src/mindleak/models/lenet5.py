@@ -14,14 +14,64 @@ from mindleak.errors import InputError
 from mindleak.models.base import Classifier
 
 
+class _Convolutions(nn.Cell):
+    """LeNet5's two convolutions, each with ReLU and pooling behind it, by MindSpore's operators.
+
+    The layers stay the network's own; ``auto_prefix=False`` keeps their parameters' names as they are.
+    """
+
+    def __init__(self, first: nn.Conv2d, second: nn.Conv2d) -> None:
+        super().__init__(auto_prefix=False)
+        self.conv1 = first
+        self.conv2 = second
+        self.relu = nn.ReLU()
+        self.max_pool2d = nn.MaxPool2d(kernel_size=2, stride=2)
+
+    def forward_to(self, x: Tensor, layer: str) -> Tensor:
+        """Compute the output of ``layer`` if it is one of these, else what the first dense layer takes."""
+        x = self.conv1(x)
+        if layer == "conv1.pre":
+            return x
+        x = self.relu(x)
+        if layer == "conv1":
+            return x
+        x = self.conv2(self.max_pool2d(x))
+        if layer == "conv2.pre":
+            return x
+        x = self.relu(x)
+        if layer == "conv2":
+            return x
+        return self.max_pool2d(x)
+
+
+class _KernelConvolutions(_Convolutions):
+    """The same by the native kernels, each of which takes a convolution, its ReLU and its pooling at once.
+
+    What lies within such a step is had from MindSpore's operators.
+    """
+
+    def __init__(self, first: nn.Conv2d, second: nn.Conv2d, library: kernels.Library) -> None:
+        super().__init__(first, second)
+        self.blocks: Any = tuple(kernels.conv_block(library, layer.padding if layer.pad_mode == "pad" else 0)
+                                 for layer in (first, second))
+        self.no_bias = tuple(Tensor(np.zeros(layer.out_channels, np.float32)) for layer in (first, second))
+
+    def forward_to(self, x: Tensor, layer: str) -> Tensor:
+        """See _Convolutions.forward_to."""
+        if layer.startswith("conv"):
+            return super().forward_to(x, layer)
+        x = self.blocks[0](x, self.conv1.weight, self.conv1.bias if self.conv1.has_bias else self.no_bias[0])[0]
+        return self.blocks[1](x, self.conv2.weight, self.conv2.bias if self.conv2.has_bias else self.no_bias[1])[0]
+
+
 class _LeNet5Layers(Classifier):
-    """The order of computation that both readings share; subclasses make the layers."""
+    """The order of computation that both readings share; subclasses make the layers, then choose what computes."""
 
     smallest: int
     made_for: int
     layer_names = ("conv1.pre", "conv1", "conv2.pre", "conv2", "fc1.pre", "fc1", "fc2.pre", "fc2", "logits")
 
-    def __init__(self, input_shape: tuple[int, int, int], num_classes: int, width: float, padding: int) -> None:
+    def __init__(self, input_shape: tuple[int, int, int], num_classes: int, width: float) -> None:
         super().__init__()
         if not (math.isfinite(width) and width > 0):
             raise InputError(f"model.width is {width}; expected a finite number above 0")
@@ -30,14 +80,14 @@ class _LeNet5Layers(Classifier):
         self.input_shape = input_shape
         self.num_classes = num_classes
         self.relu = nn.ReLU()
-        self.max_pool2d = nn.MaxPool2d(kernel_size=2, stride=2)
         self.flatten = nn.Flatten()
-        library = kernels.for_device()
-        self.uses_kernels = library is not None
-        self.blocks: Any = None
-        if library is not None:
-            self.blocks = (kernels.conv_block(library, padding), kernels.conv_block(library, 0))
-        self.no_bias = tuple(Tensor(np.zeros(count, np.float32)) for count in self.channels)
+
+    def compute_with(self, library: kernels.Library | None) -> None:
+        """See Classifier.compute_with."""
+        made = (_Convolutions(self.conv1, self.conv2) if library is None
+                else _KernelConvolutions(self.conv1, self.conv2, library))
+        # In a tuple it is no child of the network, whose children's names its parameters have.
+        self.convolutions = (made,)
 
     @classmethod
     def require_size(cls, name: str, height: int, width: int) -> None:
@@ -48,23 +98,9 @@ class _LeNet5Layers(Classifier):
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
-        if self.uses_kernels and not layer.startswith("conv"):
-            x = self.blocks[0](x, self.conv1.weight, self.conv1.bias if self.conv1.has_bias else self.no_bias[0])[0]
-            x = self.blocks[1](x, self.conv2.weight, self.conv2.bias if self.conv2.has_bias else self.no_bias[1])[0]
-        else:
-            x = self.conv1(x)
-            if layer == "conv1.pre":
-                return x
-            x = self.relu(x)
-            if layer == "conv1":
-                return x
-            x = self.conv2(self.max_pool2d(x))
-            if layer == "conv2.pre":
-                return x
-            x = self.relu(x)
-            if layer == "conv2":
-                return x
-            x = self.max_pool2d(x)
+        x = self.convolutions[0].forward_to(x, layer)
+        if layer.startswith("conv"):
+            return x
         x = self.fc1(self.flatten(x))
         if layer == "fc1.pre":
             return x
@@ -93,7 +129,7 @@ class LeNet5(_LeNet5Layers):
 
     def __init__(self, input_shape: tuple[int, int, int] = (1, 32, 32), num_classes: int = 10,
                  width: float = 1.0) -> None:
-        super().__init__(input_shape, num_classes, width, padding=0)
+        super().__init__(input_shape, num_classes, width)
         channels, height, breadth = input_shape
         self.require_size("lenet5", height, breadth)
         side = [((size - 4) // 2 - 4) // 2 for size in (height, breadth)]
@@ -102,6 +138,7 @@ class LeNet5(_LeNet5Layers):
         self.fc1 = _dense(self.channels[1] * side[0] * side[1], self.hidden[0])
         self.fc2 = _dense(*self.hidden)
         self.fc3 = _dense(self.hidden[1], num_classes)
+        self.compute_with(kernels.for_device())
 
 
 class LeNet5Bias(_LeNet5Layers):
@@ -115,7 +152,7 @@ class LeNet5Bias(_LeNet5Layers):
 
     def __init__(self, input_shape: tuple[int, int, int] = (1, 28, 28), num_classes: int = 10,
                  width: float = 1.0) -> None:
-        super().__init__(input_shape, num_classes, width, padding=2)
+        super().__init__(input_shape, num_classes, width)
         channels, height, breadth = input_shape
         self.require_size("lenet5_bias", height, breadth)
         side = [(size // 2 - 4) // 2 for size in (height, breadth)]
@@ -124,6 +161,7 @@ class LeNet5Bias(_LeNet5Layers):
         self.fc1 = nn.Dense(self.channels[1] * side[0] * side[1], self.hidden[0])
         self.fc2 = nn.Dense(*self.hidden)
         self.fc3 = nn.Dense(self.hidden[1], num_classes)
+        self.compute_with(kernels.for_device())
 
 
 def _scaled(units: int, width: float) -> int:

@@ -17,6 +17,76 @@ from mindleak.settings.model import CELLS, SEQUENCES
 ASCEND_GRU_UNITS = 16
 
 
+class _Layers(nn.Cell):
+    """Recurrent layers by MindSpore's operators.
+
+    The layers stay the network's own; ``auto_prefix=False`` keeps their parameters' names as they are.
+    """
+
+    def __init__(self, layers: Any, kind: str) -> None:
+        super().__init__(auto_prefix=False)
+        self.layers = layers
+        self.kind = kind
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Return the top layer's states at all steps, (N, T, hidden·D), for sequences (N, T, step size)."""
+        return self.layers(x)[0]
+
+    def last(self, x: Tensor) -> Tensor:
+        """Return the top layer's last states, equal to the ends of ``outputs``, whose gradient would be larger."""
+        states = self.layers(x)[1]
+        if self.kind == "lstm":
+            states = states[0]
+        if self.layers.bidirectional:
+            return ops.concat((states[-2], states[-1]), 1)
+        return states[-1]
+
+
+class _KernelLayers(nn.Cell):
+    """The same by the native kernels."""
+
+    def __init__(self, layers: Any, kind: str, steps: int, library: kernels.Library) -> None:
+        super().__init__(auto_prefix=False)
+        self.layers = layers
+        self.kind = kind
+        self.below_top = layers.num_layers - 1
+        directions = 1 + layers.bidirectional
+        self.every: Any = kernels.recurrent_layer(library, kind, directions)
+        self.ends: Any = kernels.recurrent_last(library, kind, directions)
+        self.ticks = layers.ticks if kind == "clockwork" else Tensor(np.ones((steps, layers.hidden_size), np.float32))
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """See _Layers.outputs."""
+        for index in range(self.below_top + 1):
+            x = self.every(x, *self.weights(index))[0]
+        return x
+
+    def last(self, x: Tensor) -> Tensor:
+        """See _Layers.last."""
+        for index in range(self.below_top):
+            x = self.every(x, *self.weights(index))[0]
+        return self.ends(x, *self.weights(self.below_top))[-1]
+
+    def weights(self, index: int) -> tuple[Tensor, ...]:
+        """Return what the kernels take for one layer (kernels/operators.py)."""
+        ticks = (self.ticks,) if self.kind in ("rnn", "clockwork") else ()
+        if self.layers.bidirectional:
+            return *self.of_direction(2 * index), *self.of_direction(2 * index + 1), *ticks
+        return *self.of_direction(index), *ticks
+
+    def of_direction(self, place: int) -> tuple[Tensor, ...]:
+        """Return a direction's weights of inputs and states, and its bias."""
+        made = self.layers
+        w_ih, b_ih, b_hh = made.w_ih_list[place], made.b_ih_list[place], made.b_hh_list[place]
+        if self.kind == "clockwork":
+            return w_ih, made.recurrent_weight(place), b_ih + b_hh
+        if self.kind == "gru":
+            both = 2 * made.hidden_size
+            bias = ops.concat((b_ih[both:], b_ih[:both] + b_hh[:both], b_hh[both:]))
+            return w_ih, made.w_hh_list[place], bias
+        return w_ih, made.w_hh_list[place], b_ih + b_hh
+
+
 class Recurrent(Classifier):
     """Recurrent layers over an image, last state → Dense (docs/methods.md).
 
@@ -46,8 +116,6 @@ class Recurrent(Classifier):
         self.num_classes = num_classes
         self.kind = cell
         self.layer_names = (cell, "last", "logits")
-        self.bidirectional = bidirectional
-        self.below_top = layers - 1
         self.by_rows = sequence == "rows"
         channels, height, width = input_shape
         self.steps = height if self.by_rows else channels
@@ -56,14 +124,16 @@ class Recurrent(Classifier):
         # Parameters' names begin with the attribute's name. The graph compiler cannot look up an attribute by a
         # computed name, so it reaches the layers through the tuple.
         setattr(self, cell, made)
-        self.recurrent = (made,)
         self.fc = nn.Dense(hidden_size * (1 + bidirectional), num_classes)
-        library = kernels.for_device()
-        self.uses_kernels = library is not None
-        directions = 1 + bidirectional
-        self.native: Any = None if library is None else (kernels.recurrent_layer(library, cell, directions),
-                                                         kernels.recurrent_last(library, cell, directions))
-        self.ticks = made.ticks if cell == "clockwork" else Tensor(np.ones((self.steps, hidden_size), np.float32))
+        self.compute_with(kernels.for_device())
+
+    def compute_with(self, library: kernels.Library | None) -> None:
+        """See Classifier.compute_with."""
+        layers = getattr(self, self.kind)
+        made = (_Layers(layers, self.kind) if library is None
+                else _KernelLayers(layers, self.kind, self.steps, library))
+        # In a tuple it is no child of the network, whose children's names its parameters have.
+        self.recurrent = (made,)
 
     def forward_to(self, x: Tensor, layer: str) -> Tensor:
         """See Classifier.forward_to."""
@@ -71,59 +141,11 @@ class Recurrent(Classifier):
             x = x.transpose((0, 2, 1, 3))
         x = x.reshape((x.shape[0], self.steps, self.step_size))
         if layer == self.kind:
-            return self._outputs(x)
-        last = self._last(x)
+            return self.recurrent[0].outputs(x)
+        last = self.recurrent[0].last(x)
         if layer == "last":
             return last
         return self.fc(last)
-
-    def _outputs(self, x: Tensor) -> Tensor:
-        """Return the top layer's states at all steps."""
-        if self.uses_kernels:
-            for index in range(self.below_top + 1):
-                x = self._kernel_outputs(x, index)
-            return x
-        return self.recurrent[0](x)[0]
-
-    def _last(self, x: Tensor) -> Tensor:
-        """Return the top layer's last states, equal to the ends of ``_outputs``, whose gradient would be larger."""
-        if self.uses_kernels:
-            for index in range(self.below_top):
-                x = self._kernel_outputs(x, index)
-            return self._kernel_last(x, self.below_top)
-        states = self.recurrent[0](x)[1]
-        if self.kind == "lstm":
-            states = states[0]
-        if self.bidirectional:
-            return ops.concat((states[-2], states[-1]), 1)
-        return states[-1]
-
-    def _kernel_outputs(self, x: Tensor, index: int) -> Tensor:
-        """Return the states of one layer at all steps, the directions side by side."""
-        return self.native[0](x, *self._weights(index))[0]
-
-    def _kernel_last(self, x: Tensor, index: int) -> Tensor:
-        """Return the last states of one layer, the directions side by side."""
-        return self.native[1](x, *self._weights(index))[-1]
-
-    def _weights(self, index: int) -> tuple[Tensor, ...]:
-        """Return what the kernels take for one layer (kernels/operators.py)."""
-        ticks = (self.ticks,) if self.kind in ("rnn", "clockwork") else ()
-        if self.bidirectional:
-            return *self._of_direction(2 * index), *self._of_direction(2 * index + 1), *ticks
-        return *self._of_direction(index), *ticks
-
-    def _of_direction(self, place: int) -> tuple[Tensor, ...]:
-        """Return a direction's weights of inputs and states, and its bias."""
-        made = self.recurrent[0]
-        w_ih, b_ih, b_hh = made.w_ih_list[place], made.b_ih_list[place], made.b_hh_list[place]
-        if self.kind == "clockwork":
-            return w_ih, made.recurrent_weight(place), b_ih + b_hh
-        if self.kind == "gru":
-            both = 2 * made.hidden_size
-            bias = ops.concat((b_ih[both:], b_ih[:both] + b_hh[:both], b_hh[both:]))
-            return w_ih, made.w_hh_list[place], bias
-        return w_ih, made.w_hh_list[place], b_ih + b_hh
 
 
 def label(cell: str, bidirectional: bool) -> str:

@@ -1,11 +1,15 @@
-"""Trainings of one kind after the other in the same compiled graphs: between two models only numbers change.
+"""What was compiled is used again: between two models of one kind only numbers change.
 
-Compiling costs seconds, and what is compiled depends on architecture, recipe and shapes alone. The next model's initial
-weights are written where the last one's lie, the optimiser's state goes back to where it began, and the data set stays
-on the device; which of its rows a model learns from is said by the order of its batches.
+Compiling costs seconds, and what is compiled depends on architecture, recipe and shapes alone. A ``Shelf`` keeps what
+was compiled by these. Trainings of one kind go one after the other in the same graphs: the next model's initial weights
+are written where the last one's lie, the optimiser's state goes back to where it began, and the data set stays on the
+device; which of its rows a model learns from is said by the order of its batches.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 import numpy as np
 from mindspore import nn
@@ -13,6 +17,35 @@ from mindspore import nn
 from mindleak.training import in_place
 from mindleak.training.loop import Predictor, TrainingLoop, make_optimizer
 from mindleak.training.recipe import Recipe
+
+Item = TypeVar("Item")
+
+
+class Shelf(Generic[Item]):
+    """Things that were compiled, by keys that say all that they depend on; the last few used.
+
+    Args:
+        most: how many are kept at a time; None keeps all.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._kept: dict[Hashable, Item] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Item]) -> Item:
+        """Return what is kept by a key, made now if nothing is.
+
+        Args:
+            key: a key with the ``id`` of an object in it is right as long as what is kept by it holds that object.
+            make: what to keep.
+        """
+        if key in self._kept:
+            self._kept[key] = self._kept.pop(key)
+            return self._kept[key]
+        # The one that makes room goes first: two at a time are two on the device.
+        while self._most is not None and len(self._kept) >= self._most:
+            del self._kept[next(iter(self._kept))]
+        return self._kept.setdefault(key, make())
 
 
 class CompiledTraining:
@@ -27,22 +60,13 @@ class CompiledTraining:
 
     def __init__(self, network: nn.Cell, recipe: Recipe, images: np.ndarray, labels: np.ndarray) -> None:
         self.network = network
-        self.recipe = recipe
-        self.images = images
-        self.labels = labels
+        self.data = images, labels
         self.optimizer = make_optimizer(network, recipe)
         self.loop = TrainingLoop(network, self.optimizer, images, labels)
         self.predict = Predictor(network)
         weights = {id(parameter) for parameter in network.get_parameters()}
         self._state = [parameter for parameter in self.optimizer.get_parameters() if id(parameter) not in weights]
         self._initial_state = [parameter.asnumpy().copy() for parameter in self._state]
-
-    def serves(self, recipe: Recipe, images: np.ndarray, labels: np.ndarray) -> bool:
-        """Return whether it can train a network of the same architecture with this recipe on this very data set.
-
-        ``images`` (N, C, H, W) and ``labels`` (N,) must be the same objects, since equal arrays would be copied again.
-        """
-        return self.recipe == recipe and self.images is images and self.labels is labels
 
     def restart(self, fresh: nn.Cell) -> None:
         """Go back to before the first step, with the weights of ``fresh``."""
@@ -60,8 +84,7 @@ class CompiledTrainings:
     """
 
     def __init__(self, most: int = 2) -> None:
-        self._most = most
-        self._kept: list[tuple[str, CompiledTraining]] = []
+        self._shelf: Shelf[CompiledTraining] = Shelf(most)
 
     def begin(self, architecture: str, fresh: nn.Cell, recipe: Recipe, images: np.ndarray,
               labels: np.ndarray) -> CompiledTraining:
@@ -76,13 +99,9 @@ class CompiledTrainings:
             images: the whole data set, float32 (N, C, H, W).
             labels: its labels, int32 (N,).
         """
-        for position, (name, kept) in enumerate(self._kept):
-            if name == architecture and kept.serves(recipe, images, labels):
-                self._kept.append(self._kept.pop(position))
-                kept.restart(fresh)
-                return kept
-        # The oldest is dropped before the new one is made, so that the device never holds one more than allowed.
-        del self._kept[:len(self._kept) - self._most + 1]
-        made = CompiledTraining(fresh, recipe, images, labels)
-        self._kept.append((architecture, made))
-        return made
+        # The training holds the arrays, so no others can get their ids.
+        key = (architecture, recipe, id(images), id(labels))
+        training = self._shelf.get(key, lambda: CompiledTraining(fresh, recipe, images, labels))
+        if training.network is not fresh:
+            training.restart(fresh)
+        return training

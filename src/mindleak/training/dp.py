@@ -164,7 +164,6 @@ class PrivateLoop:
 
     def __init__(self, network: nn.Cell, optimizer: nn.Optimizer, images: np.ndarray, labels: np.ndarray,
                  width: int, expected: int, clip_norm: float, noise_multiplier: float) -> None:
-        self._network = network
         self._images = on_device(images, "mindleak.images")
         self._labels = on_device(labels, "mindleak.labels")
         self._gradients = PerSampleGradients(network, images.shape[1:], width, clip_norm)
@@ -182,15 +181,14 @@ class PrivateLoop:
             stop: the one behind the last.
             totals: sums over samples, not over batches.
         """
-        self._network.set_train(True)
-        with self._gradients.tapped(), interruptible():
+        self._gradients.set_train(True)
+        with interruptible():
             sums = self._steps(self._images, self._labels, order, sizes, noise, Tensor(start, ms.int32),
                                Tensor(stop, ms.int32))
             loss, correct = (float(value.asnumpy()) for value in sums)
         totals.loss += loss
         totals.correct += correct
         totals.steps += stop - start
-        self._network.set_train(False)
 
 
 def _compile_steps(gradients: PerSampleGradients, optimizer: nn.Optimizer, width: int, expected: int,

@@ -6,14 +6,12 @@ together they are the sample's gradient, Σ_t δ_t ⊗ a_t, which need not be fo
 is one matrix product (Bu et al., arXiv 2210.00038, "book-keeping"). Convolutions do form it: with few channels and many
 places that is cheaper (Bu et al., arXiv 2205.10683, section 4).
 
-``PerSampleGradients.tapped`` makes a network's own layers those of ``training.tapped_layers`` and
-``training.tapped_recurrent`` for as long as a graph is compiled and run.
+It is a twin of the network that is differentiated, with the same parameters, in which stand-ins that show what passes
+through them (``LAYERS``) have the layers' places.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,27 +20,24 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindleak.errors import InputError, first_line
-from mindleak.models.base import cells_only
-from mindleak.training.tapped_layers import (
-    ConvolutionGradients,
-    DenseGradients,
-    Reveal,
-    TappedConv2d,
-    TappedDense,
-)
-from mindleak.training.tapped_recurrent import TAPPED, RecurrentGradients
+from mindleak.models.base import by_operators, twin
+from mindleak.models.clockwork import ClockworkRNN
+from mindleak.training.tapped_layers import Shape, Tapped, TappedConv2d, TappedDense
+from mindleak.training.tapped_recurrent import TappedClockwork, TappedGRU, TappedLSTM, TappedRNN
+
+# The kinds of layer whose per-sample gradients are known; a further one is one entry more.
+LAYERS: dict[type[nn.Cell], type[Tapped]] = {
+    nn.Dense: TappedDense, nn.Conv2d: TappedConv2d, nn.LSTM: TappedLSTM, nn.GRU: TappedGRU, nn.RNN: TappedRNN,
+    ClockworkRNN: TappedClockwork}
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """One layer with probes: what it becomes while tapped, its probes' shapes, its gradients, its parameters."""
+    """One layer of the network, its stand-in, and what makes gradients of its probes' values."""
 
-    name: str
     layer: nn.Cell
-    tapped: type[nn.Cell]
-    shapes: list[tuple[int, ...]]
+    tapped: Tapped
     gradients: nn.Cell
-    parameters: list[Parameter]
 
 
 class PerSampleGradients:
@@ -60,19 +55,19 @@ class PerSampleGradients:
         InputError: a network whose per-sample gradients are not to be had this way.
     """
 
-    def __init__(self, network: nn.Cell, sample_shape: tuple[int, ...], batch_size: int, clip_norm: float) -> None:
-        self._network = network
-        self._plans = plans = _plan(network, sample_shape, batch_size)
-        self._probes = [[Parameter(Tensor(np.zeros(shape, np.float32)), name=f"mindleak.probe.{plan.name}.{place}")
-                         for place, shape in enumerate(plan.shapes)] for plan in plans]
-        owned = [id(parameter) for plan in plans for parameter in plan.parameters]
+    def __init__(self, network: nn.Cell, sample_shape: Shape, batch_size: int, clip_norm: float) -> None:
+        plain = _plain(network)
+        plans = _plan(plain, sample_shape, batch_size)
+        self._tapped = twin(plain, [(plan.layer, plan.tapped) for plan in plans])
+        owned = [id(parameter) for plan in plans for parameter in plan.tapped.parameters(plan.layer)]
         order = [owned.index(id(parameter)) for parameter in network.trainable_params()]
-        counts = [len(plan.shapes) for plan in plans]
+        counts = [len(plan.tapped.probes) for plan in plans]
         self.clipped_sum = _ClippedSum([plan.gradients for plan in plans], counts, order, clip_norm)
-        self.backward = self._backward(network)
+        self.backward = self._backward([probe for plan in plans for probe in plan.tapped.probes])
 
-    def _backward(self, network: nn.Cell) -> Any:
+    def _backward(self, probes: list[Parameter]) -> Any:
         """Return the function (images, labels) → ((losses (N,), logits), values of the probes)."""
+        network = self._tapped
         cross_entropy = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="none")
 
         def forward(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -80,25 +75,11 @@ class PerSampleGradients:
             losses = cross_entropy(logits, labels)
             return losses.sum(), losses, logits
 
-        probes = ParameterTuple([probe for own in self._probes for probe in own])
-        return ms.value_and_grad(forward, None, probes, has_aux=True)
+        return ms.value_and_grad(forward, None, ParameterTuple(probes), has_aux=True)
 
-    @contextlib.contextmanager
-    def tapped(self) -> Iterator[None]:
-        """Let the network's layers be the tapped ones inside the block; their parameters stay what they are."""
-        kinds = [type(plan.layer) for plan in self._plans]
-        try:
-            for plan, probes in zip(self._plans, self._probes):
-                plan.layer.__class__ = plan.tapped
-                # setattr would register them as parameters and a cell of the network.
-                plan.layer.__dict__.update(reveal=Reveal(), probes=tuple(probes))
-            with cells_only(self._network):
-                yield
-        finally:
-            for plan, kind in zip(self._plans, kinds):
-                plan.layer.__class__ = kind
-                for attribute in ("reveal", "probes"):
-                    plan.layer.__dict__.pop(attribute, None)
+    def set_train(self, mode: bool) -> None:
+        """Bring what is differentiated into training or evaluation mode; the network itself has its own."""
+        self._tapped.set_train(mode)
 
 
 class _ClippedSum(nn.Cell):
@@ -136,13 +117,13 @@ class _ClippedSum(nn.Cell):
         return ordered, norms
 
 
-def require_separable(network: nn.Cell, sample_shape: tuple[int, ...]) -> None:
+def require_separable(network: nn.Cell, sample_shape: Shape) -> None:
     """Refuse a network whose per-sample gradients are not to be had from its layers.
 
     Raises:
         InputError: see ``PerSampleGradients``.
     """
-    _plan(network, sample_shape, 2)
+    _plan(_plain(network), sample_shape, 2)
 
 
 def require_exact(network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> None:
@@ -197,21 +178,35 @@ def _together(network: nn.Cell, images: np.ndarray, labels: np.ndarray, clip_nor
         _, values = backward(batch, truth)
         return clipped_sum(values, valid)
 
-    with gradients.tapped():
-        sums, _ = summed(Tensor(images), Tensor(labels), Tensor(np.ones(len(images), np.float32)))
-        return [part.asnumpy() for part in sums]
+    sums, _ = summed(Tensor(images), Tensor(labels), Tensor(np.ones(len(images), np.float32)))
+    return [part.asnumpy() for part in sums]
 
 
-def _plan(network: nn.Cell, sample_shape: tuple[int, ...], batch_size: int) -> list[_Plan]:
-    """Return a plan for every layer with trainable parameters.
+def _plain(network: nn.Cell) -> nn.Cell:
+    """Return a twin of the network whose layers are all called, and nothing else computes in their place."""
+    try:
+        return by_operators(network)
+    except Exception as error:
+        raise _refusal(f"it cannot be copied ({first_line(error)})") from error
+
+
+def _plan(network: nn.Cell, sample_shape: Shape, batch_size: int) -> list[_Plan]:
+    """Return a plan for every layer with trainable parameters of a network by ``_plain``.
 
     Raises:
         InputError: see ``PerSampleGradients``.
     """
     layers = _layers(network)
     shapes = _observed_shapes(network, layers, sample_shape)
-    makers = {nn.Dense: _plan_dense, nn.Conv2d: _plan_convolution, **dict.fromkeys(TAPPED, _plan_recurrent)}
-    return [makers[type(layer)](name, layer, *shapes[name], batch_size) for name, layer in layers.items()]
+    plans = []
+    for name, layer in layers.items():
+        kind, (taken, given) = LAYERS[type(layer)], shapes[name]
+        objection = kind.objection(layer, taken)
+        if objection is not None:
+            raise _refusal(f"'{name}' {objection}")
+        tapped = kind(layer, name, kind.probe_shapes(layer, taken, given, batch_size))
+        plans.append(_Plan(layer, tapped, kind.gradients(layer, taken)))
+    return plans
 
 
 def _layers(network: nn.Cell) -> dict[str, nn.Cell]:
@@ -221,11 +216,12 @@ def _layers(network: nn.Cell) -> dict[str, nn.Cell]:
     for name, cell in network.cells_and_names():
         own = {id(parameter): parameter for _, parameter in cell.parameters_and_names(expand=False)
                if parameter.requires_grad}
-        if type(cell) in TAPPED:
-            own = {id(parameter): parameter for parameter in cell.trainable_params()}
+        if type(cell) in LAYERS:
+            own = {id(parameter): parameter for parameter in LAYERS[type(cell)].parameters(cell)
+                   if parameter.requires_grad}
         if not own.keys() - seen:
             continue
-        if type(cell) not in (nn.Dense, nn.Conv2d, *TAPPED):
+        if type(cell) not in LAYERS:
             raise _refusal(f"'{name or type(network).__name__}' is a {type(cell).__name__} with trainable parameters")
         if own.keys() & seen:
             raise _refusal(f"'{name}' shares a parameter with another layer")
@@ -243,7 +239,7 @@ def _refusal(reason: str) -> InputError:
 
 
 def _observed_shapes(network: nn.Cell, layers: dict[str, nn.Cell],
-                     sample_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+                     sample_shape: Shape) -> dict[str, tuple[Shape, Shape]]:
     """Return the shapes, without the samples' axis, of every layer's input and output, from a try with 2 samples."""
     shapes: dict[str, list[Any]] = {name: [] for name in layers}
 
@@ -254,8 +250,7 @@ def _observed_shapes(network: nn.Cell, layers: dict[str, nn.Cell],
 
     handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
     try:
-        with cells_only(network):
-            network(Tensor(np.zeros((2, *sample_shape), np.float32)))
+        network(Tensor(np.zeros((2, *sample_shape), np.float32)))
     except Exception as error:
         raise _refusal(first_line(error)) from error
     finally:
@@ -264,7 +259,7 @@ def _observed_shapes(network: nn.Cell, layers: dict[str, nn.Cell],
     return {name: _single_call(name, calls) for name, calls in shapes.items()}
 
 
-def _single_call(name: str, calls: list[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _single_call(name: str, calls: list[Any]) -> tuple[Shape, Shape]:
     """Return input and output shape of a layer that was called once, with one tensor of 2 samples."""
     if len(calls) != 1:
         raise _refusal(f"'{name}' is used {len(calls)} times")
@@ -274,40 +269,3 @@ def _single_call(name: str, calls: list[Any]) -> tuple[tuple[int, ...], tuple[in
     if inputs[0].shape[0] != 2 or output.shape[0] != 2:
         raise _refusal(f"the first axis of what '{name}' takes is not that of the images")
     return tuple(inputs[0].shape[1:]), tuple(output.shape[1:])
-
-
-def _plan_dense(name: str, layer: nn.Dense, taken: tuple[int, ...], given: tuple[int, ...], batch: int) -> _Plan:
-    """Plan a dense layer on vectors."""
-    if len(taken) != 1:
-        raise _refusal(f"'{name}' is a Dense on arrays of {len(taken)} axes per image")
-    parameters = [layer.weight, layer.bias] if layer.has_bias else [layer.weight]
-    return _Plan(name, layer, TappedDense, [(batch, *taken), (batch, *given)], DenseGradients(layer), parameters)
-
-
-def _plan_convolution(name: str, layer: nn.Conv2d, taken: tuple[int, ...], given: tuple[int, ...],
-                      batch: int) -> _Plan:
-    """Plan a convolution."""
-    if layer.group != 1 or layer.data_format != "NCHW":
-        raise _refusal(f"'{name}' has group {layer.group}, format {layer.data_format}")
-    if layer.pad_mode not in ("valid", "same", "pad"):
-        raise _refusal(f"'{name}' has pad_mode {layer.pad_mode}")
-    parameters = [layer.weight, layer.bias] if layer.has_bias else [layer.weight]
-    return _Plan(name, layer, TappedConv2d, [(batch, *taken), (batch, *given)], ConvolutionGradients(layer, taken),
-                 parameters)
-
-
-def _plan_recurrent(name: str, layer: Any, taken: tuple[int, ...], given: tuple[int, ...], batch: int) -> _Plan:
-    """Plan a recurrent layer; its probes have time first."""
-    if not getattr(layer, "batch_first", True) or getattr(layer, "dropout", False):
-        raise _refusal(f"'{name}' has batch_first={layer.batch_first}, dropout={layer.dropout}")
-    # The operator's type is the only place where MindSpore keeps the nonlinearity.
-    if type(layer) is nn.RNN and "Relu" in type(layer.rnn).__name__:
-        raise _refusal(f"'{name}' has nonlinearity='relu'")
-    tapped: Any = TAPPED[type(layer)]
-    steps, hidden = given[0], layer.hidden_size
-    shapes: list[tuple[int, ...]] = []
-    for weight in layer.w_ih_list:
-        gates = [(steps, batch, weight.shape[0])] * (tapped.probes_per_place - 2)
-        shapes += [(steps, batch, weight.shape[1]), *gates, (steps, batch, hidden)]
-    parameters = [*layer.w_ih_list, *layer.w_hh_list, *layer.b_ih_list, *layer.b_hh_list]
-    return _Plan(name, layer, tapped, shapes, RecurrentGradients(layer), parameters)

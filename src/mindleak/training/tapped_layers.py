@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mindspore import Tensor, nn, ops
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+Shape = tuple[int, ...]
 
 
 class Reveal(nn.Cell):
@@ -25,30 +28,108 @@ class Reveal(nn.Cell):
         return dout, value
 
 
-class TappedDense(nn.Dense):
-    """``nn.Dense`` with probes on its input and on its output before the activation."""
+class Tapped(nn.Cell):
+    """A layer's stand-in that computes what the layer does and shows what passes through it, one subclass per kind.
+
+    It shares the layer's parameters without renaming them. A subclass gives ``construct`` and the class methods.
+
+    Args:
+        layer: of the kind.
+        name: of the layer in its network, for the probes' names.
+        shapes: of the probes.
+    """
+
+    def __init__(self, layer: Any, name: str, shapes: Sequence[Shape]) -> None:
+        super().__init__(auto_prefix=False)
+        self.layer = layer
+        self.reveal = Reveal()
+        # Not by setattr, which would give the tuple another type and the probes other names.
+        self.__dict__["probes"] = tuple(
+            Parameter(Tensor(np.zeros(shape, np.float32)), name=f"mindleak.probe.{name}.{place}")
+            for place, shape in enumerate(shapes))
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer for the layer: a network may ask more of it than its output."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            layer = self.__dict__.get("_cells", {}).get("layer")
+            if layer is None:
+                raise
+            return getattr(layer, name)
+
+    @classmethod
+    def objection(cls, layer: Any, taken: Shape) -> str | None:
+        """Say why the layer's per-sample gradients are not to be had, None where they are.
+
+        Args:
+            layer: of the kind.
+            taken: shape of its input, without the samples' axis.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def probe_shapes(cls, layer: Any, taken: Shape, given: Shape, batch: int) -> list[Shape]:
+        """Return the shapes of the probes for batches of ``batch`` samples, input ``taken`` and output ``given``."""
+        return [(batch, *taken), (batch, *given)]
+
+    @classmethod
+    def parameters(cls, layer: Any) -> list[Parameter]:
+        """Return the layer's parameters, in the order in which ``gradients`` has their sums."""
+        return [layer.weight, layer.bias] if layer.has_bias else [layer.weight]
+
+    @classmethod
+    def gradients(cls, layer: Any, taken: Shape) -> nn.Cell:
+        """Return the Cell with ``measure`` and ``collect`` that makes gradients of the probes' values."""
+        raise NotImplementedError
+
+
+class TappedDense(Tapped):
+    """``nn.Dense`` on vectors with probes on its input and on its output before the activation."""
 
     def construct(self, x: Tensor) -> Tensor:
         """Return what ``nn.Dense`` returns."""
         x = self.reveal(x, self.probes[0])
-        x = ops.matmul(x, self.weight.swapaxes(0, 1))
-        if self.has_bias:
-            x = x + self.bias
+        x = ops.matmul(x, self.layer.weight.swapaxes(0, 1))
+        if self.layer.has_bias:
+            x = x + self.layer.bias
         x = x + self.probes[1]
-        if self.activation_flag:
-            x = self.activation(x)
+        if self.layer.activation_flag:
+            x = self.layer.activation(x)
         return x
 
+    @classmethod
+    def objection(cls, layer: nn.Dense, taken: Shape) -> str | None:
+        """See Tapped.objection."""
+        return None if len(taken) == 1 else f"is a Dense on arrays of {len(taken)} axes per image"
 
-class TappedConv2d(nn.Conv2d):
-    """``nn.Conv2d`` with probes on its input and output."""
+    @classmethod
+    def gradients(cls, layer: nn.Dense, taken: Shape) -> nn.Cell:
+        """See Tapped.gradients."""
+        return DenseGradients(layer)
+
+
+class TappedConv2d(Tapped):
+    """``nn.Conv2d`` of one group with probes on its input and output."""
 
     def construct(self, x: Tensor) -> Tensor:
         """Return what ``nn.Conv2d`` returns."""
-        x = self.conv2d(self.reveal(x, self.probes[0]), self.weight)
-        if self.has_bias:
-            x = self.bias_add(x, self.bias)
+        x = self.layer.conv2d(self.reveal(x, self.probes[0]), self.layer.weight)
+        if self.layer.has_bias:
+            x = self.layer.bias_add(x, self.layer.bias)
         return x + self.probes[1]
+
+    @classmethod
+    def objection(cls, layer: nn.Conv2d, taken: Shape) -> str | None:
+        """See Tapped.objection."""
+        if layer.group != 1 or layer.data_format != "NCHW":
+            return f"has group {layer.group}, format {layer.data_format}"
+        return None if layer.pad_mode in ("valid", "same", "pad") else f"has pad_mode {layer.pad_mode}"
+
+    @classmethod
+    def gradients(cls, layer: nn.Conv2d, taken: Shape) -> nn.Cell:
+        """See Tapped.gradients."""
+        return ConvolutionGradients(layer, taken)
 
 
 class DenseGradients(nn.Cell):

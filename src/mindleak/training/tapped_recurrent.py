@@ -12,29 +12,60 @@ from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from mindleak.models.clockwork import ClockworkRNN
+from mindleak.training.tapped_layers import Shape, Tapped
 
 
-class TappedRecurrent:
-    """``construct`` of a recurrent layer with probes; batch first, no initial state, no dropout between layers.
+class TappedRecurrent(Tapped):
+    """A recurrent layer with probes; batch first, no initial state, no dropout between layers.
 
-    Mixed into the layer's own class, whose parameters it uses. A subclass gives ``step``: from the gates' sums of the
-    inputs and of the states (N, G·H each; the first with both biases where there are three probes), state and cell
-    (N, H) before, and the step's number, the state and cell (N, H) after it. ``probes_per_place`` is 4 where the
-    state's side of the gates has a probe of its own.
+    A subclass gives ``step``: from the gates' sums of the inputs and of the states (N, G·H each; the first with both
+    biases where there are three probes), state and cell (N, H) before, and the step's number, the state and cell (N, H)
+    after it. ``probes_per_place`` is 4 where the state's side of the gates has a probe of its own.
     """
 
     probes_per_place = 3
 
-    def construct(self: Any, x: Tensor) -> Any:
+    def __init__(self, layer: Any, name: str, shapes: Sequence[Shape]) -> None:
+        super().__init__(layer, name, shapes)
+        self.has_bias = bool(getattr(layer, "has_bias", True))
+
+    @classmethod
+    def objection(cls, layer: Any, taken: Shape) -> str | None:
+        """See Tapped.objection."""
+        if not getattr(layer, "batch_first", True) or getattr(layer, "dropout", False):
+            return f"has batch_first={layer.batch_first}, dropout={layer.dropout}"
+        return None
+
+    @classmethod
+    def probe_shapes(cls, layer: Any, taken: Shape, given: Shape, batch: int) -> list[Shape]:
+        """See Tapped.probe_shapes; these have time first."""
+        steps, hidden = given[0], layer.hidden_size
+        shapes: list[Shape] = []
+        for weight in layer.w_ih_list:
+            gates = [(steps, batch, weight.shape[0])] * (cls.probes_per_place - 2)
+            shapes += [(steps, batch, weight.shape[1]), *gates, (steps, batch, hidden)]
+        return shapes
+
+    @classmethod
+    def parameters(cls, layer: Any) -> list[Parameter]:
+        """See Tapped.parameters."""
+        return [*layer.w_ih_list, *layer.w_hh_list, *layer.b_ih_list, *layer.b_hh_list]
+
+    @classmethod
+    def gradients(cls, layer: Any, taken: Shape) -> nn.Cell:
+        """See Tapped.gradients."""
+        return RecurrentGradients(layer, cls.probes_per_place)
+
+    def construct(self, x: Tensor) -> Any:
         """Return what the layer returns for sequences (N, T, I): outputs (N, T, D·H) and last states (L·D, N, H)."""
         sequence = x.swapaxes(0, 1)
         hidden_states: tuple[Tensor, ...] = ()
         cell_states: tuple[Tensor, ...] = ()
-        for layer in range(self.num_layers):
-            if self.bidirectional:
+        for layer in range(self.layer.num_layers):
+            if self.layer.bidirectional:
                 forward, first, first_cell = self.run_place(sequence, 2 * layer)
                 backward, second, second_cell = self.run_place(ops.ReverseV2([0])(sequence), 2 * layer + 1)
                 sequence = ops.concat((forward, ops.ReverseV2([0])(backward)), 2)
@@ -46,20 +77,20 @@ class TappedRecurrent:
                 cell_states += (cell,)
         return sequence.swapaxes(0, 1), self.last_states(ops.stack(hidden_states), ops.stack(cell_states))
 
-    def run_place(self: Any, x: Tensor, place: int) -> tuple[Tensor, Tensor, Tensor]:
+    def run_place(self, x: Tensor, place: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return states (T, N, H), last state and last cell of one place for inputs (T, N, I)."""
         start = self.probes_per_place * place
         x = self.reveal(x, self.probes[start])
-        sums = ops.matmul(x, self.w_ih_list[place].swapaxes(0, 1)) + self.probes[start + 1]
+        sums = ops.matmul(x, self.layer.w_ih_list[place].swapaxes(0, 1)) + self.probes[start + 1]
         own_sums = self.probes[start + self.probes_per_place - 2]
         if self.has_bias:
-            sums = sums + self.b_ih_list[place]
+            sums = sums + self.layer.b_ih_list[place]
             if self.probes_per_place == 4:
-                own_sums = own_sums + self.b_hh_list[place]
+                own_sums = own_sums + self.layer.b_hh_list[place]
             else:
-                sums = sums + self.b_hh_list[place]
+                sums = sums + self.layer.b_hh_list[place]
         recurrent = self.recurrent_matrix(place).swapaxes(0, 1)
-        hidden = ops.zeros((x.shape[1], self.hidden_size), x.dtype)
+        hidden = ops.zeros((x.shape[1], self.layer.hidden_size), x.dtype)
         cell = hidden
         given, offsets = ops.unbind(sums), ops.unbind(own_sums)
         outputs: tuple[Tensor, ...] = ()
@@ -73,21 +104,21 @@ class TappedRecurrent:
         sequence = self.reveal(ops.stack(outputs), self.probes[start + self.probes_per_place - 1])
         return sequence, sequence[-1], cell
 
-    def recurrent_matrix(self: Any, place: int) -> Tensor:
+    def recurrent_matrix(self, place: int) -> Tensor:
         """Return the weight (G·H, H) on the states."""
-        return self.w_hh_list[place]
+        return self.layer.w_hh_list[place]
 
     def last_states(self, hidden: Tensor, cell: Tensor) -> Any:
         """Return what the layer gives beside its outputs."""
         return hidden
 
 
-class TappedLSTM(TappedRecurrent, nn.LSTM):
+class TappedLSTM(TappedRecurrent):
     """``nn.LSTM`` with probes; gates in the order input, forget, cell, output."""
 
     def step(self, given: Tensor, own: Tensor, hidden: Tensor, cell: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return state and cell after one step."""
-        entry, forget, update, output = ops.split(given + own, self.hidden_size, 1)
+        entry, forget, update, output = ops.split(given + own, self.layer.hidden_size, 1)
         cell = ops.sigmoid(forget) * cell + ops.sigmoid(entry) * ops.tanh(update)
         return ops.sigmoid(output) * ops.tanh(cell), cell
 
@@ -96,43 +127,43 @@ class TappedLSTM(TappedRecurrent, nn.LSTM):
         return hidden, cell
 
 
-class TappedGRU(TappedRecurrent, nn.GRU):
+class TappedGRU(TappedRecurrent):
     """``nn.GRU`` with probes; gates in the order reset, update, new."""
 
     probes_per_place = 4
 
     def step(self, given: Tensor, own: Tensor, hidden: Tensor, cell: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return the state after one step, and no cell."""
-        reset_in, update_in, new_in = ops.split(given, self.hidden_size, 1)
-        reset_own, update_own, new_own = ops.split(own, self.hidden_size, 1)
+        reset_in, update_in, new_in = ops.split(given, self.layer.hidden_size, 1)
+        reset_own, update_own, new_own = ops.split(own, self.layer.hidden_size, 1)
         new = ops.tanh(new_in + ops.sigmoid(reset_in + reset_own) * new_own)
         return new + ops.sigmoid(update_in + update_own) * (hidden - new), cell
 
 
-class TappedRNN(TappedRecurrent, nn.RNN):
+class TappedRNN(TappedRecurrent):
     """``nn.RNN`` (tanh) with probes."""
+
+    @classmethod
+    def objection(cls, layer: nn.RNN, taken: Shape) -> str | None:
+        """See Tapped.objection."""
+        # MindSpore keeps no attribute of it but the operator.
+        return "has nonlinearity='relu'" if "Relu" in type(layer.rnn).__name__ else super().objection(layer, taken)
 
     def step(self, given: Tensor, own: Tensor, hidden: Tensor, cell: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return the state after one step, and no cell."""
         return ops.tanh(given + own), cell
 
 
-class TappedClockwork(TappedRecurrent, ClockworkRNN):
+class TappedClockwork(TappedRecurrent):
     """``ClockworkRNN`` with probes."""
-
-    has_bias = True
 
     def step(self, given: Tensor, own: Tensor, hidden: Tensor, cell: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return the state after one step, and no cell."""
-        return ops.where(self.ticks[step] > 0, ops.tanh(given + own), hidden), cell
+        return ops.where(self.layer.ticks[step] > 0, ops.tanh(given + own), hidden), cell
 
     def recurrent_matrix(self, place: int) -> Tensor:
         """Return the recurrent matrix (H, H), put together from the modules' parts."""
-        return self.recurrent_weight(place)
-
-
-TAPPED: dict[type[nn.Cell], type[nn.Cell]] = {
-    nn.LSTM: TappedLSTM, nn.GRU: TappedGRU, nn.RNN: TappedRNN, ClockworkRNN: TappedClockwork}
+        return self.layer.recurrent_weight(place)
 
 
 class RecurrentGradients(nn.Cell):
@@ -142,11 +173,11 @@ class RecurrentGradients(nn.Cell):
     (of a clockwork, a module's rows of the one and the units that it hears of the other), Σ_t δ_t for either bias.
     """
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, probes_per_place: int) -> None:
         super().__init__(auto_prefix=False)
         self.has_bias = bool(getattr(layer, "has_bias", True))
         self.places = layer.num_layers * (1 + layer.bidirectional)
-        self.per_place = TAPPED[type(layer)].probes_per_place
+        self.per_place = probes_per_place
         clockwork = isinstance(layer, ClockworkRNN)
         # For every part of the recurrent weight its first unit and the unit after its last.
         self.starts = layer.starts if clockwork else (0,)

@@ -29,6 +29,7 @@ from mindleak.attacks.inversion.objective import (
 from mindleak.attacks.inversion.result import InversionResult, feature_distance, mean_squares, restart_starts
 from mindleak.attacks.target import NetworkTarget, Target
 from mindleak.errors import InputError, nearest
+from mindleak.training.compiled import Shelf
 from mindleak.training.loop import Predictor, interruptible
 
 SIGN, ADAM = "sign", "adam"
@@ -100,8 +101,7 @@ class BatchedInversion(InversionAttack):
     batch_size: int = BATCH_SIZE
     engine: ClassVar[str] = "batched"
     takes_starts: ClassVar[bool] = True
-    _compiled: dict[tuple[int, tuple[int, ...]], _Compiled] = field(default_factory=dict, init=False, repr=False,
-                                                                    compare=False)
+    _compiled: Shelf[_Compiled] = field(default_factory=Shelf, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, least in (("iterations", 1), ("restarts", 1), ("patience", 0), ("batch_size", 1)):
@@ -139,10 +139,9 @@ class BatchedInversion(InversionAttack):
 
     def _compile(self, network: Any, cell: nn.Cell, shape: tuple[int, ...]) -> _Compiled:
         """Return the compiled parts for a network and an image shape, made once."""
-        key = (id(network), shape)
-        if key not in self._compiled:
-            self._compiled[key] = _Compiled(network, cell, Predictor(cell, self.batch_size))
-        return self._compiled[key]
+        # The network is held by what was compiled of it, so no other can get its id.
+        return self._compiled.get((id(network), shape), lambda: _Compiled(network, cell,
+                                                                       Predictor(cell, self.batch_size)))
 
     def _optimise(self, compiled: _Compiled, starts: np.ndarray, targets: np.ndarray, squares: np.ndarray,
                   silent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

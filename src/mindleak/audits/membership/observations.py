@@ -31,6 +31,7 @@ from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.asking import TRAINING, ask
 from mindleak.subjects.own import network_digest
 from mindleak.subjects.task import TrainingTask
+from mindleak.training.compiled import Shelf
 from mindleak.training.loop import Predictor
 
 # Outputs of all time steps or of a convolution are large; only their description is kept.
@@ -131,13 +132,12 @@ class _Asked:
 
     def __init__(self, network: nn.Cell) -> None:
         self.network = network
-        self._predictors: dict[str, Predictor] = {}
+        self._predictors: Shelf[Predictor] = Shelf()
 
     def __call__(self, layer: str, images: np.ndarray) -> np.ndarray:
         """Return a layer's outputs (N, …)."""
-        if layer not in self._predictors:
-            self._predictors[layer] = Predictor(self.network if layer == LOGITS else features_cell(self.network, layer))
-        return self._predictors[layer](images)
+        cell = self.network if layer == LOGITS else features_cell(self.network, layer)
+        return self._predictors.get(layer, lambda: Predictor(cell))(images)
 
     def described(self, layer: str, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return the descriptions of a layer's outputs, (rows, features)."""
