@@ -19,27 +19,23 @@ from scipy import stats
 
 from mindleak.attacks.inversion.quality import DIFFERENCE_RANGES, RANGES, UNBOUNDED
 from mindleak.attacks.membership.rnn_tutorial_protocols import Asked, Evaluation, decomposition, figures
-from mindleak.evaluation import (
-    auc,
-    binary_report,
+from mindleak.evaluation.classification import accuracy, binary_report
+from mindleak.evaluation.comparisons import Comparison, Family
+from mindleak.evaluation.empirical_epsilon import best_threshold, epsilon_at
+from mindleak.evaluation.intervals import difference_of_independent, proportion
+from mindleak.evaluation.means import mean_over_images
+from mindleak.evaluation.metric import Interval, Metric
+from mindleak.evaluation.nominal import tpr_interval_at_fpr
+from mindleak.evaluation.paired import auc_difference
+from mindleak.evaluation.power import (
     chance_tpr_limit,
-    mean_over_images,
-    proportion,
     smallest_detectable_auc,
     smallest_detectable_own_roc_tpr,
     smallest_detectable_tpr,
-    tpr_at_fpr,
-    tpr_interval_at_fpr,
 )
-from mindleak.evaluation.classification import accuracy
-from mindleak.evaluation.comparisons import Comparison, Family
-from mindleak.evaluation.empirical_epsilon import best_threshold, epsilon_at
-from mindleak.evaluation.intervals import difference_of_independent
-from mindleak.evaluation.metric import Interval, Metric
-from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.predictive_value import PRIORS, positive_predictive_value
 from mindleak.evaluation.ranks import kendall
-from mindleak.evaluation.roc import balanced_accuracy_at
+from mindleak.evaluation.roc import auc, balanced_accuracy_at, tpr_at_fpr
 from mindleak.evaluation.roc_bootstrap import bootstrap_roc
 from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 

@@ -36,7 +36,8 @@ def train(engine: str, case: _pairs.Case, tick: _pairs.Tick) -> None:
     from mindleak.training.history import EpochPrinter, EpochRecord
     from mindleak.training.recipe import Recipe
     from mindleak.training.request import TrainingData, TrainingRequest
-    from mindleak.training.suppress import SuppressSettings, SuppressTraining, mask_layers
+    from mindleak.training.suppress.graph import SuppressTraining
+    from mindleak.training.suppress.settings import SuppressSettings, mask_layers
     from mindleak.training.trainer import Training
 
     class Ticker(EpochPrinter):

@@ -21,7 +21,8 @@ def main() -> None:
     from mindleak.training.history import EpochPrinter
     from mindleak.training.recipe import Recipe
     from mindleak.training.request import TrainingData, TrainingRequest
-    from mindleak.training.suppress import SuppressSettings, SuppressTraining
+    from mindleak.training.suppress.graph import SuppressTraining
+    from mindleak.training.suppress.settings import SuppressSettings
     from mindleak.training.trainer import Training
 
     digits = catalogue.load("digits", None, 16 if model == "lenet5_bias" else None)

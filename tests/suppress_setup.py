@@ -8,9 +8,9 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindleak import device
-from mindleak.models import build
+from mindleak.models.registry import build
 from mindleak.training.request import TrainingData
-from mindleak.training.suppress import SuppressSettings
+from mindleak.training.suppress.settings import SuppressSettings
 
 SETTINGS = SuppressSettings(start_epoch=2, mask_times=6, sparse_end=0.9, engine="mindarmour")
 

@@ -39,7 +39,7 @@ def test_intervals_cover_and_verdicts_are_false_as_rarely_as_they_say(audits: Mo
 
 
 def test_a_simulation_sees_an_interval_that_is_too_narrow(audits: ModuleType) -> None:
-    from mindleak.evaluation import mean_metric
+    from mindleak.evaluation.intervals import mean_metric
 
     def few_recognised(generator: audits.Random) -> audits.Drawn:  # type: ignore[name-defined]
         return {"": audits.covers(mean_metric(audits.recognised(generator, 0.05)).ci, 0.05 * 30 / 31 + 0.95 / 201)}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from mindleak.evaluation import accuracy, binary_report, clopper_pearson, format_report
+from mindleak.evaluation.classification import accuracy, binary_report, format_report
+from mindleak.evaluation.intervals import clopper_pearson
 
 flags = st.integers(1, 60).flatmap(lambda n: st.tuples(*[arrays(np.bool_, n)] * 2))
 

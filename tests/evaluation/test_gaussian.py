@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mindleak.evaluation import auc, clopper_pearson, tpr_at_fpr, tpr_interval_at_fpr
+from mindleak.evaluation.intervals import clopper_pearson
+from mindleak.evaluation.nominal import tpr_interval_at_fpr
+from mindleak.evaluation.roc import auc, tpr_at_fpr
 
 N = 400_000
 CLOSED_FORM = {0: (0.5, 0.01, 0.001), 1: (0.76025, 0.09236, 0.01830), 2: (0.92135, 0.37208, 0.13781)}

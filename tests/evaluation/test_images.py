@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindleak.evaluation import images, l2, l2_relative, psnr, ssim
+from mindleak.evaluation import images
+from mindleak.evaluation.images import l2, l2_relative, psnr, ssim
 
 MINDSPORE_SSIM = """
 import sys

@@ -10,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mindleak.evaluation import clopper_pearson, mean_metric, proportion
-from mindleak.evaluation.intervals import mean_of_independent, weighted_proportion
+from mindleak.evaluation.intervals import (
+    clopper_pearson,
+    mean_metric,
+    mean_of_independent,
+    proportion,
+    weighted_proportion,
+)
 
 
 def test_zero_successes_give_the_closed_form_upper_end() -> None:

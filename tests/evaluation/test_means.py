@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindleak.evaluation import clopper_pearson, mean_metric
+from mindleak.evaluation.intervals import clopper_pearson, mean_metric
 from mindleak.evaluation.means import GAFFKE, STUDENTISED, mean_over_images
 from mindleak.evaluation.metric import Interval
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindleak.evaluation import Metric
+from mindleak.evaluation.metric import Metric
 
 finite = st.floats(-1e6, 1e6)
 intervals = st.tuples(finite, finite).map(lambda pair: (min(pair), max(pair)))

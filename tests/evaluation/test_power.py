@@ -9,20 +9,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mindleak.evaluation import (
-    auc,
+from mindleak.evaluation.intervals import clopper_pearson, difference_of_independent
+from mindleak.evaluation.metric import Metric
+from mindleak.evaluation.power import (
     chance_tpr_limit,
-    clopper_pearson,
     largest_fpr_with_zero_false_positives,
     resolvable_fpr,
     smallest_detectable_auc,
     smallest_detectable_own_roc_tpr,
     smallest_detectable_tpr,
-    tpr_at_fpr,
 )
-from mindleak.evaluation.intervals import difference_of_independent
-from mindleak.evaluation.metric import Metric
-from mindleak.evaluation.roc import hanley_mcneil_variance
+from mindleak.evaluation.roc import auc, hanley_mcneil_variance, tpr_at_fpr
 from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 
 

@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn_metrics
 
-from mindleak.evaluation import auc, balanced_accuracy_at, clopper_pearson, roc_curve, tpr_at_fpr
-from mindleak.evaluation.roc import hanley_mcneil_variance, newcombe_interval
+from mindleak.evaluation.intervals import clopper_pearson
+from mindleak.evaluation.roc import (
+    auc,
+    balanced_accuracy_at,
+    hanley_mcneil_variance,
+    newcombe_interval,
+    roc_curve,
+    tpr_at_fpr,
+)
 
 
 @st.composite

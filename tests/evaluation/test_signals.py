@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special
 
-from mindleak.evaluation import confidence, entropy, loss, modified_entropy, phi, softmax, top_k
+from mindleak.evaluation.signals import confidence, entropy, loss, modified_entropy, phi, softmax, top_k
 
 # The known-answer distributions as logits, shifted by a constant that must not matter.
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]])

@@ -21,8 +21,8 @@ from mindleak import device, kernels
 from mindleak.data import catalogue
 from mindleak.errors import InputError
 from mindleak.kernels import library
-from mindleak.models import build
 from mindleak.models.base import by_operators
+from mindleak.models.registry import build
 from mindleak.training import in_place
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe

@@ -10,9 +10,11 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindleak.errors import InputError
-from mindleak.models import CLASSIFIERS, FCNet, LeNet5, LeNet5Bias, build, count_parameters
+from mindleak.models.base import count_parameters
+from mindleak.models.fcnet import FCNet
+from mindleak.models.lenet5 import LeNet5, LeNet5Bias
 from mindleak.models.own_file import source
-from mindleak.models.registry import check_output
+from mindleak.models.registry import CLASSIFIERS, build, check_output
 
 GREY, SMALL, COLOUR = (1, 32, 32), (1, 28, 28), (3, 32, 32)
 

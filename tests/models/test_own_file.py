@@ -12,8 +12,8 @@ from mindspore import nn
 
 from command import call
 from mindleak.errors import InputError
-from mindleak.models import build
 from mindleak.models.own_file import source
+from mindleak.models.registry import build
 from mindleak.subjects.own import architecture
 from mindleak.training.loop import Predictor
 

@@ -15,8 +15,9 @@ from mindspore import Tensor, ops
 from command import SMALL, assert_refused, call
 from mindleak import device
 from mindleak.errors import InputError
-from mindleak.models import Recurrent, build, count_parameters
-from mindleak.models.registry import label
+from mindleak.models.base import count_parameters
+from mindleak.models.recurrent import Recurrent
+from mindleak.models.registry import build, label
 from records import results
 
 SEVERAL = [

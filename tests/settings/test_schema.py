@@ -24,7 +24,7 @@ from mindleak.settings.schema import SCHEMA, SECTIONS, Schema
 from mindleak.training.dp import DPSettings
 from mindleak.training.pruning import PruneSettings
 from mindleak.training.recipe import Recipe
-from mindleak.training.suppress import SuppressSettings
+from mindleak.training.suppress.settings import SuppressSettings
 from paths import ROOT
 
 PAGE = ROOT / "docs" / "configuration.md"

@@ -16,7 +16,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from mindleak.errors import InputError
-from mindleak.models import build
+from mindleak.models.registry import build
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import FIELDS, EpochRecord

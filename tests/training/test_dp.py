@@ -12,7 +12,7 @@ from mindspore import Tensor, nn
 from scipy import stats
 
 from mindleak.errors import InputError
-from mindleak.models import build
+from mindleak.models.registry import build
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.dp import DPSettings, PoissonBatches, PrivateLoop, PrivateTraining, Promise
 from mindleak.training.history import EpochPrinter, EpochRecord

@@ -12,7 +12,7 @@ from mindspore import Tensor, nn
 
 from mindleak.errors import InputError
 from mindleak.evaluation.signals import loss as cross_entropy
-from mindleak.models import build
+from mindleak.models.registry import build
 from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingData, TrainingRequest

@@ -12,7 +12,8 @@ from mindleak import settings as config
 from mindleak.audits.membership.plan import plan_membership
 from mindleak.errors import InputError
 from mindleak.jobs.session import open_session
-from mindleak.models import build, count_parameters
+from mindleak.models.base import count_parameters
+from mindleak.models.registry import build
 from mindleak.settings.schema import SCHEMA
 from mindleak.settings.training import METHODS as NAMES
 from mindleak.settings.training import OPTIMIZERS

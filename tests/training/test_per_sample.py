@@ -10,8 +10,8 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from mindleak.errors import InputError
-from mindleak.models import build
 from mindleak.models.fcnet import FCNet
+from mindleak.models.registry import build
 from mindleak.training.loop import Predictor
 from mindleak.training.per_sample import LAYERS, PerSampleGradients, require_exact, require_separable
 from mindleak.training.tapped_layers import TappedDense

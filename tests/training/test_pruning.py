@@ -17,7 +17,7 @@ from mindleak.training.history import EpochPrinter, EpochRecord
 from mindleak.training.pruning import PruneSettings, PruneTraining, prune_layers, smallest
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingRequest, TrainingResult
-from mindleak.training.suppress import MaskLayer
+from mindleak.training.suppress.settings import MaskLayer
 from mindleak.training.trainer import Training
 from training_setup import Linear, data, quiet, same, seeded, weights
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mindleak.training.dp import PrivateTraining
 from mindleak.training.pruning import PruneTraining
-from mindleak.training.suppress import SuppressTraining
+from mindleak.training.suppress.graph import SuppressTraining
 from mindleak.training.trainer import Training
 
 METHODS: dict[str, type[Training]] = {

@@ -19,7 +19,8 @@ from mindleak.settings.prune import Prune
 from mindleak.training.loop import make_optimizer
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingRequest
-from mindleak.training.suppress import MaskLayer, mask_layers, sparsity
+from mindleak.training.suppress.settings import MaskLayer, mask_layers
+from mindleak.training.suppress.sparsity import sparsity
 from mindleak.training.trainer import Training, is_best
 from mindleak.training.wrapped_optimizer import WrappedOptimizer
 

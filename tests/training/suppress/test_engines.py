@@ -20,7 +20,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from mindleak.errors import InputError
-from mindleak.models import build
+from mindleak.models.registry import build
 from mindleak.quiet import import_mindarmour
 from mindleak.settings.suppress import ENGINES
 from mindleak.training.checkpoint import CheckpointFolder, load_weights, read
@@ -28,15 +28,10 @@ from mindleak.training.history import EpochPrinter
 from mindleak.training.loop import epoch_order
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingData, TrainingRequest, TrainingResult
-from mindleak.training.suppress import (
-    ZERO,
-    MaskLayer,
-    SuppressSettings,
-    SuppressTraining,
-    check_suppress,
-    mask_layers,
-    sparsity,
-)
+from mindleak.training.suppress.checks import check_suppress
+from mindleak.training.suppress.graph import SuppressTraining
+from mindleak.training.suppress.settings import MaskLayer, SuppressSettings, mask_layers
+from mindleak.training.suppress.sparsity import ZERO, sparsity
 from suppress_setup import SETTINGS, digits, lenet, named
 from training_setup import Linear, Stochastic, arrays, data, same, seeded, weights
 

@@ -12,14 +12,17 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindleak.errors import InputError
-from mindleak.models import build
+from mindleak.models.registry import build
 from mindleak.quiet import import_mindarmour
 from mindleak.training.checkpoint import CheckpointFolder, read
 from mindleak.training.history import EpochPrinter
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingData, TrainingRequest, TrainingResult
-from mindleak.training.suppress import ZERO, SuppressSettings, SuppressTraining, graph
+from mindleak.training.suppress import graph
+from mindleak.training.suppress.graph import SuppressTraining
 from mindleak.training.suppress.masks import Schedule
+from mindleak.training.suppress.settings import SuppressSettings
+from mindleak.training.suppress.sparsity import ZERO
 from mindleak.training.trainer import Training
 from suppress_setup import digits, named
 from training_setup import data, quiet, same, weights

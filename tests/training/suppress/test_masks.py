@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mindspore import Tensor, nn, ops
 
-from mindleak.models import build
+from mindleak.models.registry import build
 from mindleak.quiet import import_mindarmour, mindarmour_call
-from mindleak.training.suppress import MaskLayer, SuppressSettings, mask_layers
 from mindleak.training.suppress.masks import (
     LARGE_LAYER,
     LayerUpdate,
@@ -23,6 +22,7 @@ from mindleak.training.suppress.masks import (
     update_by_threshold,
     update_masks,
 )
+from mindleak.training.suppress.settings import MaskLayer, SuppressSettings, mask_layers
 
 RATE, SEED, STEPS, EPOCHS = 0.05, 11, 10, 4
 
