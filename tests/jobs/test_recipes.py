@@ -40,7 +40,7 @@ def test_a_long_recipe_passes_every_check_before_training(name: str, data_dir: P
     kinds = Counter(task.role.rstrip("0123456789") for task in tasks)
     assert kinds == {"headline": 4, "judge": 2, "membership": 4, "shadow": 16}
     # The judges learn from all but the 30 inverted images.
-    assert {(task.role == "judge", len(task.rows)) for task in tasks if task.rows is not None} == {
+    assert {(task.role == "judge", len(task.training.rows)) for task in tasks if task.training.rows is not None} == {
         (False, 10_000), (True, 59_970)}
     assert {task.plan.dataset.name for task in tasks} == {"fashion_mnist"}
     assert not (tmp_path / "run").exists() and not (tmp_path / "ckpt").exists()

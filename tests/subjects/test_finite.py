@@ -13,9 +13,10 @@ import mindleak
 from command import assert_refused, call
 from mindleak import device
 from mindleak.data.catalogue import load
+from mindleak.data.dataset import TEST, TRAINING
 from mindleak.errors import InputError
 from mindleak.evaluation.finite import complaint
-from mindleak.subjects.asking import TEST, TRAINING, ask
+from mindleak.subjects.asking import ask
 from mindleak.training.dp import DPSettings, PrivateTraining
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingData, TrainingRequest

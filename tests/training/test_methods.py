@@ -81,8 +81,8 @@ def test_shadows_of_a_private_subject_are_as_private(tmp_path: Path) -> None:
     (plan,) = subject_plans(session(tmp_path, *DP, "membership.dp.noise_multiplier=2.0"))
     planned = plan_membership(plan)
     assert headline_task(plan).settings.noise_multiplier == 1.0
-    assert [task.settings for task in planned.tasks] == [DPSettings(noise_multiplier=2.0)] * 3
-    assert {task.recipe.method for task in planned.tasks} == {"dp_sgd"}
+    assert [task.training.settings for task in planned.tasks] == [DPSettings(noise_multiplier=2.0)] * 3
+    assert {task.training.recipe.method for task in planned.tasks} == {"dp_sgd"}
 
 
 def test_a_private_subject_and_its_shadows_are_trained_and_recorded(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from mindleak.audits.record import head
 from mindleak.data.splits import Split
 from mindleak.errors import InputError
 from mindleak.subjects.answers import said
+from mindleak.subjects.asked import Task
 from mindleak.subjects.own import Subject
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
-from mindleak.subjects.task import TrainingTask
 from mindleak.subjects.trained import Trained, headline
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -75,7 +75,7 @@ class Audit:
                    if family.name in results}
         return {**self._head(time.perf_counter() - started), **self._said(subjects, results)}
 
-    def plan(self) -> list[TrainingTask]:
+    def plan(self) -> list[Task]:
         """Return all trainings, of which it is known that they can begin.
 
         Raises:
@@ -94,7 +94,7 @@ class Audit:
         if not self._whole and not self._planned:
             raise InputError("there is nothing to do: " + " and ".join(
                 f"{family.name}.enabled is false" for family in self._families))
-        tasks = [task for subject in self._attacked() for task in subject.tasks]
+        tasks: list[Task] = [task for subject in self._attacked() for task in subject.tasks]
         tasks += [task for each in self._planned for task in each.plan.tasks]
         unique = list({task.stage_name: task for task in tasks}.values())
         for task in unique:
@@ -122,7 +122,7 @@ class Audit:
                     if each.family is family and each.plan.subject is not None]
         return list({trained.identifier: trained for trained in (*whole, *attacked)}.values())
 
-    def _train(self, tasks: list[TrainingTask]) -> None:
+    def _train(self, tasks: list[Task]) -> None:
         """Train everything, dealt out over the processes of the job; results meet in the run directory."""
         selected = self._session.device
         for number, task in enumerate(tasks):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from mindleak.reporting.page import Page, SummaryColumn
     from mindleak.reporting.page import Section as PageSection
     from mindleak.settings.fields import Section
+    from mindleak.subjects.asked import Task
     from mindleak.subjects.session import Session
     from mindleak.subjects.subject import SubjectPlan
-    from mindleak.subjects.task import TrainingTask
     from mindleak.subjects.trained import Trained
 
 
@@ -73,7 +73,7 @@ class Plan:
     subject: Optional[Trained]
 
     @property
-    def tasks(self) -> list[TrainingTask]:
+    def tasks(self) -> Sequence[Task]:
         """All trainings that it needs; the subject's own, if it takes one, by default."""
         return [] if self.subject is None else self.subject.tasks
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from mindleak.data.copies import Copies
 
+TRAINING, TEST = "training", "test"
+
 
 @dataclass(frozen=True, eq=False)
 class RawData:
@@ -85,6 +87,10 @@ class Dataset:
         """(channels, height, width) of one image."""
         channels, height, width = self.x_train.shape[1:]
         return int(channels), int(height), int(width)
+
+    def of_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return images and labels of a split, ``TRAINING`` or ``TEST``."""
+        return (self.x_train, self.y_train) if split == TRAINING else (self.x_test, self.y_test)
 
     @property
     def mean_image(self) -> np.ndarray:

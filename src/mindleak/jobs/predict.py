@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from mindspore import nn
 
+from mindleak.data.dataset import TEST
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError, first_line
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.pictures import prediction_figure
 from mindleak.runs.atomic import atomic_write_bytes
 from mindleak.subjects.answers import kind, require_steady, said
-from mindleak.subjects.asking import TEST, ask
+from mindleak.subjects.asking import ask
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import GivenSubject, SubjectPlan, require_subjects, subject_plans
 from mindleak.subjects.task import headline_task

@@ -11,14 +11,12 @@ from collections.abc import Callable
 import numpy as np
 from mindspore import nn
 
-from mindleak.data.dataset import Dataset
+from mindleak.data.dataset import TEST, TRAINING, Dataset
 from mindleak.errors import InputError
 from mindleak.evaluation.finite import complaint
 from mindleak.models.registry import CLASSIFIERS
 from mindleak.training.divergence import not_finite_weights
 from mindleak.training.loop import Predictor
-
-TRAINING, TEST = "training", "test"
 
 
 def ask(predict: Callable[[np.ndarray], np.ndarray], data: Dataset, split: str, name: str,
@@ -36,7 +34,7 @@ def ask(predict: Callable[[np.ndarray], np.ndarray], data: Dataset, split: str, 
     Raises:
         InputError: an answer is not finite; the message names the row.
     """
-    images = data.x_train if split == TRAINING else data.x_test
+    images, _ = data.of_split(split)
     images = images if rows is None else images[rows]
     images = images if change is None else change(images)
     answers = predict(images)

@@ -19,7 +19,7 @@ from mindleak.runs.stages import Run
 from mindleak.settings.schema import SCHEMA
 
 if TYPE_CHECKING:
-    from mindleak.training.compiled import CompiledTrainings
+    from mindleak.training.compiled import CompiledTrainings, Shelf
 
 
 @dataclass
@@ -68,6 +68,13 @@ class Session:
         from mindleak.training.compiled import CompiledTrainings
 
         return CompiledTrainings()
+
+    @cached_property
+    def asked(self) -> Shelf[Any]:
+        """Networks with their compiled forward passes, in which models of one architecture take turns."""
+        from mindleak.training.compiled import Shelf
+
+        return Shelf(most=2)
 
     def say(self, text: str) -> None:
         """Print a line, on the one process that speaks."""

@@ -1,8 +1,8 @@
-"""The stages that train subjects and their shadows."""
+"""The stages that train subjects, their shadows and references."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,7 @@ import numpy as np
 from mindspore import nn
 
 from mindleak import device
-from mindleak.attacks.membership.shadow import Answers
-from mindleak.data.samples import stratified
+from mindleak.data.dataset import TEST, TRAINING
 from mindleak.errors import InputError, Key
 from mindleak.evaluation.classification import accuracy
 from mindleak.models.base import count_parameters
@@ -22,7 +21,7 @@ from mindleak.runs.digest import stable_hash
 from mindleak.runs.result import referred_files
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.answers import split_misfit
-from mindleak.subjects.asking import TEST, TRAINING, ask
+from mindleak.subjects.asking import ask
 from mindleak.subjects.subject import SubjectPlan
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
@@ -34,19 +33,23 @@ from mindleak.training.request import TrainingData, TrainingRequest, TrainingRes
 from mindleak.training.trainer import Training
 
 HEADLINE = "headline"
-SHADOW_WEIGHTS = "weights.ckpt"
-SHADOW_VALIDATION = 1000
+WEIGHTS = "weights.ckpt"
 
 
 @dataclass(frozen=True)
 class TrainingTask:
     """One network to be trained as a stage: which subject, in which role, on which rows.
 
-    ``settings`` are those of the recipe's method (``training.methods``). ``rows`` None means the whole training split.
-    ``queries`` are rows whose logits the stage keeps: a shadow's in and out; ``mirrored``, also those of their images
-    mirrored left to right; ``out_of_test``, the out rows are the test split's. Such a training keeps its weights only
-    where ``keeps_weights`` says so, and in its stage. ``section`` is the configuration's that has the recipe
-    (``KeyNames``).
+    Attributes:
+        plan: of the subject.
+        role: in which it is trained.
+        recipe: of the training.
+        settings: of the recipe's method (``training.methods``).
+        rows: of the training split; all by default.
+        section: of the configuration that has the recipe (``KeyNames``).
+        watched: split and rows that it is watched on; without them it is the test split.
+        aside: it is one of many beside the subject: its weights are kept in the stage, and no checkpoints elsewhere.
+        start: a finished training whose weights it starts from, instead of fresh ones.
     """
 
     plan: SubjectPlan
@@ -54,11 +57,15 @@ class TrainingTask:
     recipe: Recipe
     settings: Any
     rows: np.ndarray | None = None
-    queries: tuple[np.ndarray, np.ndarray] | None = None
     section: str = ""
-    mirrored: bool = False
-    keeps_weights: bool = False
-    out_of_test: bool = False
+    watched: tuple[str, np.ndarray] | None = None
+    aside: bool = False
+    start: StageResult | None = None
+
+    @property
+    def training(self) -> TrainingTask:
+        """Itself: what is trained and asked has it, too."""
+        return self
 
     @property
     def stage_name(self) -> str:
@@ -94,7 +101,7 @@ class TrainingTask:
 
         One that a finished stage of this run refers to is this run's, whichever version of mindleak wrote it.
         """
-        last = None if self.queries is not None else self.latest_checkpoint()
+        last = None if self.aside else self.latest_checkpoint()
         if last is None or self.owns(last):
             return
         if last.resolve() not in referred_files(self.plan.session.run_dir, self.stage_name):
@@ -169,36 +176,15 @@ class TrainingTask:
         rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
         return {"model": self._architecture(), "training": self.recipe.as_dict(),
                 **self.method_settings(), "data": rows,
-                "queries": None if self.queries is None else [stable_hash(side) for side in self.queries],
-                "mirrored": self.mirrored, "out_of_test": self.out_of_test, "keeps_weights": self.keeps_weights,
+                "watched": None if self.watched is None else stable_hash(list(self.watched)), "aside": self.aside,
+                "start": None if self.start is None else self.start.digest,
                 **({"shards": self.plan.session.device.shards} if self.plan.session.device.shards > 1 else {})}
 
     def network(self, result: StageResult) -> nn.Cell:
         """Return the trained network of a finished stage."""
         network = self.plan.make_network(self.seed)
-        checkpoint.load_weights(network, result.external["checkpoint"])
+        checkpoint.load_weights(network, weights_of(result))
         return network
-
-    def load_shadow(self, result: StageResult, network: nn.Cell) -> None:
-        """Put a finished shadow's weights into a network of its architecture.
-
-        Taking turns in one network, shadows share what is compiled for it. Needs ``keeps_weights``.
-        """
-        checkpoint.load_weights(network, result.path / SHADOW_WEIGHTS)
-
-    def answers(self, result: StageResult) -> Answers:
-        """Return a finished shadow's logits on its in and out samples."""
-        assert self.queries is not None
-        labels = np.concatenate([labels[side] for _, labels, side in self._queried()])
-        members = np.repeat([True, False], [len(side) for side in self.queries])
-        return Answers(result.arrays["logits"], labels, members)
-
-    def _queried(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """Return, for a shadow's in and out samples, their split, its labels and their rows in it."""
-        assert self.queries is not None
-        data = self.plan.dataset
-        out = (TEST, data.y_test) if self.out_of_test else (TRAINING, data.y_train)
-        return [(TRAINING, data.y_train, self.queries[0]), (*out, self.queries[1])]
 
     def _architecture(self) -> dict[str, Any]:
         """Return what identifies the untrained network."""
@@ -212,52 +198,38 @@ class TrainingTask:
     def _train_and_measure(self, context: StageContext, resume: bool) -> dict[str, Any]:
         """Train, keep what a role keeps, and return the stage's metrics."""
         data = self._data()
-        folder = context.work_dir if self.queries is not None else self.checkpoint_dir
+        folder = context.work_dir if self.aside else self.checkpoint_dir
         checkpoints = CheckpointFolder(folder, self.prefix, self.recipe.steps_per_epoch(data.samples))
         trained = self._train(data, checkpoints, resume)
         result = {"history": [asdict(record) for record in trained.history],
                   "parameters": count_parameters(trained.network), "n_train": data.samples,
                   "sparsity": None, "privacy": None, **trained.record}
-        predict = trained.predict
-        if self.keeps_weights:
-            checkpoint.save(context.path(SHADOW_WEIGHTS), trained.network)
-        if self.queries is not None:
-            queried = self._queried()
-            logits = [self._ask(predict, split, side) for split, _, side in queried]
-            context.save_arrays(logits=np.concatenate(logits))
-            if self.mirrored:
-                flipped = [self._ask(predict, split, side, mirror) for split, _, side in queried]
-                context.save_arrays("mirrored", mirrored=np.concatenate(flipped))
-            result["train_accuracy"], result["test_accuracy"] = (
-                accuracy(answers, truth[side]).to_json() for answers, (_, truth, side) in zip(logits, queried))
+        if self.aside:
+            checkpoint.save(context.path(WEIGHTS), trained.network)
             return result
         assert trained.last is not None
         context.refer("checkpoint", trained.last)
         if trained.best is not None:
             context.refer("best_checkpoint", trained.best)
+        predict, dataset = trained.predict, self.plan.dataset
         _, truth = data.own()
-        dataset = self.plan.dataset
         seen = accuracy(self._ask(predict, TRAINING, self.rows), truth)
         unseen = accuracy(self._ask(predict, TEST), dataset.y_test)
         return {**result, "train_accuracy": seen.to_json(), "test_accuracy": unseen.to_json(),
                 "split_misfit": split_misfit(predict, dataset, seen, unseen)}
 
-    def _ask(self, predict: Predictor, split: str, rows: np.ndarray | None = None,
-             change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
-        """Return the trained network's answers; see ``finite.ask``."""
-        return ask(predict, self.plan.dataset, split, f"{self.plan.name} {self.role}", rows, change)
+    def _ask(self, predict: Predictor, split: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the trained network's answers; see ``asking.ask``."""
+        return ask(predict, self.plan.dataset, split, f"{self.plan.name} {self.role}", rows)
 
     def _data(self) -> TrainingData:
-        """Return what to train on; shadows are watched on a part of their own out samples."""
+        """Return what to train on, and what to watch it on."""
         dataset = self.plan.dataset
         digest = dataset.digest if self.rows is None else stable_hash([dataset.digest, self.rows])
-        x_val, y_val = dataset.x_test, dataset.y_test
-        split, watched = TEST, None
-        if self.queries is not None:
-            split, labels, out = self._queried()[1]
-            watched = out if len(out) <= SHADOW_VALIDATION else np.sort(
-                stratified(labels, out, SHADOW_VALIDATION, self.seed))
-            x_val, y_val = (dataset.x_test if split == TEST else dataset.x_train)[watched], labels[watched]
+        split, watched = (TEST, None) if self.watched is None else self.watched
+        x_val, y_val = dataset.of_split(split)
+        if watched is not None:
+            x_val, y_val = x_val[watched], y_val[watched]
         return TrainingData(dataset.x_train, dataset.y_train, x_val, y_val, digest, self.rows, split, watched)
 
     def _version(self) -> str:
@@ -266,7 +238,7 @@ class TrainingTask:
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted training where the method can."""
-        network = self.plan.make_network(self.seed)
+        network = self.plan.make_network(self.seed) if self.start is None else self.network(self.start)
         printer = EpochPrinter(f"{self.plan.name} {self.role}", self.epochs, self.plan.session.device.is_main)
         last = checkpoints.latest()
         foreign = last is not None and not self.owns(last)
@@ -282,7 +254,7 @@ class TrainingTask:
             checkpoints.clear()
         return self.method.train(replace(
             self._request(network, data), printer=printer, checkpoints=checkpoints, resume=goes_on,
-            shared=(self.plan.session.compiled, self._graphs()) if self._shares_graphs else None))
+            shared=(self.plan.session.compiled, self.graphs()) if self._shares_graphs else None))
 
     def _request(self, network: nn.Cell, data: TrainingData) -> TrainingRequest:
         """Return what decides the outcome of the training."""
@@ -293,15 +265,15 @@ class TrainingTask:
         """True where networks of this architecture differ in their parameters only: of ours it is known."""
         return self.method.shares_graphs and self.plan.is_registered
 
-    def _graphs(self) -> str:
+    def graphs(self) -> str:
         """Return what a network's graphs follow from, beside recipe and data."""
         dataset = self.plan.dataset
         return stable_hash([self._architecture(), dataset.image_shape, dataset.num_classes, device.current().kernels])
 
 
-def mirror(images: np.ndarray) -> np.ndarray:
-    """Return images (N, C, H, W) mirrored left to right."""
-    return np.ascontiguousarray(images[..., ::-1])
+def weights_of(result: StageResult) -> Path:
+    """Return the file with the weights of a finished training."""
+    return result.external["checkpoint"] if "checkpoint" in result.external else result.path / WEIGHTS
 
 
 def headline_task(plan: SubjectPlan) -> TrainingTask:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-from mindleak.data.dataset import Dataset
+from mindleak.data.dataset import TEST, TRAINING, Dataset
 from mindleak.evaluation.answers import LOGITS
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import join_reasons
 from mindleak.models.base import count_parameters
 from mindleak.runs.stages import StageResult
 from mindleak.subjects.answers import split_misfit
-from mindleak.subjects.asking import TEST, TRAINING, ask
+from mindleak.subjects.asking import ask
 from mindleak.subjects.subject import GivenSubject, SubjectPlan
 from mindleak.subjects.task import TrainingTask, headline_task
 from mindleak.training.loop import Predictor

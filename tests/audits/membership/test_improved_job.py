@@ -12,6 +12,7 @@ from mindspore import Tensor, nn
 
 from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
 from mindleak import settings as config
+from mindleak.audits.membership.answers import answers_of
 from mindleak.audits.membership.improved_stages import improved_stage
 from mindleak.audits.membership.observations import Observer
 from mindleak.audits.membership.plan import MembershipPlan, plan_membership
@@ -137,14 +138,14 @@ def test_shadows_answer_as_they_did_when_they_were_trained(audit: AuditReport, f
     observer = Observer(plan)
     shadows, subject = observer.observed(observer.stages())
     for task, seen in zip(plan.shadows, shadows):
-        answers = task.answers(task.run())
+        answers = answers_of(task, task.run())
         np.testing.assert_array_equal(seen.members, answers.members)
         np.testing.assert_array_equal(seen.seen.labels, answers.labels)
         np.testing.assert_allclose(seen.seen.logits, answers.logits, atol=1e-5)
     assert (subject.seen.calibration.models == 4).all(), "no shadow was trained on a sample of the subject's"
     for number, (task, seen) in enumerate(zip(plan.shadows, shadows)):
         rows = np.concatenate(task.queries)
-        outside = [~np.isin(rows, other.rows) for place, other in enumerate(plan.shadows) if place != number]
+        outside = [~np.isin(rows, other.queries[0]) for place, other in enumerate(plan.shadows) if place != number]
         np.testing.assert_array_equal(seen.seen.calibration.models, np.sum(outside, axis=0))
 
 

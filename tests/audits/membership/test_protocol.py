@@ -12,6 +12,7 @@ from mindspore import nn
 import memorised_digits
 from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
 from mindleak import settings as config
+from mindleak.audits.membership.answers import answers_of
 from mindleak.audits.membership.plan import MembershipPlan, plan_membership
 from mindleak.audits.membership.shadow_stage import membership_stage
 from mindleak.errors import InputError
@@ -51,29 +52,29 @@ def test_roles_are_disjoint_and_targets_never_reach_a_shadow(tmp_path: Path) -> 
     everything = np.concatenate(list(roles.values()))
     assert len(np.unique(everything)) == len(everything)
     for task in plan.shadows:
-        assert task.queries is not None and task.rows is not None
+        assert task.training.rows is not None
         rows_in, rows_out = task.queries
-        np.testing.assert_array_equal(task.rows, rows_in)
+        np.testing.assert_array_equal(task.training.rows, rows_in)
         assert not set(rows_in) & set(rows_out)
         assert set(rows_in) | set(rows_out) <= set(roles["shadow_pool"])
-    assert not np.array_equal(plan.shadows[0].rows, plan.shadows[1].rows)
+    assert not np.array_equal(plan.shadows[0].queries[0], plan.shadows[1].queries[0])
 
 
 def test_in_and_out_are_equal_class_by_class_and_shadows_are_as_large_as_the_subject(tmp_path: Path) -> None:
     plan = planned(tmp_path, *SIZES)
     assert class_counts(plan, plan.split.indices["target_in"]) == class_counts(plan, plan.split.indices["target_out"])
     assert plan.subject is not None
-    np.testing.assert_array_equal(plan.subject.rows, plan.split.indices["target_in"])
+    np.testing.assert_array_equal(plan.subject.task.rows, plan.split.indices["target_in"])
     for task in plan.shadows:
-        assert task.queries is not None
-        assert len(task.queries[0]) == len(task.queries[1]) == len(plan.subject.rows)
+        assert len(task.queries[0]) == len(task.queries[1]) == len(plan.subject.task.rows)
         assert class_counts(plan, task.queries[0]) == class_counts(plan, task.queries[1])
-        assert task.recipe == plan.subject.recipe and task.settings == plan.subject.settings
+        alike = plan.subject.task
+        assert task.training.recipe == alike.recipe and task.training.settings == alike.settings
 
 
 def test_every_network_has_a_seed_of_its_own(tmp_path: Path) -> None:
     plan = planned(tmp_path, *SIZES)
-    assert len({task.seed for task in plan.tasks}) == len(plan.tasks) == 3
+    assert len({task.training.seed for task in plan.tasks}) == len(plan.tasks) == 3
 
 
 def test_twins_with_and_without_suppression_share_rows_and_seeds(tmp_path: Path) -> None:
@@ -81,11 +82,10 @@ def test_twins_with_and_without_suppression_share_rows_and_seeds(tmp_path: Path)
     sparse = planned(tmp_path / "b", *SIZES, "training.batch_size=20", "training.epochs=5",
                      "training.method=suppress", "suppress.mask_times=600")
     for one, other in zip(plain.tasks, sparse.tasks):
-        np.testing.assert_array_equal(one.rows, other.rows)
-        assert one.seed == other.seed
+        np.testing.assert_array_equal(one.training.rows, other.training.rows)
+        assert one.training.seed == other.training.seed
     # 200 of 1,297 samples take 200/1,297 of the steps, and so of the mask updates.
-    assert sparse.shadows[0].settings is not None
-    assert sparse.shadows[0].settings.mask_times == round(600 * 200 / 1297)
+    assert sparse.shadows[0].training.settings.mask_times == round(600 * 200 / 1297)
 
 
 @pytest.mark.parametrize("settings, complaint", [
@@ -131,7 +131,6 @@ def test_a_subject_from_elsewhere_keeps_its_members_out_of_everything_else(tmp_p
     for role in ("target_out", "population", "shadow_pool"):
         assert not set(roles[role]) & set(members)
     for task in plan.shadows:
-        assert task.queries is not None
         assert len(task.queries[0]) == len(members) == 325, "a shadow is as large as the subject"
         assert len(task.queries[1]) == 200
 
@@ -201,7 +200,7 @@ def test_shadows_are_queried_in_evaluation_mode(folder: Path) -> None:
     # With one image's answer asked for twice, dropout would answer twice differently.
     plan = noisy_plan(folder, provided(Perceptron(), MEMBERS))
     task = plan_membership(plan).shadows[0]
-    answers = task.answers(task.run())
+    answers = answers_of(task, task.run())
     assert answers.members.sum() == len(MEMBERS) and len(answers.labels) == len(MEMBERS) + 200
     accuracy = float((answers.logits.argmax(1) == answers.labels)[answers.members].mean())
     assert accuracy == task.run().metrics["train_accuracy"]["value"] > 0.97
@@ -233,4 +232,4 @@ def test_sizes_left_open_around_a_subject_from_elsewhere_fit_its_members(tmp_pat
     members = np.arange(400)
     plan = planned(tmp_path, "membership.shadows=2", provided=provided(Perceptron(), members))
     assert plan.split.sizes == {"target_in": 149, "target_out": 149, "population": 74, "shadow_pool": 674}
-    assert all(task.queries is not None and len(task.queries[0]) == 400 for task in plan.shadows)
+    assert all(len(task.queries[0]) == 400 for task in plan.shadows)

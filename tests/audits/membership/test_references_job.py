@@ -79,14 +79,14 @@ def test_every_target_sample_is_in_half_of_the_references_and_the_population_in_
     assert set(targets) <= set(references.rows) and len(references.rows) <= len(targets) + 10
     assert (references.keep.sum(axis=0) == 4).all()
     for task, inside in zip(references.tasks, references.keep):
-        assert task.rows is not None and task.queries is not None
-        np.testing.assert_array_equal(task.rows, references.rows[inside])
-        assert not set(task.rows) & set(references.population)
-        assert abs(len(task.rows) - 200) <= 5, "as large as the subject"
+        assert task.training.rows is not None
+        np.testing.assert_array_equal(task.training.rows, references.rows[inside])
+        assert not set(task.training.rows) & set(references.population)
+        assert abs(len(task.training.rows) - 200) <= 5, "as large as the subject"
         assert set(np.concatenate(task.queries)) == set(references.rows) | set(references.population)
-        assert (np.abs(counts(plan, task.rows) - counts(plan, split.indices["target_in"])) <= 1).all()
+        assert (np.abs(counts(plan, task.training.rows) - counts(plan, split.indices["target_in"])) <= 1).all()
         assert task.recipe == plan.subject.recipe
-    assert len({task.seed for task in plan.tasks}) == len(plan.tasks) == 9
+    assert len({task.training.seed for task in plan.tasks}) == len(plan.tasks) == 9
     # Whether a reference has a sample says nothing of whether the subject has it.
     inside = np.isin(references.rows, split.indices["target_in"])
     shares = references.keep[:, inside].mean(axis=1)
@@ -254,7 +254,7 @@ def test_references_of_another_split_are_not_used_and_that_is_said(
         (plan,) = subject_plans(open_in(elsewhere, *settings, *more))
         references = plan_membership(plan).references
         assert references is not None
-        return stale_trainings(references.tasks)
+        return stale_trainings([task.training for task in references.tasks])
 
     assert stale() == []
     assert len(stale("seed=1")) == len(stale("training.weight_decay=0.001")) == 8

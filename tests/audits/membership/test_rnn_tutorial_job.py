@@ -68,12 +68,12 @@ def test_no_sample_that_judges_the_attack_reaches_a_shadow(tmp_path: Path) -> No
     judged = set(roles["target_in"]) | set(roles["target_out"])
     assert set(document.pool) == set(range(1297)) - judged
     for task in document.tasks:
-        assert task.rows is not None and task.queries is not None and task.out_of_test
-        np.testing.assert_array_equal(task.rows, task.queries[0])
-        assert len(task.rows) == 200 and set(task.rows) <= set(document.pool)
+        assert task.training.rows is not None and task.out_of_test
+        np.testing.assert_array_equal(task.training.rows, task.queries[0])
+        assert len(task.training.rows) == 200 and set(task.training.rows) <= set(document.pool)
         assert len(task.queries[1]) == 100 and not set(task.queries[1]) & set(document.target_test)
         assert task.recipe == plan.subject.recipe
-    assert len({task.seed for task in plan.tasks}) == len(plan.tasks) == 4
+    assert len({task.training.seed for task in plan.tasks}) == len(plan.tasks) == 4
 
 
 def test_around_a_subject_from_elsewhere_shadows_draw_from_the_rest(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_shadows_answer_for_their_own_rows_and_for_the_test_splits(report: Audit
                                     f"model.name={__file__}:ByHeart", "membership.attacks=[rnn_tutorial]"))
     document, data = plan_membership(plan).document, plan.dataset
     assert document is not None
-    queries = [task.queries for task in document.tasks if task.queries is not None]
+    queries = [task.queries for task in document.tasks]
     expected = np.concatenate([np.concatenate([data.y_train[inside], data.y_test[out]]) for inside, out in queries])
     with np.load(folder / "run" / result_of(report)["saved"]["attack_train_data"]) as train:
         np.testing.assert_array_equal(train["train_classes"], expected)

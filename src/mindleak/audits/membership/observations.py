@@ -24,13 +24,16 @@ from mindleak.attacks.membership.features import (
 )
 from mindleak.attacks.membership.improved import Observed
 from mindleak.audits.membership.plan import MembershipPlan
+from mindleak.data.dataset import TRAINING
 from mindleak.models import own_file
 from mindleak.models.base import LOGITS
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asking import TRAINING, ask
+from mindleak.subjects.asked import AskedTask
+from mindleak.subjects.asking import ask
 from mindleak.subjects.own import network_digest
-from mindleak.subjects.task import TrainingTask
+from mindleak.subjects.task import weights_of
+from mindleak.training import checkpoint
 from mindleak.training.compiled import Shelf
 from mindleak.training.loop import Predictor
 
@@ -48,7 +51,7 @@ class Observer:
         self._calibrates = CALIBRATED in planned.improved.groups
         self._twin: _Asked | None = None
         self._targets, self._members = planned.targets()
-        queries = [np.concatenate(_queries(task)) for task in planned.shadows]
+        queries = [np.concatenate(task.queries) for task in planned.shadows]
         self._everything = np.unique(np.concatenate([self._targets, *queries]))
 
     def stages(self) -> list[StageResult]:
@@ -65,7 +68,7 @@ class Observer:
         logits = np.stack([stage.arrays["logits"] for stage in shadow_stages]) if self._calibrates else None
         shadows = []
         for number, (task, stage) in enumerate(zip(self._planned.shadows, shadow_stages)):
-            rows_in, rows_out = _queries(task)
+            rows_in, rows_out = task.queries
             members = np.repeat([True, False], [len(rows_in), len(rows_out)])
             rows = np.concatenate([rows_in, rows_out])
             shadows.append(Observed(self._observation(stage, rows, logits, number), members))
@@ -79,19 +82,19 @@ class Observer:
         if logits is not None:
             columns = np.searchsorted(self._everything, rows)
             images = self._planned.plan.dataset.copies.train
-            trained = np.stack([np.isin(images[rows], images[_queries(task)[0]]) for task in self._planned.shadows])
+            trained = np.stack([np.isin(images[rows], images[task.queries[0]]) for task in self._planned.shadows])
             calibration = out_calibration(logits[:, columns], labels, trained, number)
             own = own if number is None else own[columns]
         return Observation(own, labels, calibration, *(stage.arrays.get(name) for name in (HIDDEN, ACTIVATIONS)))
 
-    def _shadow_stage(self, task: TrainingTask) -> StageResult:
-        trained = task.run()
-        rows = np.concatenate(_queries(task))
+    def _shadow_stage(self, task: AskedTask) -> StageResult:
+        trained = task.training.run()
+        rows = np.concatenate(task.queries)
 
         def network() -> _Asked:
             if self._twin is None:
                 self._twin = _Asked(self._planned.plan.make_network(0))
-            task.load_shadow(trained, self._twin.network)
+            checkpoint.load_weights(self._twin.network, weights_of(trained))
             return self._twin
 
         return self._stage(task.role, trained.digest, network, self._everything if self._calibrates else rows, rows)
@@ -143,8 +146,3 @@ class _Asked:
         """Return the descriptions of a layer's outputs, (rows, features)."""
         return np.concatenate([layer_description(self(layer, images[rows[start:start + AT_ONCE]]))
                                for start in range(0, len(rows), AT_ONCE)])
-
-
-def _queries(task: TrainingTask) -> tuple[np.ndarray, np.ndarray]:
-    assert task.queries is not None
-    return task.queries

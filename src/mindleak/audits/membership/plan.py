@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from mindleak.data.splits import (
     split_roles,
 )
 from mindleak.errors import InputError
+from mindleak.subjects.asked import AskedTask, Task, asked_aside
 from mindleak.subjects.subject import MEMBERSHIP, SubjectPlan
 from mindleak.subjects.task import TrainingTask, stale_trainings
 from mindleak.subjects.trained import Trained, in_role
@@ -48,7 +49,7 @@ class MembershipPlan(Plan):
     subject: Trained
     plan: SubjectPlan
     split: Split
-    shadows: list[TrainingTask]
+    shadows: list[AskedTask]
     attack: ShadowAttack
     references: ReferencePlan | None = None
     improved: ImprovedPlan | None = None
@@ -56,7 +57,7 @@ class MembershipPlan(Plan):
     attacks: tuple[str, ...] = ()
 
     @property
-    def tasks(self) -> list[TrainingTask]:
+    def tasks(self) -> list[Task]:
         """Everything that is to be trained."""
         references = [] if self.references is None else self.references.tasks
         rnn_tutorial = [] if self.rnn_tutorial is None else self.rnn_tutorial.tasks
@@ -99,7 +100,7 @@ def plan_attacks(plan: SubjectPlan) -> MembershipPlan:
 
 def _say_stale(planned: MembershipPlan) -> None:
     """Say that shadows, references or a subject which are there already belong to something else."""
-    stale = stale_trainings(planned.tasks)
+    stale = stale_trainings([task.training for task in planned.tasks])
     if stale:
         session = planned.plan.session
         session.say(f"{len(stale)} finished trainings for attacks on '{planned.plan.name}' in {session.run_dir} are of "
@@ -137,7 +138,7 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     given = {} if method.section is None else settings[method.section]
     method_settings = method.resized(plan.settings(recipe, given), given, len(members), len(labels))
     alike = TrainingTask(plan, MEMBERSHIP, recipe, method_settings, split.indices["target_in"], section=MEMBERSHIP)
-    shadows = [replace(alike, role=f"shadow{number}", rows=rows_in, queries=(rows_in, rows_out), keeps_weights=True)
+    shadows = [asked_aside(alike, f"shadow{number}", rows_in, rows_out)
                for number, (rows_in, rows_out) in enumerate(pairs)]
     references = plan_references(plan, split, alike, members, attacks)
     rnn_tutorial = plan_rnn_tutorial(plan, split, alike, members, attacks)

@@ -23,13 +23,14 @@ from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import ModelSignals, ReferenceSignals, model_signals, stacked
 from mindleak.audits.membership.plan import MembershipPlan
 from mindleak.audits.membership.references import ReferencePlan
+from mindleak.data.dataset import TRAINING
 from mindleak.evaluation.classification import accuracy
 from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asking import TRAINING, ask
+from mindleak.subjects.asked import mirror
+from mindleak.subjects.asking import ask
 from mindleak.subjects.own import network_digest
-from mindleak.subjects.task import mirror
 from mindleak.training.loop import Predictor
 
 EXPOSED = 20

@@ -8,7 +8,7 @@ the split's role of that name, which nobody is trained on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from mindleak.data.reference_pool import in_pool_order, reference_pool
 from mindleak.data.splits import Split, halves
 from mindleak.errors import InputError, nearest
 from mindleak.runs.stages import StageResult
+from mindleak.subjects.asked import AskedTask, asked_aside
 from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask
 
@@ -45,7 +46,7 @@ class ReferencePlan:
     keep: np.ndarray
     population: np.ndarray
     left_out: int
-    tasks: list[TrainingTask]
+    tasks: list[AskedTask]
     rmia: RmiaSettings
 
     @property
@@ -91,8 +92,8 @@ def plan_references(plan: SubjectPlan, split: Split, alike: TrainingTask, member
     pool = _pool(plan, split, members)
     rows, keep = halves(split.labels, pool, settings.references, plan.session.seed("references"), split.images)
     population = split.indices["population"]
-    tasks = [replace(alike, role=f"reference{number}", rows=rows[inside], mirrored=settings.augment == "mirror",
-                     queries=(rows[inside], np.concatenate([rows[~inside], population])))
+    tasks = [asked_aside(alike, f"reference{number}", rows[inside], np.concatenate([rows[~inside], population]),
+                         mirrored=settings.augment == "mirror")
              for number, inside in enumerate(keep)]
     return ReferencePlan(wanted, rows, keep, population, len(pool) - len(rows), tasks, rmia)
 

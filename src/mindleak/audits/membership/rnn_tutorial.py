@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,16 @@ from mindleak.attacks.membership.names import RNN_TUTORIAL
 from mindleak.attacks.membership.rnn_tutorial import RnnTutorialAttack, RnnTutorialSettings, Sizes
 from mindleak.attacks.membership.rnn_tutorial_protocols import Asked, judged
 from mindleak.attacks.membership.shadow import Answers
+from mindleak.audits.membership.answers import answers_of
+from mindleak.data.dataset import TEST, TRAINING
 from mindleak.data.rnn_tutorial_rows import rnn_tutorial_rows
 from mindleak.data.splits import Split
 from mindleak.evaluation.classification import accuracy
 from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asking import TEST, TRAINING, ask
+from mindleak.subjects.asked import AskedTask, asked_aside
+from mindleak.subjects.asking import ask
 from mindleak.subjects.own import network_digest
 from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask
@@ -49,7 +52,7 @@ class RnnTutorialPlan:
     sizes: Sizes
     pool: np.ndarray
     target_test: np.ndarray
-    tasks: list[TrainingTask]
+    tasks: list[AskedTask]
 
 
 def plan_rnn_tutorial(plan: SubjectPlan, split: Split, alike: TrainingTask, members: np.ndarray,
@@ -78,7 +81,7 @@ def plan_rnn_tutorial(plan: SubjectPlan, split: Split, alike: TrainingTask, memb
     sizes.check(len(pool), len(test), len(split.distinct("target_in")))
     drawn = rnn_tutorial_rows(pool, test, settings.shadows, sizes.train, sizes.test, sizes.shadow_test,
                           plan.session.seed(SEED))
-    tasks = [replace(alike, role=f"{SEED}{number}", rows=rows_in, queries=(rows_in, rows_out), out_of_test=True)
+    tasks = [asked_aside(alike, f"{SEED}{number}", rows_in, rows_out, out_of_test=True)
              for number, (rows_in, rows_out) in enumerate(drawn.shadows)]
     return RnnTutorialPlan(settings, sizes, pool, drawn.target_test, tasks)
 
@@ -112,7 +115,7 @@ def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: Rnn
             subject_size: int, seed: int) -> dict[str, Any]:
     """Gather the answers, train the attack models, score and judge, and return the record."""
     data, results = plan.dataset, [task.run() for task in planned.tasks]
-    train = _joined([task.answers(result) for task, result in zip(planned.tasks, results)])
+    train = _joined([answers_of(task, result) for task, result in zip(planned.tasks, results)])
     sides = [split.distinct(role) for role in ("target_in", "target_out")]
     rows = np.concatenate(sides)
     n_in, n_own = len(sides[0]), len(rows)

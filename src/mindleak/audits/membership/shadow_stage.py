@@ -6,13 +6,15 @@ from typing import Any
 
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.shadow import Answers, ShadowAttackResult
+from mindleak.audits.membership.answers import answers_of
 from mindleak.audits.membership.plan import MembershipPlan
+from mindleak.data.dataset import TRAINING
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
 from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asking import TRAINING, ask
+from mindleak.subjects.asking import ask
 from mindleak.subjects.own import network_digest
 from mindleak.training.loop import Predictor
 
@@ -32,7 +34,7 @@ def membership_stage(planned: MembershipPlan) -> StageResult:
         rows, members = planned.targets()
         logits = ask(Predictor(network), plan.dataset, TRAINING, plan.name, rows)
         subject = Answers(logits, plan.dataset.y_train[rows], members)
-        result = planned.attack.attack([task.answers(answer) for task, answer in shadows], subject)
+        result = planned.attack.attack([answers_of(task, answer) for task, answer in shadows], subject)
         context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
         figures = membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
         return {**figures, "subject_accuracy": report.generalisation(

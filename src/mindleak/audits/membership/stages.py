@@ -42,7 +42,7 @@ def _result(kind: str, identifier: str, result: StageResult, run_dir: Path) -> d
 
 def _by_shadows(identifier: str, result: StageResult, planned: MembershipPlan, run_dir: Path) -> dict[str, Any]:
     """Return the result of an attack, with the recipe that its shadows were trained by."""
-    shadow = planned.shadows[0]
+    shadow = planned.shadows[0].training
     return {**_result(SHADOWS, identifier, result, run_dir),
             "shadow_recipe": {"training": shadow.recipe.as_dict(), **shadow.method_settings()}}
 

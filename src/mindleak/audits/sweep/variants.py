@@ -30,14 +30,14 @@ from mindleak.audits.sweep.membership import (
     sibling_scores,
 )
 from mindleak.data.copies import first_of_each
-from mindleak.data.dataset import Dataset
+from mindleak.data.dataset import TRAINING, Dataset
 from mindleak.data.samples import stratified
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError
 from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asking import TRAINING, ask
+from mindleak.subjects.asking import ask
 from mindleak.subjects.own import network_digest
 from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask
