@@ -320,7 +320,8 @@ def test_a_killed_audit_ends_with_the_scores_of_one_that_was_not(tmp_path: Path)
         process.kill()
         process.wait()
     done = {path.name.rpartition("-")[0] for path in (case.run_dir / "stages").iterdir()}
-    assert done == {"train-lstm_rnn-ordinary-membership", "train-lstm_rnn-ordinary-shadow0"}
+    assert done == {"train-lstm_rnn-ordinary-membership", "train-lstm_rnn-ordinary-shadow0",
+                    "asked-lstm_rnn-ordinary-shadow0"}
     assert not list(case.run_dir.glob("report*"))
 
     resumed = subprocess.run([sys.executable, "-m", "mindleak", *command], capture_output=True, text=True, check=True)

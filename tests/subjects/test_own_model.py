@@ -191,7 +191,7 @@ def test_with_members_attack_membership_works_from_a_file(
     document = json.loads((tmp_path / "run/report-membership.json").read_text())
     assert results(document, "membership", "shadows")[0]["subject"] == "net" and results(document, "inversion") == []
     assert {stage["name"] for stage in document["provenance"]["stages"]} == {
-        "train-net-shadow0", "train-net-shadow1", "membership-net"}
+        "train-net-shadow0", "train-net-shadow1", "asked-net-shadow0", "asked-net-shadow1", "membership-net"}
 
 
 @pytest.mark.parametrize("content, complaint", [

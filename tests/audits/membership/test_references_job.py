@@ -210,7 +210,7 @@ def test_scores_of_every_sample_are_kept(report: AuditReport, folder: Path) -> N
 
 
 def test_references_are_asked_for_plain_and_mirrored_images(report: AuditReport, folder: Path) -> None:
-    (stage, *_) = sorted((folder / "run" / "stages").glob("train-*-reference0-*"))
+    (stage, *_) = sorted((folder / "run" / "stages").glob("asked-*-reference0-*"))
     with np.load(stage / "arrays.npz") as plain, np.load(stage / "mirrored.npz") as flipped:
         assert plain["logits"].shape == flipped["mirrored"].shape
         assert not np.allclose(plain["logits"], flipped["mirrored"])
