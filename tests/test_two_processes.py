@@ -56,11 +56,14 @@ def test_ranks_wait_for_the_slowest_longer_than_a_collective_would(tmp_path: Pat
     from mindleak import settings as config
     from mindleak.audits import audit
     from mindleak.jobs.session import open_session
+    from mindleak.subjects.asked import AskedTask
+    from mindleak.subjects.task import TrainingTask
 
     session = open_session(config.load(None, SETTINGS), str(tmp_path / "run"), str(tmp_path / "ckpt"), "test")
     looks = iter([False, False, True, True, True, True, True, True])
-    monkeypatch.setattr(audit.TrainingTask, "is_done", property(lambda task: next(looks, True)))
-    monkeypatch.setattr(audit.TrainingTask, "run", lambda task: None)
+    for kind in (TrainingTask, AskedTask):
+        monkeypatch.setattr(kind, "is_done", property(lambda task: next(looks, True)))
+        monkeypatch.setattr(kind, "run", lambda task: None)
     naps: list[float] = []
     monkeypatch.setattr(audit.time, "sleep", naps.append)
     job = audit.Audit(session, ("membership",))
