@@ -6,6 +6,7 @@ The source is parsed, not run, so that imports inside functions and under ``TYPE
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -182,3 +183,54 @@ def test_rooms_without_framework_load_none_at_run_time() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+FAMILY_NAMES = {path.parent.name for path in PACKAGE.glob("audits/*/family.py")}
+# Who may name a family: its own folder, the list of them, and what a user may set.
+MAY_NAME = re.compile(r"audits/(?:families\.py|(?P<family>\w+)/)|settings/|attacks/")
+
+
+def words(path: Path) -> Iterator[tuple[int, str]]:
+    """Every name of a family that a module uses: in text that is no docstring, as an attribute, or to import."""
+    tree = ast.parse(path.read_text())
+    docs = {id(node.body[0].value) for node in ast.walk(tree)
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and isinstance(node.body[0], ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield from ((node.lineno, word) for word in re.findall(r"\w+", node.value))
+        elif isinstance(node, ast.Attribute) and not ast.unparse(node).startswith("os."):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mindleak.audits."):
+            yield node.lineno, (node.module or "").split(".")[2]
+
+
+def test_no_file_names_a_family_that_is_not_its_own() -> None:
+    assert {"inversion", "membership", "sweep"} <= FAMILY_NAMES
+    for path in sorted(PACKAGE.rglob("*.py")):
+        place = path.relative_to(PACKAGE).as_posix()
+        # A file of the user's cache is swept; a sweep is what the others judge.
+        if MAY_NAME.match(place) or place == "kernels/library.py":
+            continue
+        assert [(line, word) for line, word in words(path) if word in FAMILY_NAMES] == [], place
+
+
+def test_families_import_no_other_but_for_the_sweep() -> None:
+    for family in sorted(FAMILY_NAMES - {"sweep"}):
+        for path in sorted((PACKAGE / "audits" / family).rglob("*.py")):
+            for line, name in imported(ast.parse(path.read_text()), f"mindleak.audits.{family}"):
+                other = name.split(".")[2] if name.startswith("mindleak.audits.") else ""
+                assert other not in FAMILY_NAMES - {family}, f"{path.name}:{line}: {name}"
+
+
+def test_what_renders_a_record_loads_no_mindspore() -> None:
+    program = """
+import importlib, pkgutil, sys
+import mindleak.audits.report
+for family in mindleak.audits.families.families():
+    for part in ("findings", "section", "text", "tables"):
+        if importlib.util.find_spec(f"mindleak.audits.{family}.{part}"):
+            importlib.import_module(f"mindleak.audits.{family}.{part}")
+assert "mindspore" not in sys.modules, "mindspore"
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

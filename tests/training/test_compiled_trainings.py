@@ -13,6 +13,7 @@ from mindleak import device
 from mindleak import settings as config
 from mindleak.jobs.session import open_session
 from mindleak.models import registry
+from mindleak.subjects.asked import AskedTask, asked_aside
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import subject_plans
 from mindleak.subjects.task import TrainingTask
@@ -64,9 +65,10 @@ def test_a_model_does_not_depend_on_those_trained_before_it(name: str, optimizer
             (record.train_loss, record.val_loss) for record in alone.history]
 
 
-def task(session: Session, seed_role: int, rows: np.ndarray) -> TrainingTask:
+def task(session: Session, seed_role: int, rows: np.ndarray) -> AskedTask:
     [plan] = subject_plans(session)
-    return TrainingTask(plan, f"reference{seed_role}", plan.recipe(), None, rows[:100], (rows[:100], rows[100:200]))
+    alike = TrainingTask(plan, "any", plan.recipe(), None)
+    return asked_aside(alike, f"reference{seed_role}", rows[:100], rows[100:200])
 
 
 def test_references_share_one_network_and_one_copy_of_the_data(tmp_path: Path,
@@ -79,7 +81,7 @@ def test_references_share_one_network_and_one_copy_of_the_data(tmp_path: Path,
     settings = ["data.image_size=12", "model.name=lenet5_bias", "training.epochs=1", "training.batch_size=20"]
     session = open_session(config.load(None, settings), str(tmp_path / "run"), str(tmp_path / "ckpt"), "test")
     results = [task(session, number, np.random.default_rng(number).permutation(1000)).run() for number in range(4)]
-    assert len(compiled) == 2, "one training loop, one forward pass"
+    assert len(compiled) == 3, "one training loop, one forward pass to watch it and one to ask"
     logits = [result.arrays["logits"] for result in results]
     assert all(not np.array_equal(logits[0], others) for others in logits[1:])
     again = open_session(config.load(None, settings), str(tmp_path / "again"), str(tmp_path / "ckpt2"), "test")

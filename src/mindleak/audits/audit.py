@@ -17,7 +17,7 @@ from mindleak.subjects.answers import said
 from mindleak.subjects.asked import Task
 from mindleak.subjects.own import Subject
 from mindleak.subjects.session import Session
-from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
+from mindleak.subjects.subject import SubjectPlan, others_named, require_subjects, subject_plans
 from mindleak.subjects.trained import Trained, headline
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -56,8 +56,8 @@ class Audit:
         if provided is not None:
             # A sweep is of the configuration's own networks, whatever is audited beside it.
             self._families = [family for family in self._families if family.attacks]
-        if not (self._whole and session.config.sweep.variants):
-            require_subjects(self._subjects)
+        if not (self._whole and others_named(session.config)):
+            require_subjects(self._subjects, session.config)
 
     def run(self) -> dict[str, Any] | None:
         """Do all stages and return the record of the run; None on processes other than the main one."""

@@ -37,6 +37,6 @@ def run_check(session: Session, trains: bool, asked: Sequence[str] | None, resum
 def _has_own_model(session: Session) -> bool:
     """Return whether any network of the configuration comes from a file of the user's."""
     whole = session.config
-    parts = [whole, *whole.subjects.values(), *whole.sweep.variants.values()]
+    parts = [whole, *(part for named in configuration.named_parts(whole).values() for part in named.values())]
     names = [part["model"]["name"] for part in parts if "name" in part.get("model", {})]
     return any(name not in CLASSIFIERS for name in (*names, whole.judge.model))

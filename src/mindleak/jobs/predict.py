@@ -49,7 +49,7 @@ def run_predict(session: Session, count: int, show: bool, best: bool = False) ->
     """
     if show:
         _require_display()
-    plans = require_subjects(subject_plans(session))
+    plans = require_subjects(subject_plans(session), session.config)
     for plan in plans:
         available = len(plan.dataset.y_test)
         if not 1 <= count <= available:

@@ -41,7 +41,7 @@ def planned_trainings(session: Session, resume: bool, restart: bool) -> list[Tra
 
     Arguments and errors are those of ``run_train``.
     """
-    tasks = [_task(plan) for plan in require_subjects(subject_plans(session))]
+    tasks = [_task(plan) for plan in require_subjects(subject_plans(session), session.config)]
     for task in tasks:
         task.check()
         _refuse_to_overwrite(task, resume, restart)

@@ -5,6 +5,6 @@
 """
 
 from mindleak.settings.merge import load, option_keys
-from mindleak.settings.views import for_subject, for_variant, identity, to_plain
+from mindleak.settings.views import for_subject, for_variant, identity, named_parts, to_plain
 
-__all__ = ["for_subject", "for_variant", "identity", "load", "option_keys", "to_plain"]
+__all__ = ["for_subject", "for_variant", "identity", "load", "named_parts", "option_keys", "to_plain"]

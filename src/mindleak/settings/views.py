@@ -56,6 +56,11 @@ def _of_run(section: Mapping[str, Any], schema: Schema, prefix: str) -> dict[str
     return kept
 
 
+def named_parts(config: Mapping[str, Any], schema: Schema = SCHEMA) -> dict[str, Mapping[str, Any]]:
+    """Return, by the path of every section whose keys are names of the user's, what it has by name."""
+    return {path: value_at(config, path) for path in schema.named}
+
+
 def to_plain(value: Any) -> Any:
     """Return nested EasyDicts and tuples as plain dicts and lists."""
     if isinstance(value, Mapping):

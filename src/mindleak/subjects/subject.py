@@ -31,9 +31,6 @@ from mindleak.training import checkpoint
 from mindleak.training.methods import METHODS
 from mindleak.training.recipe import Recipe
 
-# Sections with settings of trainings beside the headline subject's.
-JUDGE, MEMBERSHIP = "judge", "membership"
-
 
 @dataclass
 class SubjectPlan:
@@ -129,27 +126,31 @@ class SubjectPlan:
         return {"name": model.name, "source": own_file.source(model.name), **model_options(model)}
 
     def key_names(self, section: str = "") -> KeyNames:
-        """Return under which keys the settings of a training of this subject stand."""
-        whole, about = self.session.config, "judge.model" if section == JUDGE else ""
-        if self.name in whole.subjects:
-            return KeyNames(self.config, f"subjects.{self.name}", whole.subjects[self.name], section, about)
-        own = whole.sweep.variants.get(self.name, {})
-        return KeyNames(self.config, f"sweep.variants.{self.name}", own, section, about)
+        """Return under which keys the settings of a training of this subject stand.
 
-    def recipe(self, overrides: dict[str, Any] | None = None) -> Recipe:
-        """Return the training recipe, with a membership section's overrides where given."""
+        ``section`` has settings of a training beside the subject's own; an error that names none of its keys is about
+        its network, where it has one.
+        """
+        whole = self.session.config
+        about = f"{section}.model" if "model" in whole.get(section, {}) else ""
+        path, own = next(((path, named[self.name]) for path, named in configuration.named_parts(whole).items()
+                          if self.name in named), ("subjects", {}))
+        return KeyNames(self.config, f"{path}.{self.name}", own, section, about)
+
+    def recipe(self, overrides: dict[str, Any] | None = None, section: str = "") -> Recipe:
+        """Return the training recipe, with the overrides of a section where given."""
         merged = {**self.config.training, **(overrides or {})}
         if merged["epochs"] is None:
             merged["epochs"] = getattr(registry.CLASSIFIERS.get(self.config.model.name), "default_epochs", 10)
-        with self.key_names(MEMBERSHIP if overrides else "").in_messages():
+        with self.key_names(section if overrides else "").in_messages():
             return Recipe(**merged)
 
-    def settings(self, recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Any:
-        """Return what the recipe's method is set by, with a membership section's overrides; None where by nothing."""
+    def settings(self, recipe: Recipe, overrides: Mapping[str, Any] | None = None, section: str = "") -> Any:
+        """Return what the recipe's method is set by, with the overrides of a section; None where by nothing."""
         method = METHODS[recipe.method]
         if method.settings_type is None:
             return None
-        with self.key_names(MEMBERSHIP if overrides else "").in_messages():
+        with self.key_names(section if overrides else "").in_messages():
             return method.settings_type(**{**self.config[method.section], **(overrides or {})})
 
 
@@ -238,7 +239,7 @@ def model_options(model: EasyDict) -> dict[str, Any]:
 def subject_plans(session: Session, provided: Subject | None = None) -> list[SubjectPlan]:
     """Return the subjects of the configuration: the named ones, or the one that it describes itself.
 
-    None where it describes nothing but a sweep.
+    None where it describes nothing but others, such as the variants of a sweep.
 
     Raises:
         InputError: a checkpoint or a members file that cannot be used.
@@ -251,7 +252,7 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
         config = _sized(session, config, type(provided.network))
         checked = check_subject(provided, session.dataset(config.data))
         return [GivenSubject(session, checked.name, config, checked, checked.make or type(checked.network))]
-    if config.sweep.variants and not config.subjects:
+    if not config.subjects and others_named(config):
         return []
     if config.subjects:
         plans = [(name, configuration.for_subject(config, name)) for name in config.subjects]
@@ -269,15 +270,21 @@ def _sized(session: Session, config: EasyDict, kind: type[nn.Cell] | None) -> Ea
     return config if size is None else EasyDict({**config, "data": {**config.data, "image_size": size}})
 
 
-def require_subjects(plans: list[SubjectPlan]) -> list[SubjectPlan]:
+def others_named(config: EasyDict) -> list[str]:
+    """Return the keys under which the configuration names networks that are no subjects."""
+    return [path for path, named in configuration.named_parts(config).items() if path != "subjects" and named]
+
+
+def require_subjects(plans: list[SubjectPlan], config: EasyDict) -> list[SubjectPlan]:
     """Return the subjects for a job that cannot do without.
 
     Raises:
-        InputError: the configuration describes nothing but a sweep.
+        InputError: the configuration describes none.
     """
     if not plans:
-        raise InputError("the configuration has a sweep (sweep.variants) and no subjects; 'mindleak audit' "
-                         "runs it, everything else needs 'subjects'")
+        named = " and ".join(others_named(config))
+        raise InputError(f"the configuration has {named} and no subjects; 'mindleak audit' compares them, everything "
+                         "else needs 'subjects'")
     return plans
 
 

@@ -21,11 +21,12 @@ from mindleak.errors import InputError, nearest
 from mindleak.evaluation.images import WINDOW
 from mindleak.runs.digest import stable_hash
 from mindleak.settings.model import Model
-from mindleak.subjects.subject import JUDGE, SubjectPlan
+from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask
 from mindleak.subjects.trained import Trained, headline
 from mindleak.training.recipe import Recipe
 
+JUDGE = "judge"
 ENGINES = (BatchedInversion.engine, MindArmourInversion.engine)
 
 

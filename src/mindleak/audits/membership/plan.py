@@ -23,11 +23,12 @@ from mindleak.data.splits import (
 )
 from mindleak.errors import InputError
 from mindleak.subjects.asked import AskedTask, Task, asked_aside
-from mindleak.subjects.subject import MEMBERSHIP, SubjectPlan
+from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask, stale_trainings
 from mindleak.subjects.trained import Trained, in_role
 from mindleak.training.methods import METHODS
 
+MEMBERSHIP = "membership"
 ROLES = ("target_in", "target_out", "population", "shadow_pool")
 
 
@@ -133,10 +134,10 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     labels = plan.dataset.y_train
     if wants_shadows:
         require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
-    recipe = plan.recipe(settings.training)
+    recipe = plan.recipe(settings.training, MEMBERSHIP)
     method = METHODS[recipe.method]
     given = {} if method.section is None else settings[method.section]
-    method_settings = method.resized(plan.settings(recipe, given), given, len(members), len(labels))
+    method_settings = method.resized(plan.settings(recipe, given, MEMBERSHIP), given, len(members), len(labels))
     alike = TrainingTask(plan, MEMBERSHIP, recipe, method_settings, split.indices["target_in"], section=MEMBERSHIP)
     shadows = [asked_aside(alike, f"shadow{number}", rows_in, rows_out)
                for number, (rows_in, rows_out) in enumerate(pairs)]
