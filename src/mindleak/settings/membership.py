@@ -13,7 +13,7 @@ from mindleak.settings.limits import MODELS, ROUNDS, UNITS
 class Rmia(Section):
     """The RMIA attacks."""
 
-    gamma: float = setting(2.0, "how much likelier a member has to be than another sample", least=1)
+    gamma: float = setting(2.0, "how much likelier a member has to be than another sample, from 1 on")
     temperature: float = setting(1.0, "divisor of the logits before the softmax", above=0)
 
 

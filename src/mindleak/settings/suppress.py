@@ -15,9 +15,8 @@ ENGINES = ("graph", "mindarmour")
 class Suppress(Section, per_subject=True, per_variant=True, needs_method="suppress"):
     """How far and when training.method=suppress sets weights to zero; the tutorial's values for 60,000 images."""
 
-    sparse_end: float = setting(0.95, "fraction of each layer that is zero in the end; above sparse_start", above=0,
-                                below=1, hint="since training.method=ordinary suppresses nothing")
-    sparse_start: float = setting(0.0, "fraction that the first mask update asks for", least=0, below=1)
+    sparse_end: float = setting(0.95, "fraction of each layer that is zero in the end, above sparse_start and below 1")
+    sparse_start: float = setting(0.0, "fraction of zeros from which it starts, from 0 on")
     start_epoch: int = setting(3, "epoch of the first mask update", least=1, most=ROUNDS)
     mask_times: int = setting(1000, "mask updates in all", least=1, most=ROUNDS)
     layers: Union[str, list] = setting(

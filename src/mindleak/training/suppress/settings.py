@@ -80,7 +80,7 @@ class SuppressSettings:
 
     def __post_init__(self) -> None:
         Suppress.require(self.as_dict(), "suppress")
-        if self.sparse_start >= self.sparse_end:
+        if not 0 <= self.sparse_start < self.sparse_end < 1:
             raise InputError(Key("suppress.sparse_start"), f" is {self.sparse_start} and ", Key("suppress.sparse_end"),
                              f" {self.sparse_end}; expected 0 ≤ sparse_start < sparse_end < 1 (",
                              Key("training.method"), "=ordinary suppresses nothing)")
