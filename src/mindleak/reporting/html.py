@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Optional
 
@@ -82,7 +83,7 @@ def render_report(page: Page, sections: Sequence[Section], columns: Sequence[Sum
         title=record["title"],
         created=record["created"],
         facts=_facts(record, named),
-        findings=record["findings"],
+        findings=_by_question(record["findings"]),
         theme=list(css_variables().values()),
         tables=_tables(page, columns),
         sections=sections,
@@ -91,6 +92,11 @@ def render_report(page: Page, sections: Sequence[Section], columns: Sequence[Sum
         provenance=_provenance(record["provenance"]),
     )
     return atomic_write_text(page.run_dir / f"{name}.html", text)
+
+
+def _by_question(findings: Sequence[Mapping[str, Any]]) -> list[tuple[Optional[str], list[Mapping[str, Any]]]]:
+    """Return the findings in groups of neighbours that answer one question; those of no family have none."""
+    return [(question, list(answers)) for question, answers in groupby(findings, key=lambda each: each["question"])]
 
 
 def _curves(page: Page) -> list[Illustration]:
