@@ -84,14 +84,18 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return the parser of all sub-commands; for these words, which families there are is looked up only if needed."""
+def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of all sub-commands.
+
+    Args:
+        words: the command line; for one without ``attack`` nobody looks up which families there are.
+    """
     parser = _Parser(prog="mindleak", description="Privacy and robustness audit of image classifiers on MindSpore.")
     parser.add_argument("--version", action="version", version=f"mindleak {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_train(commands)
     _add_predict(commands)
-    _add_attack(commands, "attack" in words)
+    _add_attack(commands, words is None or "attack" in words)
     audit = commands.add_parser("audit", help="train, attack and report, as stages that can be killed and resumed")
     _common(audit)
     report = commands.add_parser("report", help="render the pages of a finished audit or attack again")
