@@ -55,7 +55,7 @@ class Setting:
     per_variant: bool = False
 
     def require(self, key: str, value: Any) -> None:
-        """Refuse a value out of the range, or none of the choices.
+        """Refuse a number that is not finite or out of the range, and text that is none of the choices.
 
         Raises:
             InputError: with ``key`` as the first part of its message.
@@ -69,17 +69,15 @@ class Setting:
                              + (f", {self.hint}" if self.hint else ""))
 
     def _holds(self, value: float) -> bool:
-        """Return whether a number is within the range; infinity and NaN never are, where there is one."""
-        ends = (self.least, self.above, self.most, self.below)
-        return ends == (None,) * 4 or (
-            math.isfinite(value) and (self.least is None or value >= self.least)
-            and (self.above is None or value > self.above) and (self.most is None or value <= self.most)
-            and (self.below is None or value < self.below))
+        """Return whether a number is finite and within the range."""
+        return ((isinstance(value, int) or math.isfinite(value)) and (self.least is None or value >= self.least)
+                and (self.above is None or value > self.above) and (self.most is None or value <= self.most)
+                and (self.below is None or value < self.below))
 
     def _wanted(self, name: str, value: float) -> str:
         """Return the range in words: of a whole number the end that ``value`` is beyond."""
         if float in self.types:
-            return self.range(name)
+            return self.range(name) or "a finite number"
         return f"at most {self.most:,}" if self.least is None or value >= self.least else f"at least {self.least}"
 
     def expected(self, name: str) -> str:

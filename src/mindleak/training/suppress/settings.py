@@ -114,7 +114,7 @@ def mask_layers(network: nn.Cell, layers: Any, section: str = "suppress") -> lis
 def _named_layers(layers: Any, names: list[str]) -> list[MaskLayer]:
     """Return the layers that a list names, of a network that has parameters of these ``names``."""
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
-        raise InputError(_LAYERS, f" is {layers!r}; expected 'auto' or a list of parameter names")
+        raise InputError(_LAYERS, f" must be 'auto' or a list of parameter names, got {layers!r}")
     chosen = [_mask_layer(entry) for entry in layers]
     for layer in chosen:
         if layer.name not in names:
