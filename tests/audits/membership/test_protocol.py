@@ -167,6 +167,7 @@ def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(fo
     assert abs(np.mean(areas) - 0.5) < 0.05
 
 
+@pytest.mark.slow
 def test_the_same_network_trained_on_the_members_gives_them_away(folder: Path) -> None:
     result = attacked(folder, provided(trained(folder, MEMBERS, 0), MEMBERS))
     assert result.metrics["overall"]["auc"]["ci"][0] > 0.5
@@ -174,9 +175,11 @@ def test_the_same_network_trained_on_the_members_gives_them_away(folder: Path) -
 
 
 def test_shadows_are_trained_once_for_subjects_of_one_architecture_and_members(folder: Path) -> None:
+    for seed in range(2):
+        assert not attacked(folder, provided(trained(folder, MEMBERS, seed, epochs=1), MEMBERS)).cached
     stages = sorted(path.name.rpartition("-")[0] for path in (folder / "run" / "stages").iterdir())
     assert stages.count("train-mine-shadow0") == stages.count("train-mine-shadow1") == 1
-    assert stages.count("membership-mine") >= 3
+    assert stages.count("membership-mine") >= 2
 
 
 def test_the_subject_is_queried_in_evaluation_mode(folder: Path) -> None:
@@ -201,6 +204,7 @@ def test_shadows_are_queried_in_evaluation_mode(folder: Path) -> None:
     assert accuracy == task.run().metrics["train_accuracy"]["value"] > 0.97
 
 
+@pytest.mark.slow
 def test_positive_control_an_overfitted_model_gives_its_members_away(tmp_path: Path) -> None:
     session = open_in(tmp_path, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(tmp_path)}",
                       f"model.name={memorised_digits.__file__}:Perceptron")
