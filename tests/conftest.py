@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,6 +22,8 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 MOST_WORKERS = 4
+# Seconds of every file that takes long, without its long tests and with them: what the order of files goes by.
+SECONDS = Path(__file__).with_name("seconds.json")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -52,10 +56,36 @@ if os.environ.get("PYTEST_XDIST_WORKER", ""):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that train longest, so that no process is left alone with one of them at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left alone with one of them at the end."""
+    measured = json.loads(SECONDS.read_text(encoding="utf-8"))
+    column = 0 if config.option.markexpr == "not slow" else 1
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+
+    def seconds(item: pytest.Item) -> float:
+        # A file that has not been measured yet counts by its long tests.
+        return measured.get(file_of(item.nodeid), [0, 10 * slow[item.path]])[column]
+
+    items.sort(key=lambda item: -seconds(item))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Under MINDLEAK_TEST_SECONDS=1 write down what every file took: without its long tests, and with them."""
+    if os.environ.get("MINDLEAK_TEST_SECONDS") != "1":
+        return
+    quick: Counter[str] = Counter()
+    whole: Counter[str] = Counter()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if isinstance(report, pytest.TestReport):
+            whole[file_of(report.nodeid)] += report.duration
+            quick[file_of(report.nodeid)] += 0 if "slow" in report.keywords else report.duration
+    lines = [f'"{file}": [{quick[file]:.0f}, {seconds:.0f}]' for file, seconds in whole.most_common() if seconds >= 5]
+    SECONDS.write_text("{" + ",\n ".join(lines) + "}\n", encoding="utf-8")
+
+
+def file_of(nodeid: str) -> str:
+    """The file of a test, as it is named from tests/."""
+    return nodeid.partition("::")[0].rpartition("tests/")[2]
 
 
 @pytest.fixture(scope="session")

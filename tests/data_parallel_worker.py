@@ -1,6 +1,6 @@
-"""One process of a training whose batches are divided: trains and writes weights and masks to FOLDER/RANK.npz.
+"""One process of trainings whose batches are divided: weights go to FOLDER/MODEL-OPTIMIZER-METHOD-RANK.npz.
 
-Run under msrun by training/test_data_parallel.py, or alone: data_parallel_worker.py FOLDER MODEL OPTIMIZER METHOD
+Run under msrun by training/test_data_parallel.py, or alone: data_parallel_worker.py FOLDER MODEL-OPTIMIZER-METHOD ...
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from mindleak import device
 
 
 def main() -> None:
-    folder, model, optimizer, method = sys.argv[1:]
+    folder, *trainings = sys.argv[1:]
     here = device.configure("CPU", threads=1, data_parallel=device.launched_by_msrun())
+    for training in trainings:
+        train(Path(folder) / f"{training}-{here.rank}.npz", *training.split("-"))
+
+
+def train(file: Path, model: str, optimizer: str, method: str) -> None:
     from mindleak.data import catalogue
     from mindleak.models import registry
     from mindleak.training.history import EpochPrinter
@@ -38,7 +43,7 @@ def main() -> None:
         result = Training.train(TrainingRequest(network, data, recipe, 5, printer=printer))
     weights = {parameter.name: parameter.asnumpy() for parameter in result.network.get_parameters()}
     history = np.array([[record.train_loss, record.train_accuracy] for record in result.history])
-    np.savez(Path(folder) / f"{here.rank}.npz", history=history, **weights)
+    np.savez(file, history=history, **weights)
 
 
 if __name__ == "__main__":

@@ -72,3 +72,8 @@ def commands(page: str, start: str = "mindleak") -> list[list[str]]:
     found = [words[words.index(start) + 1:] for words in command_lines(page)
              if start in words and not any("NAME" in word for word in words)]
     return [words for number, words in enumerate(found) if words not in found[:number]]
+
+
+def documented() -> dict[str, list[list[str]]]:
+    """The commands of every page but the README, whose commands are the guide's."""
+    return {page: commands(page) for page in PAGES if page != "README.md"}

@@ -91,6 +91,7 @@ def test_every_benchmark_ends_with_its_json_line(name: str) -> None:
         assert set(record["accuracy"]) == {"ours", "operators"}
 
 
+@pytest.mark.slow
 def test_sweeps_of_networks_that_differ_in_seeds_only_are_simulated_and_trained() -> None:
     done = call([str(BENCHMARKS / "sweep_coverage.py"), "--toy", "--models", "6"])
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ network and without MindSpore; that the real installation works is for a fresh c
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -245,12 +247,17 @@ def test_test_script_runs_pytest_and_hands_on_options_and_status(checkout: Check
     assert checkout.calls("[-e]")[0].endswith("[.[dev]]")
 
 
+def test_test_script_runs_the_long_tests_too_where_it_is_asked_for_all(checkout: Checkout) -> None:
+    assert checkout.run("scripts/test.sh", "--all", "-x").returncode == 0
+    assert checkout.calls("[pytest]")[0].endswith("[-m] [] [-x]")
+
+
 def test_ci_checks_style_types_and_tests_on_required_data(checkout: Checkout) -> None:
     done = checkout.run(".ci/run")
     assert done.returncode == 0, done.stderr
     checks = [line.split()[2] for line in checkout.calls("python [-m]") if "pip" not in line]
     assert checks == ["[ruff]", "[mypy]", "[pytest]"]
-    assert checkout.calls("[pytest]")[0].endswith("[-m] [not slow] [-m] []"), "long tests too"
+    assert checkout.calls("[pytest]")[0].endswith("[-m] []"), "long tests too"
     data = checkout.root.parent / "shared" / "data"
     assert done.stdout.splitlines()[-2:] == [f"data {data} require 1", "7 passed"]
 
@@ -625,3 +632,31 @@ def test_processes_of_the_suite_share_the_cores(
         conftest.keep_to_own_cores(worker, workers)
     assert pinned == shares
     assert os.environ["OMP_NUM_THREADS"] == str(len(shares[0]))
+
+
+def test_the_suite_begins_with_the_files_that_take_longest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import conftest
+
+    class Item:
+        """A test of a file, as pytest collects it."""
+
+        def __init__(self, nodeid: str, slow: bool = False) -> None:
+            self.nodeid, self.path, self._slow = nodeid, Path(nodeid.partition("::")[0]), slow
+
+        def get_closest_marker(self, name: str) -> bool:
+            return self._slow and name == "slow"
+
+    files = ("short", "quickly", "whole", "new")
+    (tmp_path / "seconds.json").write_text('{"quickly.py": [9, 9], "room/whole.py": [1, 30], "short.py": [2, 2]}')
+    monkeypatch.setattr(conftest, "SECONDS", tmp_path / "seconds.json")
+    for expression, order in (("not slow", ["quickly", "short", "whole", "new"]),
+                              ("", ["whole", "new", "quickly", "short"])):
+        items = [Item(f"tests/{'room/' * (name == 'whole')}{name}.py::test", name == "new") for name in files]
+        config = types.SimpleNamespace(option=types.SimpleNamespace(markexpr=expression))
+        conftest.pytest_collection_modifyitems(config, items)
+        assert [item.path.stem for item in items] == order
+
+
+def test_the_files_whose_seconds_are_known_are_there() -> None:
+    known = json.loads((CHECKOUT / "tests" / "seconds.json").read_text(encoding="utf-8"))
+    assert [name for name in known if not (CHECKOUT / "tests" / name).is_file()] == []

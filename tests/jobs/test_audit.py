@@ -19,6 +19,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from command import call
 from mindleak import settings as config
 from mindleak.audits.inversion.plan import inverted_rows, judge_task, plan_inversion
 from mindleak.audits.record import describe_data, describe_splits
@@ -303,7 +304,8 @@ def epochs_done(run_dir: Path, task: str) -> int:
 
 
 @pytest.mark.slow
-def test_a_killed_audit_ends_with_the_scores_of_one_that_was_not(tmp_path: Path) -> None:
+def test_a_killed_audit_ends_with_the_scores_of_one_that_was_not(
+        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     case = Case(tmp_path, KILLED)
     command = ["attack", "membership", "--config", str(case.file), "--run_dir", str(case.run_dir),
                "--ckpt_dir", str(case.ckpt_dir)]
@@ -324,9 +326,9 @@ def test_a_killed_audit_ends_with_the_scores_of_one_that_was_not(tmp_path: Path)
                     "asked-lstm_rnn-ordinary-shadow0"}
     assert not list(case.run_dir.glob("report*"))
 
-    resumed = subprocess.run([sys.executable, "-m", "mindleak", *command], capture_output=True, text=True, check=True)
-    assert "epoch  12/12" in resumed.stdout
-    assert "epoch   1/12" not in resumed.stdout, "shadow 1 went on where it was, and nothing else was trained"
+    resumed = call(capfd, *command)
+    assert resumed.code == 0 and "epoch  12/12" in resumed.out
+    assert "epoch   1/12" not in resumed.out, "shadow 1 went on where it was, and nothing else was trained"
     untouched = [*command[:5], str(tmp_path / "whole"), "--ckpt_dir", str(tmp_path / "whole_ckpt")]
     assert main(untouched) == 0
     scores = [np.load(next((folder / "stages").glob("membership-*/arrays.npz")))["scores"]

@@ -130,6 +130,7 @@ def test_the_public_names_are_those_of_the_rooms() -> None:
         _ = mindleak.subject
 
 
+@pytest.mark.slow
 def test_ten_lines_of_python_give_a_report(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)

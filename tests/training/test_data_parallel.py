@@ -18,6 +18,7 @@ from mindleak.training.loop import epoch_order, own_part
 from paths import ROOT
 
 WORKER = ROOT / "tests" / "data_parallel_worker.py"
+TRAININGS = ("lenet5_bias-sgd-suppress", "lstm_rnn-adam-suppress", "lenet5_bias-momentum-ordinary")
 
 
 def free_port() -> int:
@@ -26,9 +27,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def trained(folder: Path, processes: int, *what: str) -> list[dict[str, np.ndarray]]:
+def trained(folder: Path, processes: int) -> Path:
+    """Do all trainings with so many processes; what each wrote lies in the folder."""
     folder.mkdir()
-    command = [sys.executable, str(WORKER), str(folder), *what]
+    command = [sys.executable, str(WORKER), str(folder), *TRAININGS]
     if processes > 1:
         msrun = Path(sys.executable).parent / "msrun"
         command = [str(msrun), f"--worker_num={processes}", f"--local_worker_num={processes}",
@@ -37,20 +39,28 @@ def trained(folder: Path, processes: int, *what: str) -> list[dict[str, np.ndarr
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(command, env=environment, timeout=400, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    found = []
-    for rank in range(processes):
-        with np.load(folder / f"{rank}.npz", allow_pickle=False) as arrays:
-            found.append(dict(arrays))
-    return found
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("parallel") / "one", 1)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("parallel") / "two", 2)
+
+
+def written(folder: Path, training: str, rank: int = 0) -> dict[str, np.ndarray]:
+    with np.load(folder / f"{training}-{rank}.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model, optimizer, method", [
-    ("lenet5_bias", "sgd", "suppress"), ("lstm_rnn", "adam", "suppress"), ("lenet5_bias", "momentum", "ordinary"),
-])
-def test_two_processes_train_one_network(tmp_path: Path, model: str, optimizer: str, method: str) -> None:
-    (alone,) = trained(tmp_path / "one", 1, model, optimizer, method)
-    first, second = trained(tmp_path / "two", 2, model, optimizer, method)
+@pytest.mark.parametrize("training", TRAININGS)
+def test_two_processes_train_one_network(one: Path, two: Path, training: str) -> None:
+    alone, first, second = written(one, training), written(two, training), written(two, training, rank=1)
     for name, values in first.items():
         # Bit for bit: after every step each process has the same weights, and so the same masks.
         np.testing.assert_array_equal(values, second[name], err_msg=name)
@@ -61,7 +71,7 @@ def test_two_processes_train_one_network(tmp_path: Path, model: str, optimizer: 
         assert np.count_nonzero(~alike) <= max(2, values.size // 500), f"{name}: {np.count_nonzero(~alike)} masks"
         apart = np.linalg.norm(first[name][alike] - values[alike]) / np.linalg.norm(values[alike])
         assert apart < 0.01, f"{name}: {apart}"
-    if method == "suppress":
+    if training.endswith("suppress"):
         assert any(np.mean(values == 0) > 0.7 for values in first.values())
 
 

@@ -94,6 +94,7 @@ def by_attack(audit: AuditReport) -> dict[str, dict[str, Any]]:
     return {each["attack"]: each for each in results(audit.document, "membership", "shadows")}
 
 
+@pytest.mark.slow
 def test_positive_control_the_improved_attack_finds_what_was_learnt_by_heart(audit: AuditReport) -> None:
     found = by_attack(audit)["improved"]
     assert found["overall"]["auc"]["ci"][0] > 0.65
@@ -103,6 +104,7 @@ def test_positive_control_the_improved_attack_finds_what_was_learnt_by_heart(aud
     assert len(found["per_class"]) == 10 and found["detectable"]["auc"] > 0.5
 
 
+@pytest.mark.slow
 def test_both_attacks_stand_in_findings_page_and_json(audit: AuditReport, folder: Path) -> None:
     findings = said(audit.document)
     assert any("by the improved attack: AUC" in sentence for sentence in findings)
@@ -114,6 +116,7 @@ def test_both_attacks_stand_in_findings_page_and_json(audit: AuditReport, folder
     json.dumps(audit.document, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_attacks_are_compared_on_the_same_samples(audit: AuditReport, folder: Path) -> None:
     one, other = (np.load(folder / "run" / by_attack(audit)[name]["arrays"]) for name in ("shadow", "improved"))
     np.testing.assert_array_equal(one["rows"], other["rows"])
@@ -122,6 +125,7 @@ def test_attacks_are_compared_on_the_same_samples(audit: AuditReport, folder: Pa
     assert area == by_attack(audit)["improved"]["overall"]["auc"]["value"]
 
 
+@pytest.mark.slow
 def test_the_ablation_keeps_scores_and_paired_differences_of_every_variant(audit: AuditReport, folder: Path) -> None:
     (ablation,) = results(audit.document, "membership", "ablation")
     names = [each["name"] for each in ablation["variants"]]
@@ -132,6 +136,7 @@ def test_the_ablation_keeps_scores_and_paired_differences_of_every_variant(audit
             assert auc(scores, arrays["members"]).value == each["overall"]["auc"]["value"]
 
 
+@pytest.mark.slow
 def test_shadows_answer_as_they_did_when_they_were_trained(audit: AuditReport, folder: Path) -> None:
     # Weights are kept and loaded into one network in turn: a compiled call with the old ones would show here.
     plan = planned(folder, "membership.ablation=[added]")

@@ -172,6 +172,7 @@ def result_of(report: AuditReport) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_positive_control_attacks_find_what_was_learnt_by_heart(report: AuditReport) -> None:
     found = {each["attack"]: each for each in result_of(report)["attacks"]}
     assert tuple(found) == ATTACKS[:-1]
@@ -187,6 +188,7 @@ def test_positive_control_attacks_find_what_was_learnt_by_heart(report: AuditRep
     assert any("σ is pooled" in sentence for sentence in said(report.document))
 
 
+@pytest.mark.slow
 def test_the_page_shows_table_curves_and_the_most_exposed(report: AuditReport, folder: Path) -> None:
     page = report.path.read_text()
     for words in ("attacks with reference models", "most exposed by lira_online", "rmia_offline", "PPV at"):
@@ -197,6 +199,7 @@ def test_the_page_shows_table_curves_and_the_most_exposed(report: AuditReport, f
     json.dumps(report.document, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_scores_of_every_sample_are_kept(report: AuditReport, folder: Path) -> None:
     with np.load(folder / "run" / result_of(report)["arrays"]) as arrays:
         members, rows = arrays["members"], arrays["rows"]
@@ -209,6 +212,7 @@ def test_scores_of_every_sample_are_kept(report: AuditReport, folder: Path) -> N
         assert exposed[0] == arrays["scores_lira_online"][members].max()
 
 
+@pytest.mark.slow
 def test_references_are_asked_for_plain_and_mirrored_images(report: AuditReport, folder: Path) -> None:
     (stage, *_) = sorted((folder / "run" / "stages").glob("asked-*-reference0-*"))
     with np.load(stage / "arrays.npz") as plain, np.load(stage / "mirrored.npz") as flipped:
@@ -220,6 +224,7 @@ def computed(report: AuditReport) -> set[str]:
     return {stage["name"] for stage in report.document["provenance"]["stages"] if not stage["cached"]}
 
 
+@pytest.mark.slow
 def test_finished_references_are_never_trained_again_and_attacks_share_them(
         report: AuditReport, folder: Path) -> None:
     assert computed(audited(folder)) == set()
@@ -231,6 +236,7 @@ def test_finished_references_are_never_trained_again_and_attacks_share_them(
         assert each["overall"] == whole[each["attack"]]["overall"]
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_out_is_trained_and_nothing_else(report: AuditReport, folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -242,6 +248,7 @@ def test_what_a_kill_left_out_is_trained_and_nothing_else(report: AuditReport, f
     assert result_of(again)["attacks"] == result_of(report)["attacks"]
 
 
+@pytest.mark.slow
 def test_references_of_another_split_are_not_used_and_that_is_said(
         report: AuditReport, folder: Path, tmp_path: Path) -> None:
     settings = (*SIZES, *RECIPE, *noisy(folder), f"model.name={__file__}:Determined",
@@ -260,6 +267,7 @@ def test_references_of_another_split_are_not_used_and_that_is_said(
     assert len(stale("seed=1")) == len(stale("training.weight_decay=0.001")) == 8
 
 
+@pytest.mark.slow
 def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(folder: Path) -> None:
     data = noisy(folder)
     attacks = "membership.attacks=[lira_online, lira_offline, rmia_online, phi]"

@@ -76,6 +76,7 @@ def test_every_network_has_half_of_the_pool_and_its_twins_the_same_half_and_seed
     assert (appearances == 2).all()
 
 
+@pytest.mark.slow
 def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport) -> None:
     sweep = results(report.document, "sweep")[0]
     assert [defence["name"] for defence in sweep["variants"]] == ["ordinary", "suppress-50", "prune-50", "small"]
@@ -96,6 +97,7 @@ def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport
     assert said(report.document) == sweep["conclusions"][-2:]
 
 
+@pytest.mark.slow
 def test_the_measures_are_those_of_the_stored_scores(report: AuditReport, folder: Path) -> None:
     # AUC by its definition: how often a member's score exceeds a non-member's.
     sweep = SweepPlan(open_sweep(folder))
@@ -134,6 +136,7 @@ def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeyp
         np.testing.assert_array_equal(subject.logits, logits[number])
 
 
+@pytest.mark.slow
 def test_the_thresholds_of_a_sweep_are_a_siblings(report: AuditReport, folder: Path) -> None:
     # The loss of the last sibling's non-members, by hand.
     sweep = SweepPlan(open_sweep(folder))
@@ -149,6 +152,7 @@ def test_the_thresholds_of_a_sweep_are_a_siblings(report: AuditReport, folder: P
     assert ordinary["fpr@0.01/loss"]["values"][0] == np.mean(losses[0][~pool.keep[0]] > border)
 
 
+@pytest.mark.slow
 def test_lira_among_the_networks_of_a_variant(tmp_path: Path) -> None:
     settings = ["sweep.models=6", "sweep.attacks=[lira_offline, phi]", "inversion.enabled=false", "training.epochs=2"]
     found = run_audit(open_sweep(tmp_path, *settings))
@@ -169,6 +173,7 @@ def test_lira_among_the_networks_of_a_variant(tmp_path: Path) -> None:
         assert excess == pytest.approx(tpr - fpr)
 
 
+@pytest.mark.slow
 def test_a_second_call_computes_nothing_and_writes_the_same(report: AuditReport, folder: Path) -> None:
     session = open_sweep(folder)
     again = run_audit(session)
@@ -177,6 +182,7 @@ def test_a_second_call_computes_nothing_and_writes_the_same(report: AuditReport,
     assert results(again.document, "sweep")[0] == results(report.document, "sweep")[0]
 
 
+@pytest.mark.slow
 def test_a_second_process_works_towards_the_first_from_the_end(report: AuditReport, folder: Path) -> None:
     session = open_sweep(folder)
     SweepPlan(session).assist()
@@ -187,6 +193,7 @@ def test_a_second_process_works_towards_the_first_from_the_end(report: AuditRepo
     assert evaluations[0].name == "sweep-small-model3"
 
 
+@pytest.mark.slow
 def test_page_and_terminal_show_the_defences(report: AuditReport, folder: Path,
                                              capsys: pytest.CaptureFixture[str]) -> None:
     page = report.path.read_text(encoding="utf-8")
@@ -268,6 +275,7 @@ sweep:
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_of_the_subject_varies_the_data_too_and_inverts_nothing(tmp_path: Path) -> None:
     path = tmp_path / "subject.yaml"
     path.write_text(SUBJECT)
