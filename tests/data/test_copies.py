@@ -294,7 +294,7 @@ def test_every_group_of_a_membership_attack_is_free_of_the_members_copies(tmp_pa
     said = capsys.readouterr().out
     assert "200 of 1,400 training images outside the members are copies of members' images" in said
     numbers = plan.dataset.copies.train
-    split, references, document = planned.split, planned.references, planned.document
+    split, references, document = planned.split, planned.references, planned.rnn_tutorial
     assert references is not None and document is not None
     others = [split.indices[role] for role in ("target_out", "population", "shadow_pool")]
     assert shared(numbers, members, *others) == set()

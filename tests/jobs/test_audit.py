@@ -87,7 +87,7 @@ def measured(document: dict[str, Any]) -> dict[str, Any]:
                     if key not in ("seconds", "checkpoint", "arrays")}
         return [cleaned(item) for item in value] if isinstance(value, list) else value
 
-    return {part: cleaned(document[part]) for part in ("subjects", "inversion", "membership", "findings")}
+    return {part: cleaned(document[part]) for part in ("subjects", "results", "findings")}
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def numbers(value: Any) -> Iterator[float]:
 
 
 def test_the_document_has_its_parts_and_every_number_is_finite(document: dict[str, Any], report: AuditReport) -> None:
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert {"title", "created", "config", "provenance", "subjects", "inversion", "membership", "skipped",
             "findings"} <= set(document)
     assert all(math.isfinite(number) for number in numbers(document))
@@ -179,7 +179,7 @@ def test_the_provenance_says_where_it_all_comes_from(document: dict[str, Any]) -
     assert provenance["data"]["class_names"] == [str(number) for number in range(10)]
     assert provenance["data"]["n_train"] == 1297 and len(provenance["data"]["digest"]) == 64
     assert provenance["split"]["sizes"] == {"target_in": 200, "target_out": 200, "population": 50, "shadow_pool": 600}
-    assert len(provenance["stages"]) == 3 * 6 + 1 and {stage["cached"] for stage in provenance["stages"]} == {False}
+    assert len(provenance["stages"]) == 3 * 8 + 1 and {stage["cached"] for stage in provenance["stages"]} == {False}
 
 
 def test_subjects_on_other_data_are_described_as_such(case: Case) -> None:

@@ -130,7 +130,9 @@ def test_cautions_are_what_verdicts_say_once_each() -> None:
     subjects = [{"id": "net", "name": "net", "misfit": "it reads them wrongly"},
                 {"id": "net-m", "name": "net-m", "split_misfit": "the splits differ"}]
     assert [sentence.partition(":")[0] for sentence in cautions(audited(subjects=subjects))] == ["net", "net-m"]
-    swept = audited(sweep=[{"variants": [{"name": "plain", "split_misfit": "the splits differ"}, {"name": "other"}],
+    level = {"accuracy": {"values": [0.5, 0.6]}}
+    swept = audited(sweep=[{"variants": [{"name": "plain", "split_misfit": "the splits differ", "measures": level},
+                                         {"name": "other", "measures": level}],
                             "conclusions": ["Nothing was shown.", "No correction."], "comparisons": [], "leaks": [],
                             "baseline": "plain"}])
     assert cautions(swept) == ["plain: the splits differ. Its test accuracy says nothing."]

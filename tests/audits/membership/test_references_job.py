@@ -85,7 +85,7 @@ def test_every_target_sample_is_in_half_of_the_references_and_the_population_in_
         assert abs(len(task.training.rows) - 200) <= 5, "as large as the subject"
         assert set(np.concatenate(task.queries)) == set(references.rows) | set(references.population)
         assert (np.abs(counts(plan, task.training.rows) - counts(plan, split.indices["target_in"])) <= 1).all()
-        assert task.recipe == plan.subject.recipe
+        assert task.training.recipe == plan.subject.task.recipe
     assert len({task.training.seed for task in plan.tasks}) == len(plan.tasks) == 9
     # Whether a reference has a sample says nothing of whether the subject has it.
     inside = np.isin(references.rows, split.indices["target_in"])

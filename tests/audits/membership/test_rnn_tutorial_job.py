@@ -62,7 +62,7 @@ def planned(folder: Path, *assignments: str, provided: Subject | None = None) ->
 
 def test_no_sample_that_judges_the_attack_reaches_a_shadow(tmp_path: Path) -> None:
     plan = planned(tmp_path)
-    document, roles = plan.document, plan.split.indices
+    document, roles = plan.rnn_tutorial, plan.split.indices
     assert document is not None and plan.shadows == [] and plan.references is None and plan.subject is not None
     assert len(document.tasks) == 3 and len(document.target_test) == 100
     judged = set(roles["target_in"]) | set(roles["target_out"])
@@ -78,8 +78,8 @@ def test_no_sample_that_judges_the_attack_reaches_a_shadow(tmp_path: Path) -> No
 
 def test_around_a_subject_from_elsewhere_shadows_draw_from_the_rest(tmp_path: Path) -> None:
     plan = planned(tmp_path, provided=Subject(Perceptron(), MEMBERS, "mine"))
-    assert plan.document is not None and plan.document.sizes.train == len(MEMBERS)
-    assert not set(plan.document.pool) & (set(MEMBERS) | set(plan.split.indices["target_out"]))
+    assert plan.rnn_tutorial is not None and plan.rnn_tutorial.sizes.train == len(MEMBERS)
+    assert not set(plan.rnn_tutorial.pool) & (set(MEMBERS) | set(plan.split.indices["target_out"]))
 
 
 def test_without_sizes_they_follow_the_subject(tmp_path: Path) -> None:
