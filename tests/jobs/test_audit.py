@@ -124,8 +124,16 @@ def numbers(value: Any) -> Iterator[float]:
 
 def test_the_document_has_its_parts_and_every_number_is_finite(document: dict[str, Any], report: AuditReport) -> None:
     assert document["schema"] == 2
-    assert {"title", "created", "config", "provenance", "subjects", "inversion", "membership", "skipped",
-            "findings"} <= set(document)
+    assert {"title", "created", "config", "provenance", "subjects", "results", "skipped", "findings",
+            "cautions"} <= set(document)
+    assert list(document["results"]) == ["inversion", "membership"]
+    assert {finding["verdict"] for finding in document["findings"]} <= {"shown", "not shown", "cannot tell", None}
+    # What a finding rests on stands where its pointers say.
+    for place in (place for finding in document["findings"] for place in finding["metrics"]):
+        value: Any = document
+        for part in place.split("/")[1:]:
+            value = value[int(part)] if isinstance(value, list) else value[part.replace("~1", "/").replace("~0", "~")]
+        assert "value" in value, place
     assert all(math.isfinite(number) for number in numbers(document))
     assert document == json.loads(json.dumps(report.document)), "the file is what the caller was handed"
     assert document["skipped"] == []

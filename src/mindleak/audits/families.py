@@ -16,7 +16,6 @@ from typing import Any
 
 from mindleak.audits.family import Family
 from mindleak.errors import InputError, first_line
-from mindleak.settings.schema import SCHEMA
 
 GROUP = "mindleak.families"
 FAMILIES = ("mindleak.audits.inversion.family:Inversion", "mindleak.audits.membership.family:Membership",
@@ -37,20 +36,37 @@ def families() -> Mapping[str, Family[Any]]:
         module, _, name = place.partition(":")
         family = getattr(importlib.import_module(module), name)()
         found[family.name] = family
-    for entry in sorted(metadata.entry_points().select(group=GROUP), key=lambda each: each.name):
+    for entry in sorted(_entry_points(), key=lambda each: each.name):
         family = _from_elsewhere(entry)
-        if family.name in found or family.name in SCHEMA.declared:
-            raise InputError(f"family '{family.name}' of package '{_package(entry)}' has a name that is taken"
-                             f"{_by(found.get(family.name))}; remove or rename it")
+        _take_up(family, entry, found)
         found[family.name] = family
-        if family.settings is not None:
-            SCHEMA.add(family.name, family.settings)
     return found
 
 
 def attack_families() -> Mapping[str, Family[Any]]:
     """Return the families that can be asked for alone."""
     return {name: family for name, family in families().items() if family.attacks}
+
+
+def _entry_points() -> list[Any]:
+    """Return the entry points of other packages; Python 3.9 has another way to ask for them."""
+    known: Any = metadata.entry_points()
+    return list(known.select(group=GROUP) if hasattr(known, "select") else known.get(GROUP, ()))
+
+
+def _take_up(family: Family[Any], entry: Any, found: Mapping[str, Family[Any]]) -> None:
+    """Give the configuration the section of a family from elsewhere, whose name must not be taken.
+
+    Raises:
+        InputError: it is.
+    """
+    from mindleak.settings.schema import SCHEMA
+
+    if family.name in found or family.name in SCHEMA.declared:
+        raise InputError(f"family '{family.name}' of package '{_package(entry)}' has a name that is taken"
+                         f"{_by(found.get(family.name))}; remove or rename it")
+    if family.settings is not None:
+        SCHEMA.add(family.name, family.settings)
 
 
 def _from_elsewhere(entry: Any) -> Family[Any]:
@@ -71,4 +87,5 @@ def _by(family: Family[Any] | None) -> str:
 
 
 def _package(entry: Any) -> str:
-    return entry.dist.name if entry.dist is not None else entry.value.partition(":")[0]
+    distribution = getattr(entry, "dist", None)
+    return entry.value.partition(":")[0] if distribution is None else str(distribution.name)

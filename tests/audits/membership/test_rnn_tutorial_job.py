@@ -72,7 +72,7 @@ def test_no_sample_that_judges_the_attack_reaches_a_shadow(tmp_path: Path) -> No
         np.testing.assert_array_equal(task.training.rows, task.queries[0])
         assert len(task.training.rows) == 200 and set(task.training.rows) <= set(document.pool)
         assert len(task.queries[1]) == 100 and not set(task.queries[1]) & set(document.target_test)
-        assert task.recipe == plan.subject.recipe
+        assert task.training.recipe == plan.subject.task.recipe
     assert len({task.training.seed for task in plan.tasks}) == len(plan.tasks) == 4
 
 
@@ -84,7 +84,7 @@ def test_around_a_subject_from_elsewhere_shadows_draw_from_the_rest(tmp_path: Pa
 
 def test_without_sizes_they_follow_the_subject(tmp_path: Path) -> None:
     (plan,) = subject_plans(open_in(tmp_path, "model.name=lstm_rnn", "membership.attacks=[rnn_tutorial]"))
-    document = plan_membership(plan).document
+    document = plan_membership(plan).rnn_tutorial
     assert document is not None and len(document.tasks) == 10
     assert (document.sizes.train, document.sizes.test, document.sizes.shadow_test) == (216, 11, 65)
 
@@ -176,7 +176,7 @@ def test_what_the_splits_do_and_what_membership_does_are_told_apart(report: Audi
 def test_shadows_answer_for_their_own_rows_and_for_the_test_splits(report: AuditReport, folder: Path) -> None:
     (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(folder)}",
                                     f"model.name={__file__}:ByHeart", "membership.attacks=[rnn_tutorial]"))
-    document, data = plan_membership(plan).document, plan.dataset
+    document, data = plan_membership(plan).rnn_tutorial, plan.dataset
     assert document is not None
     queries = [task.queries for task in document.tasks]
     expected = np.concatenate([np.concatenate([data.y_train[inside], data.y_test[out]]) for inside, out in queries])
