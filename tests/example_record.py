@@ -1,4 +1,4 @@
-"""A realistic audit document with made-up numbers."""
+"""A realistic record with made-up numbers."""
 
 from __future__ import annotations
 

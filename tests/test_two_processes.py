@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from paths import ROOT
+from records import results
 
 SETTINGS = [
     "name=twins", "data.image_size=28", "model.name=lenet5_bias", "training.epochs=3", "training.batch_size=16",
@@ -85,8 +86,8 @@ def test_shadows_on_two_processes_equal_those_on_one(tmp_path: Path) -> None:
     # But for the last digits: how MindSpore divides an operator among threads depends on the machine's load.
     np.testing.assert_allclose(_scores(one), _scores(two), rtol=1e-3, atol=1e-5)
     reports = [json.loads((folder / "run" / "report-membership.json").read_text()) for folder in (one, two)]
-    for attacks in zip(*(report["reference_attacks"][0]["attacks"] for report in reports)):
+    for attacks in zip(*(results(report, "membership", "references")[0]["attacks"] for report in reports)):
         assert attacks[0]["attack"] == attacks[1]["attack"]
         _alike(*(attack["overall"] for attack in attacks))
-    _alike(*(report["membership"][0]["overall"] for report in reports))
+    _alike(*(results(report, "membership", "shadows")[0]["overall"] for report in reports))
     assert [report["provenance"]["processes"] for report in reports] == [1, 2]

@@ -59,7 +59,7 @@ def _render(source: Path, document: dict[str, Any]) -> None:
 
 
 def _read(source: Path) -> dict[str, Any]:
-    """Read an audit document of this version."""
+    """Read a record of this version."""
     try:
         document = json.loads(read_text(source))
     except (FileNotFoundError, NotADirectoryError):

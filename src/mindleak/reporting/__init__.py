@@ -1,5 +1,5 @@
-"""Figures, the report page and the terminal's summary, all rendered from one audit document.
+"""What a report is made of: figures, tables, the page and the terminal's summary, all from the record of a run.
 
-The *audit document* is a plain, JSON-able dict (schema 1, described in ``docs/architecture.md``). Nothing here
-measures anything: every number shown was put into the document by a job.
+The record is plain JSON values (schema 2, docs/architecture.md). Nothing here measures anything, and nothing here knows
+a family: every number shown was put into the record by one, and is laid out by one.
 """

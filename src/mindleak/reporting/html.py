@@ -117,7 +117,7 @@ def _last_epoch(history: Sequence[Mapping[str, Any]]) -> str:
 
 def _check_schema(document: Mapping[str, Any]) -> None:
     if document.get("schema") != SCHEMA:
-        raise ValueError(f"audit document has schema {document.get('schema')!r}, this version reads {SCHEMA}")
+        raise ValueError(f"record has schema {document.get('schema')!r}, this version reads {SCHEMA}")
 
 
 def _tables(page: Page, columns: Sequence[SummaryColumn]) -> dict[str, Optional[tables.Table]]:

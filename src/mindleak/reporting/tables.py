@@ -1,4 +1,4 @@
-"""The tables of the report page, built from the audit document; every one names the subject in each row or column."""
+"""The tables that every report has, built from the record; each names the subject in every row or column."""
 
 from __future__ import annotations
 

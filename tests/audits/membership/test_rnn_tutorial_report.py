@@ -109,7 +109,7 @@ def test_the_summary_says_where_the_attack_is_shown(tmp_path: Path) -> None:
     assert "the shadow attack was not asked for; the others have sections of their own" in reasons
 
 
-def test_no_document_attack_no_section() -> None:
+def test_without_the_attack_there_is_no_section() -> None:
     made = document()
     assert rnn_tutorial_tables([], Subjects(made)) == [] and rnn_tutorial_lines([], Subjects(made)) == []
 

@@ -20,7 +20,7 @@ def compared(own: Record, others: Sequence[Record], run_dir: Path) -> list[dict[
 
     Args:
         own: the record of one attack on a subject, by shadows or the RNN tutorial's.
-        others: records of ``membership`` and ``reference_attacks`` of the same subject.
+        others: results of attacks by shadows and by references on the same subject.
         run_dir: what the records' ``arrays`` are relative to.
 
     Returns:
