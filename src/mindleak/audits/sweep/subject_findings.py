@@ -1,7 +1,7 @@
 """What a sweep of the subject itself says: which networks leak more, and whether the generalisation gap tells.
 
-Seed 000 suspects that networks of another size, data or training would leak more; the gap between training and test
-accuracy is the usual explanation (Yeom et al., arXiv 1709.01604).
+The RNN tutorial suspects that networks of another size, data or training would leak more; the gap between training and
+test accuracy is the usual explanation (Yeom et al., arXiv 1709.01604).
 """
 
 from __future__ import annotations
