@@ -166,7 +166,7 @@ class ByHand:
         return images, gradients
 
 
-@pytest.mark.parametrize("tv", [CPU_SUM, ASCEND_MEAN])
+@pytest.mark.parametrize("tv", [pytest.param(CPU_SUM, marks=pytest.mark.slow), ASCEND_MEAN])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_is_mindarmour_image_by_image(name: str, tv: str) -> None:
     """Pixels are equal but where a gradient is zero to rounding: a sign that flips there costs .02 and spreads."""
@@ -259,14 +259,14 @@ def test_features_come_closer_for_both_networks(name: str, optimizer: str) -> No
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("tv", TV_KINDS)
 def test_images_do_not_mix_and_chunks_change_nothing(tv: str, optimizer: str) -> None:
-    images = pictures(7, (1, 12, 12))
+    images, network = pictures(7, (1, 12, 12)), Pixels()
     attack = BatchedInversion("logits", 12, tv=tv, optimizer=optimizer, restarts=2, patience=4)
-    whole = attack.attack(Pixels(), images)
+    whole = attack.attack(network, images)
     chunked = replace(attack, batch_size=4).attack(Pixels(), images)
     np.testing.assert_allclose(whole.inversions, chunked.inversions, atol=1e-6)
     others = images.copy()
     others[1:] = 1 - others[1:]
-    np.testing.assert_allclose(attack.attack(Pixels(), others).inversions[0], whole.inversions[0], atol=1e-6)
+    np.testing.assert_allclose(attack.attack(network, others).inversions[0], whole.inversions[0], atol=1e-6)
 
 
 def test_more_restarts_never_end_higher() -> None:
