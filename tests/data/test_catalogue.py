@@ -32,7 +32,8 @@ def test_unknown_name_offers_the_nearest():
 
 
 def test_every_entry_describes_itself():
-    assert catalogue.names() == ("digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "svhn", "stl10", "custom")
+    assert tuple(entry.name for entry in catalogue.describe()) == (
+        "digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "svhn", "stl10", "custom")
     for entry in catalogue.describe():
         assert entry.title
         assert entry.origin

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from mindleak.evaluation.classification import accuracy, binary_report, format_report
+from mindleak.evaluation.classification import accuracy, binary_report
 from mindleak.evaluation.intervals import clopper_pearson
 
 flags = st.integers(1, 60).flatmap(lambda n: st.tuples(*[arrays(np.bool_, n)] * 2))
@@ -71,27 +71,9 @@ def test_f1_interval_covers_the_truth() -> None:
     assert macro_covered / runs >= 0.93
 
 
-def test_table_has_a_line_per_side_and_the_interval_of_the_accuracy() -> None:
-    text = format_report(binary_report([1, 1, 0, 0], [1, 1, 1, 0]), digits=2)
-    lines = [line.split() for line in text.splitlines()]
-    assert lines[0] == ["precision", "recall", "f1", "support"]
-    assert lines[1] == ["non-member", "1.00", "0.50", "0.67", "2"]
-    assert lines[2] == ["member", "0.67", "1.00", "0.80", "2"]
-    assert lines[3] == ["macro", "0.83", "0.75", "0.73", "4"]
-    lower, upper = clopper_pearson(3, 4)
-    assert text.splitlines()[4].endswith(f"0.75  (95% interval {lower:.2f} to {upper:.2f})")
-    assert len({len(line) for line in text.splitlines()[:4]}) == 1
-
-
-def test_undefined_ratio_is_printed_as_a_dash() -> None:
-    text = format_report(binary_report([1, 0], [0, 0]))
-    assert text.splitlines()[2].split() == ["member", "-", "0.0000", "0.0000", "1"]
-
-
 def test_empty_report_is_undefined_everywhere() -> None:
     report = binary_report([], [])
     assert math.isnan(report["accuracy"].value)
-    assert "-" in format_report(report)
 
 
 def test_accuracy_from_logits_equals_accuracy_from_classes() -> None:

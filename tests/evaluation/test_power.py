@@ -14,7 +14,6 @@ from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.power import (
     chance_tpr_limit,
     largest_fpr_with_zero_false_positives,
-    resolvable_fpr,
     smallest_detectable_auc,
     smallest_detectable_own_roc_tpr,
     smallest_detectable_tpr,
@@ -162,10 +161,6 @@ def test_zero_of_five_thousand_still_allows_six_in_ten_thousand() -> None:
     assert (1 - rate) ** 5000 == pytest.approx(0.01)
 
 
-def test_resolvable_rate_of_a_thousand_is_one_per_mille() -> None:
-    assert resolvable_fpr(1000) == 0.001
-
-
 def test_impossible_arguments_are_refused() -> None:
     for call in (
         lambda: smallest_detectable_auc(0, 10),
@@ -176,7 +171,6 @@ def test_impossible_arguments_are_refused() -> None:
         lambda: smallest_detectable_own_roc_tpr(10, 10, 0.0),
         lambda: chance_tpr_limit(10, 10, 1.0),
         lambda: largest_fpr_with_zero_false_positives(0),
-        lambda: resolvable_fpr(0),
     ):
         with pytest.raises(ValueError):
             call()

@@ -79,11 +79,6 @@ class Entry:
     files: PublicFiles | None = None
 
 
-def names() -> tuple[str, ...]:
-    """Return the names that :func:`load` takes."""
-    return tuple(_CATALOGUE)
-
-
 def describe() -> tuple[Entry, ...]:
     """Return all entries: shape, classes, published number of rows, where each comes from."""
     return tuple(_CATALOGUE.values())
@@ -112,7 +107,7 @@ def load(
     """Load a data set: float32 NCHW in [0, 1], labels int32.
 
     Args:
-        name: one of :func:`names`.
+        name: of an entry (:func:`describe`).
         data_dir: folder with the data sets (default: the environment's MINDLEAK_DATA_DIR); for ``custom`` the
             ``.npz`` file or the folder with IDX files; not needed for ``digits``.
         image_size: side of the square images wanted; None leaves the size as it is.

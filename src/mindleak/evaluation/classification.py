@@ -6,7 +6,6 @@ ratio whose denominator is zero is undefined and stays so (null with a reason), 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from mindleak.evaluation.metric import Metric, undefined
 from mindleak.evaluation.validation import boolean_vector, label_vector, logit_matrix
 
 _SIDES = ("non_member", "member")
-_COLUMNS = ("precision", "recall", "f1")
 
 
 def accuracy(answers: ArrayLike, labels: ArrayLike, level: float = 0.95) -> Metric:
@@ -79,22 +77,6 @@ def binary_report(members: ArrayLike, predicted: ArrayLike, level: float = 0.95)
     return {"accuracy": right, "non_member": non_member, "member": member, "macro": macro}
 
 
-def format_report(report: dict[str, Any], digits: int = 4) -> str:
-    """Return a ``binary_report`` as a plain-text table: a line per side, then accuracy and its interval."""
-    width = digits + 8
-    lines = [" " * 14 + "".join(f"{name:>{width}}" for name in (*_COLUMNS, "support"))]
-    for side in (*_SIDES, "macro"):
-        row = report[side]
-        cells = "".join(f"{_number(row[name].value, digits):>{width}}" for name in _COLUMNS)
-        lines.append(f"{side.replace('_', '-'):<14}{cells}{row['support']:>{width}}")
-    right: Metric = report["accuracy"]
-    line = f"{'accuracy':<14}{_number(right.value, digits):>{width}}"
-    if right.ci is not None:
-        line += f"  ({right.ci_level:.0%} interval {right.ci[0]:.{digits}f} to {right.ci[1]:.{digits}f})"
-    lines.append(line)
-    return "\n".join(lines)
-
-
 def _side(hits: int, false_alarms: int, misses: int, name: str, level: float) -> dict[str, Any]:
     support = hits + misses
     return {
@@ -126,6 +108,3 @@ def _mean_of_dependent(first: Metric, second: Metric) -> Metric:
     value, n = (first.value + second.value) / 2, first.n + second.n
     return Metric(value, n, ci=limits, ci_level=level, ci_method="mean of limits")
 
-
-def _number(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"

@@ -171,16 +171,6 @@ def largest_fpr_with_zero_false_positives(n_out: int, level: float = 0.95) -> fl
     return -math.expm1(math.log1p(-level) / n_out)
 
 
-def resolvable_fpr(n_out: int) -> float:
-    """Return the smallest non-zero false-positive rate that ``n_out`` non-members can show: 1/n_out.
-
-    Raises:
-        ValueError: ``n_out`` below 1.
-    """
-    _check(1, n_out, 0.5, 0.5)
-    return 1.0 / n_out
-
-
 def _threshold_rate(n_out: int, fpr: float) -> stats.rv_continuous:
     """Return the distribution of the true rate above the (k+1)-th highest of ``n_out``, k = ⌊fpr·n_out⌋."""
     k = _allowed(n_out, fpr)

@@ -24,9 +24,9 @@ from mindleak.attacks.membership.features import Observation, out_calibration
 from mindleak.attacks.membership.improved import (
     ALL,
     BASELINE,
+    AblationVariant,
     ImprovedAttack,
     Observed,
-    Variant,
     VariantTrainer,
     ablation_variants,
     checked_ablation,
@@ -54,8 +54,8 @@ def made(lift: float, subject: Observed, *, count: int = 3, size: int = 1500, gr
     return ImprovedAttack(CLASSES, groups, training, seed).prepared(shadows, subject)
 
 
-def variant(model: str = "network", per_class: bool = False, features: tuple[str, ...] = BASIC) -> Variant:
-    return Variant("it", features, model, per_class)
+def variant(model: str = "network", per_class: bool = False, features: tuple[str, ...] = BASIC) -> AblationVariant:
+    return AblationVariant("it", features, model, per_class)
 
 
 def area(result: ShadowAttackResult) -> float:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindleak.attacks.membership.metric import best_threshold, class_thresholds, metric_scores
+from mindleak.attacks.membership.metric import balanced_threshold, class_thresholds, metric_scores
 from mindleak.attacks.membership.names import METRIC_ATTACKS
 from mindleak.attacks.membership.signals import model_signals
 from mindleak.evaluation.roc import balanced_accuracy_at
@@ -53,19 +53,19 @@ def test_there_is_no_other_metric() -> None:
 def test_threshold_is_the_best_there_is(inside: list[int], outside: list[int]) -> None:
     scores = np.array([*inside, *outside], float)
     members = np.arange(len(scores)) < len(inside)
-    found = balanced_accuracy_at(scores, members, best_threshold(inside, outside)).value
+    found = balanced_accuracy_at(scores, members, balanced_threshold(inside, outside)).value
     every = [balanced_accuracy_at(scores, members, border).value for border in (*scores, np.inf)]
     assert found == pytest.approx(max(every))
 
 
 def test_threshold_lies_between_scores_and_ends_do_not_break_it() -> None:
-    assert best_threshold([2.0, 3.0], [0.0, 1.0]) == 1.5
-    assert best_threshold([2.0, 3.0], [4.0]) == np.inf
-    assert best_threshold([1.0], [1.0]) == np.inf
-    assert best_threshold([np.inf], [0.0]) == np.inf
-    assert best_threshold([0.0], [-np.inf]) == 0.0
+    assert balanced_threshold([2.0, 3.0], [0.0, 1.0]) == 1.5
+    assert balanced_threshold([2.0, 3.0], [4.0]) == np.inf
+    assert balanced_threshold([1.0], [1.0]) == np.inf
+    assert balanced_threshold([np.inf], [0.0]) == np.inf
+    assert balanced_threshold([0.0], [-np.inf]) == 0.0
     with pytest.raises(ValueError, match="members and non-members"):
-        best_threshold([], [1.0])
+        balanced_threshold([], [1.0])
 
 
 def test_classes_have_thresholds_of_their_own_and_small_ones_share() -> None:
@@ -77,4 +77,4 @@ def test_classes_have_thresholds_of_their_own_and_small_ones_share() -> None:
     found = class_thresholds(scores, members, labels, 4)
     assert found.values[0] == pytest.approx(2.0, abs=0.7) and found.values[1] == pytest.approx(102.0, abs=0.7)
     assert set(found.shared) == {2, 3} and "3 answers" in found.shared[2]
-    assert found.values[2] == found.values[3] == best_threshold(scores[members], scores[~members])
+    assert found.values[2] == found.values[3] == balanced_threshold(scores[members], scores[~members])

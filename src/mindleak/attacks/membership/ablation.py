@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mindleak.attacks.membership.improved import ALL, BASELINE, Variant
-from mindleak.attacks.membership.metric import best_threshold
+from mindleak.attacks.membership.improved import ALL, BASELINE, AblationVariant
+from mindleak.attacks.membership.metric import balanced_threshold
 from mindleak.attacks.membership.report import LEVEL, TARGET_FPRS
 from mindleak.attacks.membership.shadow import ShadowAttackResult
 from mindleak.evaluation.metric import Metric, undefined
@@ -21,7 +21,7 @@ from mindleak.evaluation.roc import auc, balanced_accuracy_at
 from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
 
 
-def ablation_record(variants: Sequence[Variant], results: Mapping[str, ShadowAttackResult]) -> dict[str, Any]:
+def ablation_record(variants: Sequence[AblationVariant], results: Mapping[str, ShadowAttackResult]) -> dict[str, Any]:
     """Return the ablation's figures as JSON values, one record per variant.
 
     ``overall`` holds AUC, balanced accuracy and TPR at the thresholds of the shadow kept for them; ``change`` the
@@ -47,7 +47,7 @@ def _figures(result: ShadowAttackResult) -> dict[str, Any]:
     if min(len(inside), len(outside)) == 0:
         balanced = undefined("the threshold shadow has no scores of both kinds", len(members), level=LEVEL)
     else:
-        balanced = balanced_accuracy_at(scores, members, best_threshold(inside, outside), LEVEL)
+        balanced = balanced_accuracy_at(scores, members, balanced_threshold(inside, outside), LEVEL)
     rates = {f"tpr@{rate:g}": tpr_at_threshold(scores, members, threshold_at_fpr(outside, rate), LEVEL)
              for rate in TARGET_FPRS}
     overall = {"auc": auc(scores, members, LEVEL), "balanced_accuracy": balanced, **rates}

@@ -72,7 +72,7 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class Variant:
+class AblationVariant:
     """One form of the attack: which groups of features, which attack model, one for all classes or one for each."""
 
     name: str
@@ -95,7 +95,7 @@ def checked_ablation(asked: bool | Sequence[str]) -> tuple[str, ...]:
     return tuple(kind for kind in ABLATIONS if kind in asked)
 
 
-def ablation_variants(kinds: Sequence[str], groups: Sequence[str], training: ImprovedTraining) -> list[Variant]:
+def ablation_variants(kinds: Sequence[str], groups: Sequence[str], training: ImprovedTraining) -> list[AblationVariant]:
     """Return the variants of an ablation: the posterior alone first, then all groups, then what the kinds ask for.
 
     Args:
@@ -104,7 +104,7 @@ def ablation_variants(kinds: Sequence[str], groups: Sequence[str], training: Imp
         groups: the groups there are, the posterior among them.
         training: the configured attack model, which stands in all but the last kind.
     """
-    base = Variant(BASELINE, (POSTERIOR,), training.model, training.per_class)
+    base = AblationVariant(BASELINE, (POSTERIOR,), training.model, training.per_class)
     everything = replace(base, name=ALL, features=tuple(groups))
     found = [base, everything]
     if ADDED in kinds:
@@ -170,7 +170,7 @@ class ImprovedAttack(ShadowTrained[Observed]):
             require_parts(whose, one.seen, self._features)
 
     def _run(self, shadows: Sequence[Observed], subject: Observed) -> ShadowAttackResult:
-        form = Variant(IMPROVED, self._features, self._training.model, self._training.per_class)
+        form = AblationVariant(IMPROVED, self._features, self._training.model, self._training.per_class)
         return self._prepared(shadows, subject).run(form)
 
     def _prepared(self, shadows: Sequence[Observed], subject: Observed) -> VariantTrainer:
@@ -221,7 +221,7 @@ class VariantTrainer:
         return int(sum((~data.known).sum() for data in (self._fit, self._stop))
                    + (~self._known[len(self._subject.members):]).sum())
 
-    def run(self, variant: Variant) -> ShadowAttackResult:
+    def run(self, variant: AblationVariant) -> ShadowAttackResult:
         """Train a variant on the shadows and score the subject and the shadow kept for thresholds."""
         model = self._model(variant.model)
         columns = self._design.columns(variant.features, shared=not variant.per_class)

@@ -100,7 +100,7 @@ class MetricAttack(Attack):
                             np.stack([metric_scores(self.name, logits, labels) for logits in references]))
 
 
-def best_threshold(members: ArrayLike, non_members: ArrayLike) -> float:
+def balanced_threshold(members: ArrayLike, non_members: ArrayLike) -> float:
     """Return the threshold of the largest balanced accuracy, called a member when at least this.
 
     It lies halfway between two scores where these are finite, so that rounding cannot move a sample across. Of equal
@@ -142,9 +142,9 @@ def class_thresholds(scores: Floats, members: Flags, labels: ArrayLike, classes:
         classes: their number.
 
     Raises:
-        ValueError: as ``best_threshold``, for all classes together.
+        ValueError: as ``balanced_threshold``, for all classes together.
     """
-    shared_value = best_threshold(scores[members], scores[~members])
+    shared_value = balanced_threshold(scores[members], scores[~members])
     values, shared = np.full(classes, shared_value), {}
     truth = np.asarray(labels)
     for label in range(classes):
@@ -155,5 +155,5 @@ def class_thresholds(scores: Floats, members: Flags, labels: ArrayLike, classes:
             shared[label] = (f"{fewest} answers of references on the smaller side, at least {MIN_PER_CLASS} are "
                              "needed: it has the threshold of all classes together")
         else:
-            values[label] = best_threshold(own[inside], own[~inside])
+            values[label] = balanced_threshold(own[inside], own[~inside])
     return ClassThresholds(values, shared)

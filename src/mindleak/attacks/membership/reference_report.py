@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mindleak.attacks.membership.metric import best_threshold, class_thresholds
+from mindleak.attacks.membership.metric import balanced_threshold, class_thresholds
 from mindleak.attacks.membership.report import LEVEL, TARGET_FPRS
 from mindleak.attacks.membership.scores import AttackScores
 from mindleak.attacks.membership.signals import Flags, Floats
@@ -144,7 +144,7 @@ def _tie_break(share: Floats | None, known: Flags, members: Flags) -> str | None
 def _balanced(own: Floats, members: Flags, inside: Floats, outside: Floats) -> Metric:
     if min(inside.size, outside.size) == 0:
         return undefined("the references have no scores of both kinds to fix a threshold on", len(members), level=LEVEL)
-    return balanced_accuracy_at(own, members, best_threshold(inside, outside), LEVEL)
+    return balanced_accuracy_at(own, members, balanced_threshold(inside, outside), LEVEL)
 
 
 def _own_roc(own: Floats, members: Flags, target: float) -> Metric:
