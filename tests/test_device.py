@@ -32,6 +32,15 @@ def test_the_cpu_is_always_there():
     assert device.configure("CPU").target == "CPU"
 
 
+@pytest.mark.parametrize(("value", "refused"), [("1", True), ("true", True), ("0", False), ("", False)])
+def test_mindspores_cache_of_compiled_graphs_is_refused_where_it_gives_nan(monkeypatch, value, refused):
+    monkeypatch.setenv("MS_COMPILER_CACHE_ENABLE", value)
+    if refused:
+        assert "MS_COMPILER_CACHE_ENABLE is set" in refusal("CPU")
+    else:
+        assert device.configure("CPU").target == "CPU"
+
+
 def test_auto_takes_the_first_that_works():
     if device.available_targets() == ["CPU"]:
         assert device.configure("auto").target == "CPU"

@@ -91,6 +91,7 @@ def configure(target: str = "CPU", device_id: int = 0, threads: int = 0, kernels
     if _current is not None and _current.target != chosen:
         raise InputError(f"this process already runs on {_current.target}; start another for {chosen}")
     _check_device_id(chosen, device_id)
+    _refuse_compile_cache(chosen)
     if _current is not None:
         wanted = replace(_current, kernels=kernels, data_parallel=_divisible(data_parallel, _current.world_size))
         _current = _current if wanted == _current else wanted
@@ -185,6 +186,17 @@ def missing_for(target: str) -> str:
     if absent:
         return f"{needs} ({', '.join(absent)} not found)"
     return f"a MindSpore build that works with them: it needs {needs}, and other versions seem to be installed"
+
+
+def _refuse_compile_cache(target: str) -> None:
+    """Refuse MindSpore's cache of compiled graphs on CPU, from which MindSpore 2.8.0 reads back graphs that answer NaN.
+
+    Raises:
+        InputError: the environment switches it on.
+    """
+    if target == "CPU" and os.environ.get("MS_COMPILER_CACHE_ENABLE", "0") not in ("", "0"):
+        raise InputError("MS_COMPILER_CACHE_ENABLE is set, and on CPU networks answer NaN where MindSpore takes their "
+                         "graphs from that cache; unset it")
 
 
 def _select(target: str, device_id: int) -> None:
