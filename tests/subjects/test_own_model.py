@@ -147,9 +147,10 @@ def test_ten_lines_of_python_give_a_report(
     assert written.pop("checksum") and written == json.loads(json.dumps(report.document))
     assert [record["id"] for record in written["subjects"]] == ["mine"]
     assert written["subjects"][0]["training"] == "elsewhere" and written["subjects"][0]["n_train"] == len(MEMBERS)
-    assert written["inversion"][0]["layer"] == "logits" and written["inversion"][0]["subject"] == "mine"
-    assert written["membership"][0]["n_in"] == written["membership"][0]["n_out"] == 150
-    assert written["membership"][0]["shadow_recipe"]["training"]["epochs"] == 1
+    (inverted,), (shadows,) = results(written, "inversion"), results(written, "membership", "shadows")
+    assert inverted["layer"] == "logits" and inverted["subject"] == "mine"
+    assert shadows["n_in"] == shadows["n_out"] == 150
+    assert shadows["shadow_recipe"]["training"]["epochs"] == 1
     assert written["skipped"] == []
     # The user's network is as it was, so a second audit of it has nothing to do.
     assert weights_digest(net) == weights and [parameter.name for parameter in net.get_parameters()] == names
@@ -170,7 +171,7 @@ def test_without_members_the_audit_skips_membership_and_says_why(tmp_path: Path,
     document = json.loads((tmp_path / "run/report.json").read_text())
     assert results(document, "membership", "shadows") == [] and len(results(document, "inversion")) == 1
     (skipped,) = document["skipped"]
-    assert skipped["subject"] == "net" and skipped["attack"] == "membership" and "--members" in skipped["reason"]
+    assert skipped["subject"] == "net" and skipped["family"] == "membership" and "--members" in skipped["reason"]
     assert any("Not done: membership on net" in sentence for sentence in said(document))
     assert "needs to know what it was trained on" in (tmp_path / "run/report.html").read_text()
     assert capsys.readouterr().err == ""

@@ -53,9 +53,8 @@ class Audit:
         self._families = [families()[name] for name in families() if asked is None or name in asked]
         self._skipped: list[dict[str, str]] = []
         self._planned: list[_Planned] = []
-        if provided is not None:
-            # A sweep is of the configuration's own networks, whatever is audited beside it.
-            self._families = [family for family in self._families if family.attacks]
+        # What concerns the run as a whole is of the configuration's own networks, whatever is audited beside them.
+        self._own = provided is None
         if not (self._whole and others_named(session.config)):
             require_subjects(self._subjects, session.config)
 
@@ -88,7 +87,7 @@ class Audit:
             self._plan_families(subject)
             if subject.misfit is not None:
                 self._session.say(f"warning: {subject.name}: {subject.misfit}.")
-        if self._whole:
+        if self._whole and self._own:
             whole = ((family, family.plan_run(self._session)) for family in self._families)
             self._planned += [_Planned(family, plan) for family, plan in whole if plan is not None]
         if not self._whole and not self._planned:

@@ -35,6 +35,8 @@ def families() -> Mapping[str, Family[Any]]:
     for place in FAMILIES:
         module, _, name = place.partition(":")
         family = getattr(importlib.import_module(module), name)()
+        if family.settings is not None:
+            _add_section(family)
         found[family.name] = family
     for entry in sorted(_entry_points(), key=lambda each: each.name):
         family = _from_elsewhere(entry)
@@ -66,7 +68,15 @@ def _take_up(family: Family[Any], entry: Any, found: Mapping[str, Family[Any]]) 
         raise InputError(f"family '{family.name}' of package '{_package(entry)}' has a name that is taken"
                          f"{_by(found.get(family.name))}; remove or rename it")
     if family.settings is not None:
-        SCHEMA.add(family.name, family.settings)
+        _add_section(family)
+
+
+def _add_section(family: Family[Any]) -> None:
+    """Give the configuration the section of a family that brings its own."""
+    from mindleak.settings.schema import SCHEMA
+
+    assert family.settings is not None
+    SCHEMA.add(family.name, family.settings)
 
 
 def _from_elsewhere(entry: Any) -> Family[Any]:

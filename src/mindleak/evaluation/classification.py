@@ -15,8 +15,6 @@ from mindleak.evaluation.intervals import clopper_pearson, mean_of_independent, 
 from mindleak.evaluation.metric import Metric, undefined
 from mindleak.evaluation.validation import boolean_vector, label_vector, logit_matrix
 
-_SIDES = ("non_member", "member")
-
 
 def accuracy(answers: ArrayLike, labels: ArrayLike, level: float = 0.95) -> Metric:
     """Return the share of right answers.

@@ -51,7 +51,7 @@ def run_audit(session: Session, asked: Sequence[str] | None = None,
     session.say("")
     session.say(terminal_text(record, run_dir))
     session.say("")
-    if computed == 0:
+    if session.run.log and computed == 0:
         session.say(f"all {len(session.run.log)} stages were already done; only the report was rendered again")
     session.say(f"report: {path}")
     return AuditReport(record, path)

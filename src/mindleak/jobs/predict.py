@@ -78,7 +78,7 @@ def _trained_network(plan: SubjectPlan, best: bool) -> _Trained:
     if not task.owns(last):
         raise InputError(f"'{last}' comes from another training or another version of mindleak; train again with the "
                          "same configuration and --restart, or give the file as --ckpt")
-    network = plan.make_network(0)
+    network = plan.make_network(task.seed)
     checkpoint.load_weights(network, last)
     return _Trained(network, str(last))
 

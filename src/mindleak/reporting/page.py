@@ -129,12 +129,9 @@ class Page:
 
     def not_done(self, subject: str, family: str) -> Optional[str]:
         """Return why a family has no verdict on a subject, where the record says so."""
+        names = {subject, *(each.get("name") for each in self.record["subjects"] if each["id"] == subject)}
         return next((each["reason"] for each in self.record["skipped"]
-                     if (each["subject"], each["family"]) == (subject, family)), None)
-
-    def role(self, subject: str) -> str:
-        """Return the role of a subject of the record."""
-        return str(next(each["role"] for each in self.record["subjects"] if each["id"] == subject))
+                     if each["subject"] in names and each["family"] == family), None)
 
 
 def environment(folder: Path) -> Environment:

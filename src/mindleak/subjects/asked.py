@@ -102,9 +102,13 @@ class AskedTask:
         return [(TRAINING, data.y_train[inside], inside), (split, data.of_split(split)[1][outside], outside)]
 
     def _predictor(self, trained: StageResult) -> Predictor:
-        """Return what asks the network; models of one architecture take turns in one compiled forward pass."""
-        key = self.training.graphs() if self.plan.is_registered else self.plan.name
-        network, predict = self.plan.session.asked.get(key, self._make)
+        """Return what asks the network; models of the project's own take turns in one compiled forward pass.
+
+        Others may hold more than their parameters, which follows from the seed that they were made with.
+        """
+        if not self.plan.is_registered:
+            return Predictor(self.training.network(trained))
+        network, predict = self.plan.session.asked.get(self.training.graphs(), self._make)
         checkpoint.load_weights(network, weights_of(trained))
         return predict
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class SubjectPlan:
     session: Session
     name: str
     config: EasyDict
+    # Under which names of the configuration it stands; whoever makes one that is no subject says so.
+    place: str = field(init=False, default="subjects")
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -133,9 +135,8 @@ class SubjectPlan:
         """
         whole = self.session.config
         about = f"{section}.model" if "model" in whole.get(section, {}) else ""
-        path, own = next(((path, named[self.name]) for path, named in configuration.named_parts(whole).items()
-                          if self.name in named), ("subjects", {}))
-        return KeyNames(self.config, f"{path}.{self.name}", own, section, about)
+        own = configuration.named_parts(whole)[self.place].get(self.name, {})
+        return KeyNames(self.config, f"{self.place}.{self.name}", own, section, about)
 
     def recipe(self, overrides: dict[str, Any] | None = None, section: str = "") -> Recipe:
         """Return the training recipe, with the overrides of a section where given."""
@@ -249,7 +250,7 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
         if config.subjects:
             raise InputError("the configuration describes subjects of its own; give a subject of yours a configuration "
                              "without 'subjects'")
-        config = _sized(session, config, type(provided.network))
+        config = sized(session, config, type(provided.network))
         checked = check_subject(provided, session.dataset(config.data))
         return [GivenSubject(session, checked.name, config, checked, checked.make or type(checked.network))]
     if not config.subjects and others_named(config):
@@ -258,11 +259,11 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
         plans = [(name, configuration.for_subject(config, name)) for name in config.subjects]
     else:
         plans = [(_default_name(config), config)]
-    plans = [(name, _sized(session, own, registry.CLASSIFIERS.get(own.model.name))) for name, own in plans]
+    plans = [(name, sized(session, own, registry.CLASSIFIERS.get(own.model.name))) for name, own in plans]
     return [_from_checkpoint(session, name, own) or SubjectPlan(session, name, own) for name, own in plans]
 
 
-def _sized(session: Session, config: EasyDict, kind: type[nn.Cell] | None) -> EasyDict:
+def sized(session: Session, config: EasyDict, kind: type[nn.Cell] | None) -> EasyDict:
     """Return the configuration with the image size that null stands for: the data's own, or what the network needs."""
     if config.data.image_size is not None:
         return config

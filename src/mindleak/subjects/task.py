@@ -234,7 +234,8 @@ class TrainingTask:
 
     def _version(self) -> str:
         """Return what stands for the code that trains and the network; checkpoints of others are not continued."""
-        return stable_hash([code_digest(__name__), self._architecture()])
+        start = None if self.start is None else self.start.digest
+        return stable_hash([code_digest(__name__), self._architecture(), start])
 
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted training where the method can."""

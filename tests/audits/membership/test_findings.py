@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindleak.attacks.membership.report import generalisation
+from mindleak.audits.findings import said_of
 from mindleak.audits.membership.likeness import unlike
 from mindleak.evaluation.intervals import clopper_pearson, proportion
 from mindleak.evaluation.means import mean_over_images
@@ -131,10 +132,11 @@ def test_cautions_are_what_verdicts_say_once_each() -> None:
                 {"id": "net-m", "name": "net-m", "split_misfit": "the splits differ"}]
     assert [sentence.partition(":")[0] for sentence in cautions(audited(subjects=subjects))] == ["net", "net-m"]
     level = {"accuracy": {"values": [0.5, 0.6]}}
-    swept = audited(sweep=[{"variants": [{"name": "plain", "split_misfit": "the splits differ", "measures": level},
-                                         {"name": "other", "measures": level}],
+    swept = audited(sweep=[{"variants": [{"name": "plain", "training": "ordinary", "measures": level,
+                                          "split_misfit": "the splits differ"},
+                                         {"name": "other", "training": "ordinary", "measures": level}],
                             "conclusions": ["Nothing was shown.", "No correction."], "comparisons": [], "leaks": [],
-                            "baseline": "plain"}])
+                            "baseline": "plain", "question": "defence"}])
     assert cautions(swept) == ["plain: the splits differ. Its test accuracy says nothing."]
     assert cautions(swept)[0] in texts(swept, NOWHERE)
 
@@ -507,3 +509,46 @@ def test_a_change_between_different_recipes_is_not_put_down_to_suppression(tmp_p
     other = {"recipe": {"method": "suppress", "learning_rate": 0.1, "epochs": 10}}
     assert _differing(same, {"recipe": {**same["recipe"], "method": "suppress"}}) == ""
     assert "differ in learning_rate," in _differing(same, other)
+
+
+def stated(body: dict[str, Any], folder: Path) -> list[str | None]:
+    """The verdicts of a record's findings, those that have one."""
+    found = (finding["verdict"] for finding in said_of(body, folder)["findings"])
+    return [verdict for verdict in found if verdict is not None]
+
+
+ABOVE, BELOW, WIDE = metric(0.1, 0.05, 0.2), metric(-0.1, -0.2, -0.05), metric(0.0, -0.6, 0.6)
+NONE = metric(0.0, -0.1, 0.1)
+FOUND, MISSED = metric(0.05, 0.01, 0.1), metric(0.0, 0.0, 0.1)
+
+
+@pytest.mark.parametrize("more, verdict", [
+    ({}, "not shown"),
+    ({"mean": ABOVE}, "shown"),
+    ({"mean": BELOW}, "not shown"),
+    ({"top1": FOUND}, "shown"),
+    # What test images differ in from training images is no membership, and fewer returned than of others is no leak.
+    ({"others": ABOVE, "source": "training split"}, "shown"),
+    ({"others": ABOVE, "source": "test split"}, "not shown"),
+    ({"others": BELOW, "source": "training split"}, "not shown"),
+    # An attack, a judge or a sample that could not have shown it acquits nobody.
+    ({"identity_psnr": metric(31.0)}, "cannot tell"),
+    ({"identity_psnr": metric(31.0), "mean": ABOVE}, "cannot tell"),
+    ({"dead": 3}, "cannot tell"),
+    ({"judge_test_accuracy": metric(0.2, 0.1, 0.3)}, "cannot tell"),
+    ({"mean": WIDE}, "cannot tell"),
+    ({"top1": metric(0.0, 0.0, 0.6)}, "cannot tell"),
+])
+def test_an_inversion_acquits_only_where_it_could_have_accused(tmp_path: Path, more: dict[str, Any],
+                                                               verdict: str) -> None:
+    given = dict(more)
+    differences = {"mean_image": {"confidence": judged(given.pop("mean", NONE))}}
+    others, source = given.pop("others", None), given.pop("source", "training split")
+    if others is not None:
+        differences["non_members"] = {"confidence": judged(others), "ssim": judged(NONE)}
+        given["non_members"] = {"source": source, "n": 28}
+    nearest = {"candidates": 1000, "top1": judged(given.pop("top1", MISSED), 0.001), "median_rank": 17.0,
+               "chance": {"top1": 0.001}}
+    record = inversion(tmp_path, "plain", CALM, differences=differences, nearest=nearest,
+                       **{"judge_test_accuracy": metric(0.9, 0.85, 0.95), **given})
+    assert set(stated(audited(inversion=[record]), tmp_path)) == {verdict}

@@ -12,6 +12,7 @@ import pytest
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.reference_report import Truth, figures, several_targets
 from mindleak.attacks.membership.scores import AttackScores
+from mindleak.audits.findings import said_of
 from mindleak.audits.membership.charts import attacks_roc_figure
 from mindleak.audits.membership.questions import leak_families
 from mindleak.audits.membership.reference_findings import reference_findings
@@ -169,6 +170,8 @@ def test_epsilon_from_acquittals_says_so() -> None:
     cleared["epsilon"] = EpsilonBound(1.2, 200, 200, 150, 200, 0.0, 1e-5, 0.05).to_json()
     assert cleared["epsilon"]["by_accusation"] is False
     assert "shown by the samples that it clears, hardly any of which is a member" in found(cleared)[0]
+    first = said_of({**document(cleared), "skipped": []}, Path())["findings"][0]
+    assert "no leak was detected on average" in first["text"] and first["verdict"] == "shown", "an ε is a leak, too"
 
 
 @pytest.mark.parametrize("gain, way", [(0.8, "stronger: phi +0"), (-0.8, "weaker: phi -0"),

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mindleak.audits.sweep import defence_findings as of_defences
+from mindleak.audits.sweep import subject_findings as of_subjects
 from mindleak.audits.sweep.defence_findings import defence_findings
 from mindleak.audits.sweep.findings import comparisons, summarise
 from mindleak.audits.sweep.questions import SweepQuestions
@@ -236,3 +238,27 @@ def test_a_pair_with_the_baseline_is_tested_once_and_has_one_verdict_in_either_d
     said = shown.correction()
     assert "2 changes of leaks against the baseline, of which 1 hold" in said and "other variants" not in said
     assert subject_findings(sweep)[-1].startswith("9 differences were looked at")
+
+
+def test_only_what_suppression_changes_is_a_defences_verdict() -> None:
+    strong = defence("suppress-95", "suppress", [.97, .972, .968, .97], [.4, .43, .37, .4], [.6, .62, .58, .6])
+    noisy = defence("suppress-95", "suppress", [.97, .99, .96, .99], [.6, 1.0, .7, .9], [.5, .6, .52, .57])
+    pruned = {**strong, "name": "prune", "training": "prune"}
+    assert of_defences.verdict_of(sweep(strong)) == "shown"
+    assert of_defences.verdict_of(sweep(noisy)) == of_defences.verdict_of(sweep(noisy, pruned)) == "not shown"
+    assert of_defences.verdict_of(sweep(pruned)) == "cannot tell", "nothing was suppressed"
+
+
+def test_the_verdict_on_subjects_is_whether_a_leak_follows_the_gap() -> None:
+    def varied(gaps: list[float], leaks: list[float]) -> dict[str, Any]:
+        variants = [{"name": f"v{gap}", "training": "ordinary", "measures": summarise(
+            {"accuracy": [.9, .91], "gap": [gap, gap + .001], "auc/loss": [leak, leak + .001]})}
+            for gap, leak in zip(gaps, leaks)]
+        return {"baseline": variants[0]["name"], "models": 2, "variants": variants, "leaks": ["auc/loss"],
+                "labels": {"gap": "Generalisation gap", **LABELS},
+                "comparisons": comparisons(variants, variants[0]["name"])}
+
+    gaps = [.01, .02, .03, .04, .05, .06, .07]
+    assert of_subjects.verdict_of(varied(gaps, [.51, .52, .53, .54, .55, .56, .57])) == "shown"
+    assert of_subjects.verdict_of(varied(gaps, [.53, .51, .56, .52, .57, .54, .53])) == "not shown"
+    assert of_subjects.verdict_of(varied(gaps[:3], [.51, .52, .53])) == "cannot tell", "three cannot be ranked"

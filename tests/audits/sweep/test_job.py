@@ -76,6 +76,12 @@ def test_every_network_has_half_of_the_pool_and_its_twins_the_same_half_and_seed
     assert (appearances == 2).all()
 
 
+def test_the_size_of_images_is_settled_for_every_variant(tmp_path: Path) -> None:
+    sweep = SweepPlan(open_sweep(tmp_path, "data.image_size=null"))
+    # lenet5_bias needs images of 28 by 28 pixels.
+    assert {task.plan.config.data.image_size for task in sweep.tasks} == {28}
+
+
 @pytest.mark.slow
 def test_the_report_has_every_defence_measure_and_comparison(report: AuditReport) -> None:
     sweep = results(report.document, "sweep")[0]
@@ -121,8 +127,8 @@ def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeyp
         seen.append(([shadow.logits for shadow in shadows], [shadow.members for shadow in shadows], subject))
         return original(attack, shadows, subject)
 
-    original = ShadowAttack.run
-    monkeypatch.setattr(ShadowAttack, "run", recorded)
+    original = ShadowAttack.attack
+    monkeypatch.setattr(ShadowAttack, "attack", recorded)
     evaluated = [SimpleNamespace(arrays={"logits": each}) for each in logits]
     for number in range(4):
         sweep._variants[0]._membership(number, evaluated)  # type: ignore[arg-type]
@@ -259,7 +265,7 @@ SUBJECT = """
 data: {name: digits}
 model: {name: lstm_rnn, hidden_size: 16}
 training: {epochs: 3, batch_size: 20, learning_rate: 0.5}
-inversion: {enabled: false}
+inversion: {enabled: false, images: 5000}
 membership: {attack: {epochs: 2}}
 sweep:
   question: subject

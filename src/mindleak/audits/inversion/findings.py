@@ -21,6 +21,10 @@ from mindleak.reporting.wording import has_value, percent
 
 # An optimiser in order returns the image from its own pixels at more than this (dB).
 IDENTITY_PSNR = 40.0
+# A judge that is wrong about most images it has not seen recognises nothing in rebuilt ones.
+JUDGE_RIGHT = 0.5
+# Where an interval reaches so far, every second image may have come back.
+HALF = 0.5
 _MEANINGS = {"confidence": "the judge's confidence in the true label", "ssim": "SSIM"}
 
 
@@ -85,7 +89,7 @@ def _change(ordinary: Record, suppressed: Record, changes: Mapping[tuple[str, st
         if key in changes:
             known = known_interval(changes[key]) is not None
             yield Finding(f"{pair}, layer {ordinary['layer']}: {_in_words(meaning, changes[key], family, key)}{caveat}"
-                          f"{differing}", None, verdict(family.direction(key)) if known else CANNOT_TELL,
+                          f"{differing}", None, verdict(family.direction(key)) if known and not stuck else CANNOT_TELL,
                           [each["metrics"].get(measure) for each in (ordinary, suppressed)])
 
 
@@ -154,19 +158,37 @@ def inversion_findings(results: Sequence[Record], questions: Questions) -> Itera
                  *_against_non_members(result, differences.get("non_members") or {}, families.non_members),
                  *_nearest(result, families.nearest)]
         if parts:
-            yield Finding(f"{name}: {' '.join(parts)}", result["subject"], _verdict(result, families),
+            stated, why = _verdict(result, families)
+            yield Finding(f"{name}: {' '.join(parts)}{why}", result["subject"], stated,
                           [*differences.get("mean_image", {}).values(), *differences.get("non_members", {}).values(),
                            *([result["nearest"]["top1"]] if result.get("nearest") else [])])
 
 
-def _verdict(result: Record, families: _Families) -> str:
-    """Return whether anything of these very images was shown to come back: more than of non-members, or a find."""
+def _verdict(result: Record, families: _Families) -> tuple[str, str]:
+    """Return whether anything was shown to come back, and why nobody can tell where the other parts do not say it.
+
+    More than of the mean image, more than of non-members of the same split, or a find of the very original. The test
+    split may differ from the training split by more than membership, so what it differs in is no verdict.
+    """
     key = (result["subject"], result["layer"])
-    returned = (families.nearest.direction(key) > 0 or families.mean_image.direction(key) > 0
-                or any(families.non_members.direction((*key, measure)) for measure in _MEANINGS))
-    if returned:
-        return SHOWN
-    return CANNOT_TELL if any(_failed(result)) or result.get("dead") else NOT_SHOWN
+    others = result.get("non_members") or {}
+    against = [] if others.get("source") == TEST_SPLIT else [
+        families.non_members.direction((*key, measure)) > 0 for measure in _MEANINGS]
+    if next(_failed(result), None) is not None:
+        return CANNOT_TELL, ""
+    if families.nearest.direction(key) > 0 or families.mean_image.direction(key) > 0 or any(against):
+        return SHOWN, ""
+    if result.get("dead"):
+        return CANNOT_TELL, ""
+    judge = result.get("judge_test_accuracy") or {}
+    if has_value(judge) and judge["value"] < JUDGE_RIGHT:
+        return CANNOT_TELL, f" The judge is right about {percent(judge['value'], 1)} of the test images only."
+    found = [known_interval(metric) for metric in
+             ((result.get("differences") or {}).get("mean_image", {}).get("confidence") or {},
+              (result.get("nearest") or {}).get("top1") or {})]
+    if any(interval is None or interval[1] >= HALF for interval in found):
+        return CANNOT_TELL, " So few images could not have shown it, had every second one come back."
+    return NOT_SHOWN, ""
 
 
 def _failed(result: Record) -> Iterator[float]:

@@ -45,7 +45,8 @@ def inversion_stage(planned: InversionPlan, attack: Attack, network: nn.Cell, ju
     inputs = {**attack.settings(), "source": own_file.source(plan.config.model.name),
               "subject": network_digest(network),
               "judge": network_digest(judge), "judge_model": plan.config.judge.model, "data": plan.dataset.digest,
-              "rows": stable_hash(planned.rows), "non_members": compared}
+              "rows": stable_hash(planned.rows), "non_members": compared,
+              "among": stable_hash(plan.trained_on)}
     name = f"inversion-{plan.name}" + (f"-{attack.layer}" if len(planned.attacks) > 1 else "")
     return plan.session.run.stage(name, __name__, inputs, attack.seed,
                                   lambda context: _Measurement(planned, attack, network, judge).run(context))

@@ -92,6 +92,9 @@ class Observer:
         rows = np.concatenate(task.queries)
 
         def network() -> _Asked:
+            # A network of the user's own may hold more than its parameters, by the seed that it was made with.
+            if not self._planned.plan.is_registered:
+                return _Asked(task.training.network(trained))
             if self._twin is None:
                 self._twin = _Asked(self._planned.plan.make_network(0))
             checkpoint.load_weights(self._twin.network, weights_of(trained))

@@ -1,4 +1,4 @@
-"""The membership stage: roles, subject, shadows, and the attack on a membership subject."""
+"""What membership inference needs: roles, subject, shadows and references, checked before any training."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def settled_members(plan: SubjectPlan) -> np.ndarray | None:
     """
     if plan.is_trained and plan.members is None:
         raise UnknownMembersError(f"membership inference on '{plan.name}' needs to know what it was trained on: "
-                                  "give the row numbers as --members indices.npy")
+                                  "give the row numbers as --members indices.npy, in Python as Subject(members=...)")
     return plan.members
 
 

@@ -67,12 +67,13 @@ def _against_chance(result: Record, attack: Record, leaks: LeakFamilies, bounds:
     found = f"{name}: AUC {area['value']:.3f} ({low:.3f} to {high:.3f})"
     key = (result["subject"], attack["attack"])
     ties = f" Its AUC: {area['reason']}." if area.get("reason") else ""
-    beside = f"{ties}{_rare(key, attack, leaks.rates)}{_epsilon(attack, bounds)}"
+    refuted, epsilon = _epsilon(attack, bounds)
+    beside = f"{ties}{_rare(key, attack, leaks.rates)}{epsilon}"
     way = leaks.areas.direction(key)
     rare = rare_rate(attack)
-    rests = [area, *([] if rare is None else [attack["overall"][f"tpr@{rare}"]])]
+    rests = [area, *([] if rare is None else [attack["overall"][f"tpr@{rare}"]]), attack.get("epsilon")]
     found_rare = rare is not None and leaks.rates.direction((*key, rare, OTHERS)) > 0
-    stated = SHOWN if found_rare else leak_verdict(
+    stated = SHOWN if found_rare or refuted else leak_verdict(
         way, bool(doubtful) or detectable_auc(attack["n_in"], attack["n_out"], leaks.areas) is None)
     return Finding(_in_words(found, way, key, attack, leaks, interval=(low, high)) + beside + doubtful,
                    result["subject"], stated, rests)
@@ -102,23 +103,24 @@ def _rare(key: tuple[str, str], attack: Record, family: Family) -> str:
     return f" At {100 * float(rate):g} % FPR {next(said)}."
 
 
-def _epsilon(attack: Record, bounds: int) -> str:
-    """Say which ε is refuted, and by which of the two answers: few accusations that hit, or acquittals that do.
+def _epsilon(attack: Record, bounds: int) -> tuple[bool, str]:
+    """Return whether an ε is refuted, and say which, and by which answers: accusations that hit, or acquittals.
 
     Of so many ``bounds`` all hold together: each has its share of what may be wrong (Bonferroni).
     """
     record = attack.get("epsilon")
     if not record or not record["epsilon"]:
-        return ""
+        return False, ""
     bound = EpsilonBound.from_json(record).at(record["alpha"] / bounds)
     if not bound.epsilon:
-        return (f" At another threshold of the references, ε is at least {record['epsilon']:.2f} by itself, which does "
-                f"not hold as one of {bounds} bounds (Bonferroni-corrected at {100 * record['alpha']:g} %).")
+        return False, (f" At another threshold of the references, ε is at least {record['epsilon']:.2f} by itself, "
+                       f"which does not hold as one of {bounds} bounds (Bonferroni-corrected at "
+                       f"{100 * record['alpha']:g} %).")
     by = ("the members that it accuses" if bound.by_accusation
           else "the samples that it clears, hardly any of which is a member")
     together = f" for {bounds} bounds together" if bounds > 1 else ""
-    return (f" At another threshold of the references, ε is at least {bound.epsilon:.2f} at δ {bound.delta:g} "
-            f"(level {1 - record['alpha']:g}{together}, samples taken for independent trials), shown by {by}.")
+    return True, (f" At another threshold of the references, ε is at least {bound.epsilon:.2f} at δ {bound.delta:g} "
+                  f"(level {1 - record['alpha']:g}{together}, samples taken for independent trials), shown by {by}.")
 
 
 def _against(result: Record, other: Record, differences: Mapping[tuple[str, str, str], Record],

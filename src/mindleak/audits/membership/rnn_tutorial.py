@@ -137,6 +137,7 @@ def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: Rnn
                         **{f"scores_trained_{name}": each.scores[:n_own] for name, each in found.items()})
     return {**_sizes(planned, n_in, n_own - n_in), **shown, "overall": _overall(shown),
             "notes": _notes(planned, subject_size),
+            "commonest_class": float(np.bincount(labels[asked.members]).max() / asked.members.sum()),
             "shadow_accuracy": [{"train": result.metrics["train_accuracy"]["value"],
                                  "test": result.metrics["test_accuracy"]["value"]} for result in results],
             "subject_accuracy": report.generalisation(

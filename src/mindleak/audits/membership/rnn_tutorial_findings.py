@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from mindleak.attacks.membership.balancing import AS_IN_TUTORIAL
 from mindleak.attacks.membership.names import RNN_TUTORIAL
 from mindleak.audits.finding import CANNOT_TELL, Finding, verdict
-from mindleak.audits.membership.likeness import caution, unlike
+from mindleak.audits.membership.likeness import caution, learnt_nothing, unlike
 from mindleak.audits.membership.questions import LeakFamilies
 from mindleak.audits.membership.shadow_findings import leak_verdict
 from mindleak.audits.questions import Questions, alone, among, detectable_auc, known_interval
@@ -45,7 +45,7 @@ def rnn_tutorial_findings(results: Sequence[Record], leaks: LeakFamilies, questi
                       result["subject"], None, (found[AS_IN_TUTORIAL, AS_IN_TUTORIAL]["accuracy"],))
         yield from _imbalance(result, found[AS_IN_TUTORIAL, "as_drawn"], found["none", "as_drawn"], imbalance)
         yield from _splits(result, found[AS_IN_TUTORIAL, "split_control"], parts)
-        yield from _parts(result, parts)
+        yield from _parts(result, found[AS_IN_TUTORIAL, "same_split"], parts, leaks.areas)
         yield from _left(result, found[AS_IN_TUTORIAL, "same_split"], found["once", "same_split"], leaks.areas)
         yield from (_against(result, each, stronger) for each in result["compared"])
         if result["skipped_classes"]:
@@ -57,7 +57,9 @@ def rnn_tutorial_findings(results: Sequence[Record], leaks: LeakFamilies, questi
 
 def doubts(result: Record) -> tuple[str, ...]:
     """Return what makes the figures of the RNN tutorial's attack doubtful, a sentence or nothing."""
-    return (unlike(result.get("subject_accuracy"), result.get("shadow_accuracy") or [], "shadow"),)
+    subject = result.get("subject_accuracy")
+    return (learnt_nothing(subject, result.get("commonest_class")),
+            unlike(subject, result.get("shadow_accuracy") or [], "shadow"))
 
 
 def _what_it_is_made_of(results: Sequence[Record], judged: Mapping[str, Mapping[tuple[str, str], Record]],
@@ -102,7 +104,8 @@ def _imbalance(result: Record, own: Record, unbalanced: Record, family: Family) 
             f"models trained without balancing are right for {_rate(accuracy)}, {_AGAINST_CONSTANT[way]} that"
             f"{notes[0]}, {part}; their balanced accuracy is {_rate(balanced)}. The tutorial's own models are right "
             f"for {_rate(own['accuracy'])}, {_AGAINST_CONSTANT[own_way]} always saying \"member\"{notes[1]}.")
-    yield Finding(said, result["subject"], verdict(way > 0), (accuracy, balanced, own["accuracy"]))
+    # What class imbalance makes of a figure is no verdict on membership.
+    yield Finding(said, result["subject"], None, (accuracy, balanced, own["accuracy"]))
 
 
 def _splits(result: Record, control: Record, family: Family) -> Iterator[Finding]:
@@ -119,20 +122,21 @@ def _splits(result: Record, control: Record, family: Family) -> Iterator[Finding
     else:
         said = (f"{found}: no difference between the splits was detected{alone(family, key, interval, 0.5)}."
                 f"{_reach(control, family)}")
-    yield Finding(said, result["subject"], verdict(family.direction(key)), (control["auc"],))
+    # Nor is what a control shows, in which nobody is a member.
+    yield Finding(said, result["subject"], None, (control["auc"],))
 
 
-def _parts(result: Record, family: Family) -> Iterator[Finding]:
+def _parts(result: Record, own: Record, family: Family, areas: Family) -> Iterator[Finding]:
     """Divide what balanced accuracy has above chance across the splits into splits' difference and membership."""
     parts = result["decomposition"]
     if any(known_interval(metric) is None for metric in parts.values()):
         return
     above, split, membership = (_part(parts[name], family, (result["subject"], name))
                                 for name in ("above_chance", "split", "membership"))
+    left = _left_verdict(result, own, family.direction((result["subject"], "membership")), areas)
     yield Finding(f"{_name(result)}: across the splits its balanced accuracy is {above} points from chance. That is "
                   f"the sum of {split} by a difference between the splits and {membership} by membership.",
-                  result["subject"], verdict(family.direction((result["subject"], "membership")) > 0),
-                  list(parts.values()))
+                  result["subject"], left, list(parts.values()))
 
 
 def _part(metric: Record, family: Family, key: Hashable) -> str:
@@ -163,9 +167,13 @@ def _left(result: Record, own: Record, once: Record, family: Family) -> Iterator
     else:
         said = (f"{found}; no membership was detected{alone(family, key, interval, 0.5)}.{_reach(own, family)}"
                 f"{trained}")
-    yield Finding(said, result["subject"], leak_verdict(
-        way, any(doubts(result)) or detectable_auc(own["n_in"], own["n_out"], family) is None),
+    yield Finding(said, result["subject"], _left_verdict(result, own, way, family),
                   (own["auc"], own["balanced_accuracy"], once["auc"]))
+
+
+def _left_verdict(result: Record, own: Record, way: int, areas: Family) -> str:
+    """Return the verdict on what is left between members and non-members of one split."""
+    return leak_verdict(way, any(doubts(result)) or detectable_auc(own["n_in"], own["n_out"], areas) is None)
 
 
 def _reach(judged: Record, family: Family) -> str:

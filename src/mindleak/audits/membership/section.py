@@ -93,7 +93,8 @@ def _rnn_tutorial(results: Sequence[Record], page: Page) -> list[Section]:
     if not attacks:
         return []
     return [page.section(HERE / "rnn_tutorial.html.j2", "rnn-tutorial", "RNN tutorial's attack", attacks=attacks,
-                         heading="Membership: the RNN tutorial's attack, and what its figure is made of")]
+                         heading="Membership: the RNN tutorial's attack, and what its figure is made of",
+                         glossary=None if len(results) > len(attacks) else HERE / "glossary.html.j2")]
 
 
 def _by_references(results: Sequence[Record], page: Page) -> list[Section]:

@@ -112,10 +112,10 @@ def _rates(result: Record, family: Family) -> Iterator[Finding]:
         said = [*beyond_guessing(aimed, "a shadow's threshold", family, (*_key(result), rate, OTHERS)),
                 *_on_own_roc(own, float(rate), result, family)]
         if said:
-            shown = any(family.direction((*_key(result), rate, whose)) > 0 for whose in (OTHERS, OWN_ROC))
+            ways = [family.direction((*_key(result), rate, whose)) for whose in (OTHERS, OWN_ROC)]
             blind = (aimed is None or excess(aimed) is None) and float(rate) * result["n_out"] < 1
             yield Finding(f"{_named(result)} at {100 * float(rate):g} % FPR: {'; '.join(said)}.", result["subject"],
-                          leak_verdict(int(shown), blind or any(doubts(result))),
+                          leak_verdict(max(ways) or min(ways), blind or any(doubts(result))),
                           [metric for metric in (aimed, own) if metric is not None])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from mindleak.audits.finding import CANNOT_TELL, verdict
 from mindleak.audits.sweep.findings import SUPPRESS, against, by_pair, caution
 from mindleak.audits.sweep.questions import MARGIN, SweepQuestions
 from mindleak.evaluation.metric import Record
@@ -21,6 +22,16 @@ def defence_findings(sweep: Record) -> list[str]:
     found.append(_verdict(sweep, shown))
     found.append(caution(sweep, shown))
     return found
+
+
+def verdict_of(sweep: Record) -> str:
+    """Return whether suppression was shown to change any leak, lower or higher, against the baseline."""
+    suppressed = [defence["name"] for defence in sweep["variants"] if defence["training"] == SUPPRESS]
+    if not suppressed:
+        return CANNOT_TELL
+    shown = SweepQuestions(sweep)
+    return verdict(any(shown.direction(name, sweep["baseline"], measure) for name in suppressed
+                       for measure in sweep["leaks"]))
 
 
 def silent_share(name: str, measure: str, sweep: Record) -> float:

@@ -46,15 +46,16 @@ class Sweep(Family["SweepPlan"]):
 
     def findings(self, results: Sequence[Record], context: Context) -> Iterator[Finding]:
         """Yield the sweep's last two conclusions: what was shown over all variants, and how it was corrected."""
-        from mindleak.audits.finding import Finding, verdict
+        from mindleak.audits.finding import Finding
         from mindleak.audits.general import unfit_split
-        from mindleak.audits.sweep.questions import SweepQuestions
+        from mindleak.audits.sweep import defence_findings, subject_findings
 
         for sweep in results:
             for variant in sweep["variants"]:
                 yield from (Finding(text) for text in unfit_split(variant["name"], variant))
             *_, overall, corrected = sweep["conclusions"]
-            yield Finding(overall, None, verdict(SweepQuestions(sweep).held), _compared(sweep))
+            of_question = {"defence": defence_findings, "subject": subject_findings}[sweep["question"]]
+            yield Finding(overall, None, of_question.verdict_of(sweep), _compared(sweep))
             yield Finding(corrected)
 
     def doubts(self, results: Sequence[Record]) -> Iterator[str]:

@@ -58,11 +58,6 @@ class SweepQuestions:
         """Return the family of a further question, corrected like the others."""
         return self._questions.ask(question, comparisons)
 
-    @property
-    def held(self) -> int:
-        """How many differences of leaks were shown."""
-        return sum(family.held for family in self._leaks)
-
     def correction(self) -> str:
         """Say what was corrected for what."""
         return "".join(f" {sentence}" for sentence in self._questions.correction())

@@ -21,9 +21,10 @@ from mindleak.audits.sweep.subject_findings import subject_findings
 from mindleak.audits.sweep.variants import Judge, NetworkFigures, Variant
 from mindleak.data.dataset import Dataset
 from mindleak.errors import InputError, nearest
+from mindleak.models import registry
 from mindleak.subjects.own import network_digest
 from mindleak.subjects.session import Session
-from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.subject import SubjectPlan, sized
 from mindleak.subjects.task import TrainingTask
 
 LABELS = {"accuracy": "Test accuracy", "train_accuracy": "Training accuracy", "gap": "Generalisation gap",
@@ -43,8 +44,7 @@ class SweepPlan(Plan):
         if self._settings.question not in FINDINGS:
             raise InputError(f"sweep.question '{self._settings.question}' is unknown"
                              + nearest(self._settings.question, FINDINGS))
-        self._variants = [Variant(SubjectPlan(session, name, configuration.for_variant(session.config, name)))
-                          for name in self._settings.variants]
+        self._variants = [Variant(_plan(session, name)) for name in self._settings.variants]
         for variant in self._variants:
             variant.check()
 
@@ -114,6 +114,14 @@ class SweepPlan(Plan):
         rows = first.pool.inverted(0, first.plan.config.inversion.images, self.dataset,
                                    self._session.seed("inversion"))
         return controls(self._session, self.dataset, rows, judge)
+
+
+def _plan(session: Session, name: str) -> SubjectPlan:
+    """Return the plan of one variant's networks."""
+    own = configuration.for_variant(session.config, name)
+    plan = SubjectPlan(session, name, sized(session, own, registry.CLASSIFIERS.get(own.model.name)))
+    plan.place = "sweep.variants"
+    return plan
 
 
 def _record(variant: Variant, networks: list[NetworkFigures]) -> dict[str, Any]:

@@ -7,15 +7,16 @@ test accuracy is the usual explanation (Yeom et al., arXiv 1709.01604).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from mindleak.audits.finding import CANNOT_TELL, verdict
 from mindleak.audits.sweep.findings import against, by_pair, caution
 from mindleak.audits.sweep.questions import MARGIN, SweepQuestions
-from mindleak.evaluation.comparisons import Comparison
+from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Record
-from mindleak.evaluation.ranks import kendall
+from mindleak.evaluation.ranks import RankCorrelation, kendall
 
 GAP = "gap"
 FEWEST_RANKED = 4
@@ -45,13 +46,8 @@ def _rankings(sweep: Record, shown: SweepQuestions) -> Iterator[str]:
     Kendall's τ over the variants' means with its permutation test: ranks need no model of how one follows from the
     other.
     """
-    pairs = {leak: [(variant["measures"][GAP]["value"], variant["measures"][leak]["value"])
-                    for variant in sweep["variants"] if GAP in variant["measures"] and leak in variant["measures"]]
-             for leak in sweep["leaks"]}
-    # Equal means must tie whatever their last digits.
-    ranked = {leak: kendall(*np.round(values, 12).T) for leak, values in pairs.items() if len(values) >= FEWEST_RANKED}
-    family = shown.ask("rankings of leaks by the generalisation gap", {
-        leak: None if math.isnan(found.p) else Comparison(found.tau, found.p) for leak, found in ranked.items()})
+    pairs, ranked = _pairs(sweep), _ranked(sweep)
+    family = _asked(ranked, shown)
     words = {1: "follows", -1: "falls with", 0: "was not shown to follow"}
     for leak, values in pairs.items():
         label = sweep["labels"][leak]
@@ -64,3 +60,32 @@ def _rankings(sweep: Record, shown: SweepQuestions) -> Iterator[str]:
             kind = "exact p" if ranked[leak].exact else "p by drawn permutations"
             yield (f"{label} {words[family.direction(leak)]} the generalisation gap over {len(values)} variants "
                    f"(Kendall's τ {tau:+.2f}, {kind} {p:.2g}).")
+
+
+def verdict_of(sweep: Record) -> str:
+    """Return whether any leak was shown to follow the generalisation gap, or to fall with it."""
+    ranked = _ranked(sweep)
+    if all(math.isnan(found.p) for found in ranked.values()):
+        return CANNOT_TELL
+    family = _asked(ranked, SweepQuestions(sweep))
+    return verdict(any(family.direction(leak) for leak in ranked))
+
+
+def _pairs(sweep: Record) -> dict[str, list[tuple[float, float]]]:
+    """Return, per leak, the mean gap and the mean leak of every variant that has both."""
+    return {leak: [(variant["measures"][GAP]["value"], variant["measures"][leak]["value"])
+                   for variant in sweep["variants"] if GAP in variant["measures"] and leak in variant["measures"]]
+            for leak in sweep["leaks"]}
+
+
+def _ranked(sweep: Record) -> dict[str, RankCorrelation]:
+    """Return the rank correlations of leaks with the gap, of those that enough variants have."""
+    # Equal means must tie whatever their last digits.
+    return {leak: kendall(*np.round(values, 12).T) for leak, values in _pairs(sweep).items()
+            if len(values) >= FEWEST_RANKED}
+
+
+def _asked(ranked: Mapping[str, RankCorrelation], shown: SweepQuestions) -> Family:
+    """Ask all rankings together."""
+    return shown.ask("rankings of leaks by the generalisation gap", {
+        leak: None if math.isnan(found.p) else Comparison(found.tau, found.p) for leak, found in ranked.items()})

@@ -62,7 +62,7 @@ class NetworkFigures:
     Attributes:
         values: every measure by name.
         parts: for the measures of attacks whose references are the other networks, what each of these makes of it
-            (``sweep_membership.by_sibling``).
+            (``membership.by_sibling``).
     """
 
     values: dict[str, float]
@@ -179,7 +179,8 @@ class Variant:
         task, plan = self.tasks[number], self.plan
         network = task.network(task.run())
         attacks = self._attacks(network)
-        rows = self.pool.inverted(number, plan.config.inversion.images, plan.dataset, plan.session.seed("inversion"))
+        rows = self.pool.inverted(number, plan.config.inversion.images, plan.dataset,
+                                  plan.session.seed("inversion")) if self.inverts else np.zeros(0, np.int64)
         inputs = {"source": own_file.source(plan.config.model.name), "network": network_digest(network),
                   "judge": None if judge is None else judge.digest, "data": plan.dataset.digest,
                   "pool": stable_hash(self.pool.rows), "inverted": stable_hash(rows),
