@@ -511,7 +511,7 @@ CHILD = textwrap.dedent("""
     from mindleak.training.history import EpochPrinter
     from mindleak.training.recipe import Recipe
     from mindleak.training.request import TrainingRequest
-    from mindleak.training.suppress import SuppressTraining
+    from mindleak.training.suppress.graph import SuppressTraining
 
     recipe = Recipe(method="suppress", epochs=100, batch_size=16, learning_rate=0.1)
     SuppressTraining.train(TrainingRequest(lenet(), digits(samples=960), recipe, 5, SETTINGS,
