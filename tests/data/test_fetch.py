@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fetch_in_another_process
 from loopback import LoopbackServer
 from mindleak.data.fetch import Transfer, fetch
 from mindleak.data.partial import Origin, PartialFile
@@ -307,24 +308,11 @@ def test_a_hanging_server_times_out_and_the_next_goes_on(server, other, tmp_path
 # --- several processes -----------------------------------------------------------------------------------
 
 
-def fetch_in_a_process(folder: str, address: str, events: multiprocessing.Queue) -> None:
-    def progress(name: str, received: int, total: int) -> None:
-        events.put("progress")
-
-    transfer = Transfer((address,), progress, events.put, 20.0)
-    with PartialFile(Path(folder) / NAME, lambda: events.put("waiting")) as partial:
-        if (Path(folder) / NAME).exists():
-            events.put("there")
-            return
-        fetch(FILE, partial, transfer)
-        partial.finish()
-    events.put("fetched")
-
-
 def started(folder: Path, address: str) -> tuple[multiprocessing.Process, multiprocessing.Queue]:
     context = multiprocessing.get_context("spawn")
     events = context.Queue()
-    process = context.Process(target=fetch_in_a_process, args=(str(folder), address, events), daemon=True)
+    process = context.Process(target=fetch_in_another_process.run, args=(str(folder), address, FILE, events),
+                              daemon=True)
     process.start()
     return process, events
 
