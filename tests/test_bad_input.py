@@ -681,9 +681,10 @@ def test_full_disk_under_the_run_directory(small_disk, work, capfd):
     ("", ["damaged"]),
     ("{", ["damaged"]),
     ("[]", ["schema None"]),
-    ('{"schema": 99}', ["schema 99", "reads 1"]),
-    ('{"schema": 1}', ["damaged", "KeyError"]),
-    ('{"schema": 1, "subjects": 3}', ["damaged"]),
+    ('{"schema": 99}', ["schema 99", "reads 2"]),
+    ('{"schema": 1}', ["schema 1", "reads 2"]),
+    ('{"schema": 2}', ["damaged", "KeyError"]),
+    ('{"schema": 2, "subjects": 3}', ["damaged"]),
 ])
 def test_report_without_a_whole_document(work, refuse, text, parts):
     (work / "inputs" / "run").mkdir()

@@ -94,7 +94,7 @@ def test_a_private_subject_and_its_shadows_are_trained_and_recorded(tmp_path: Pa
     assert metrics["privacy"]["epsilon"] > 0
     assert metrics["privacy"]["sampling_rate"] == pytest.approx(50 / 1297)
     shadow = plan_membership(plan).shadows[0]
-    assert shadow.run().metrics["privacy"]["sampling_rate"] == pytest.approx(50 / 200)
+    assert shadow.training.run().metrics["privacy"]["sampling_rate"] == pytest.approx(50 / 200)
     assert task.run().cached
 
 
