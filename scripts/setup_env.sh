@@ -3,9 +3,9 @@
 #
 #   bash scripts/setup_env.sh [dev]
 #
-# Which one: the folder named by MINDLEAK_VENV (from the top of the checkout, unless absolute); else the active virtual environment, if this very checkout is
-# installed in it; else .venv at the top of the checkout. "dev" adds what the tests need. A stamp in the
-# environment holds a checksum of what was installed, so that a second call installs nothing.
+# Which one: the folder named by MINDLEAK_VENV (from the top of the checkout, unless absolute); else the active virtual
+# environment, if this very checkout is installed in it; else .venv at the top of the checkout. "dev" adds what the
+# tests need. A stamp in the environment holds a checksum of what was installed, so that a second call installs nothing.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
