@@ -10,29 +10,21 @@ import pytest
 from mindspore import nn
 
 import memorised_digits
-from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
-from mindleak import settings as config
+from memorised_digits import MEMBERS, Perceptron, noisy_digits, open_in, trained
 from mindleak.audits.membership.answers import answers_of
 from mindleak.audits.membership.plan import MembershipPlan, plan_membership
 from mindleak.audits.membership.shadow_stage import membership_stage
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
 from mindleak.jobs.audit import run_audit
-from mindleak.jobs.session import open_session
 from mindleak.runs.stages import StageResult
 from mindleak.subjects.own import Subject
-from mindleak.subjects.session import Session
 from mindleak.subjects.subject import SubjectPlan, subject_plans
 from records import results, said
 
 SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.population=200",
          "membership.shadow_pool=600", "membership.shadows=2", "membership.attack.batch_size=20")
 RECIPE = ("training.optimizer=adam", "training.learning_rate=0.01", "training.epochs=60", "training.batch_size=20")
-
-
-def open_in(folder: Path, *assignments: str) -> Session:
-    merged = config.load(None, ["device.target=CPU", *assignments])
-    return open_session(merged, str(folder / "run"), str(folder / "ckpt"), "test")
 
 
 def planned(folder: Path, *assignments: str, provided: Subject | None = None) -> MembershipPlan:

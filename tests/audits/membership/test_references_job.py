@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
 
-from memorised_digits import MEMBERS, Perceptron, noisy_digits, trained
-from mindleak import settings as config
+import memorised_digits
+from memorised_digits import MEMBERS, Perceptron, noisy_digits, open_in, trained
 from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.audits.membership.plan import MembershipPlan, plan_membership
 from mindleak.audits.membership.reference_stage import reference_stage
@@ -21,10 +20,8 @@ from mindleak.data.splits import Split
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
 from mindleak.jobs.audit import AuditReport, run_audit
-from mindleak.jobs.session import open_session
 from mindleak.runs.stages import StageResult
 from mindleak.subjects.own import Subject
-from mindleak.subjects.session import Session
 from mindleak.subjects.subject import subject_plans
 from mindleak.subjects.task import stale_trainings
 from records import results, said
@@ -34,25 +31,6 @@ SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.po
          "membership.references=8")
 RECIPE = ("training.optimizer=adam", "training.learning_rate=0.01", "training.epochs=40", "training.batch_size=20")
 ATTACKS = ("lira_online", "lira_offline", "rmia_online", "rmia_offline", "modified_entropy", "phi", "shadow")
-
-
-class Determined(nn.Cell):
-    """A network that learns 200 digits by heart, without dropout: trained again, it has the same weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flatten = nn.Flatten()
-        self.hidden = nn.Dense(64, 128)
-        self.relu = nn.ReLU()
-        self.head = nn.Dense(128, 10)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.head(self.relu(self.hidden(self.flatten(x))))
-
-
-def open_in(folder: Path, *assignments: str) -> Session:
-    merged = config.load(None, ["device.target=CPU", *assignments])
-    return open_session(merged, str(folder / "run"), str(folder / "ckpt"), "test")
 
 
 def noisy(folder: Path) -> tuple[str, ...]:
@@ -153,7 +131,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def audited(folder: Path, attacks: tuple[str, ...] = ATTACKS) -> AuditReport:
-    session = open_in(folder, *SIZES, *RECIPE, *noisy(folder), f"model.name={__file__}:Determined",
+    session = open_in(folder, *SIZES, *RECIPE, *noisy(folder), f"model.name={memorised_digits.__file__}:Determined",
                       f"membership.attacks=[{', '.join(attacks)}]", "membership.augment=mirror")
     report = run_audit(session, ("membership",))
     assert report is not None
@@ -251,7 +229,7 @@ def test_what_a_kill_left_out_is_trained_and_nothing_else(report: AuditReport, f
 @pytest.mark.slow
 def test_references_of_another_split_are_not_used_and_that_is_said(
         report: AuditReport, folder: Path, tmp_path: Path) -> None:
-    settings = (*SIZES, *RECIPE, *noisy(folder), f"model.name={__file__}:Determined",
+    settings = (*SIZES, *RECIPE, *noisy(folder), f"model.name={memorised_digits.__file__}:Determined",
                 "membership.attacks=[lira_online]", "membership.augment=mirror")
 
     def stale(*more: str) -> list[str]:

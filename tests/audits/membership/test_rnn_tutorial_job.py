@@ -8,20 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
-from memorised_digits import MEMBERS, Perceptron, noisy_digits
-from mindleak import settings as config
+import memorised_digits
+from memorised_digits import MEMBERS, Perceptron, noisy_digits, open_in
 from mindleak.audits.membership.plan import MembershipPlan, plan_membership
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.evaluation.paired import auc_difference
 from mindleak.evaluation.roc import auc
 from mindleak.jobs.audit import AuditReport, run_audit
-from mindleak.jobs.session import open_session
 from mindleak.models import registry
 from mindleak.subjects.own import Subject
-from mindleak.subjects.session import Session
 from mindleak.subjects.subject import subject_plans
 from records import results, said
 
@@ -31,25 +29,6 @@ SIZES = ("membership.target_in=200", "membership.target_out=200", "membership.po
          "membership.rnn_tutorial.shadow_test_size=100", "membership.rnn_tutorial.batch_size=20",
          "membership.rnn_tutorial.epochs=30", "membership.rnn_tutorial.learning_rate=0.02")
 RECIPE = ("training.optimizer=adam", "training.learning_rate=0.01", "training.epochs=40", "training.batch_size=20")
-
-
-class ByHeart(nn.Cell):
-    """A network that learns 200 digits by heart."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flatten = nn.Flatten()
-        self.hidden = nn.Dense(64, 128)
-        self.relu = nn.ReLU()
-        self.head = nn.Dense(128, 10)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.head(self.relu(self.hidden(self.flatten(x))))
-
-
-def open_in(folder: Path, *assignments: str) -> Session:
-    merged = config.load(None, ["device.target=CPU", *assignments])
-    return open_session(merged, str(folder / "run"), str(folder / "ckpt"), "test")
 
 
 def planned(folder: Path, *assignments: str, provided: Subject | None = None) -> MembershipPlan:
@@ -129,7 +108,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audited(folder: Path, *attacks: str) -> AuditReport:
     # Two in five training labels are wrong, no test label is: the splits differ, and members are learnt by heart.
     session = open_in(folder, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(folder)}",
-                      f"model.name={__file__}:ByHeart", f"membership.attacks=[{', '.join(attacks)}]")
+                      f"model.name={memorised_digits.__file__}:Determined",
+                      f"membership.attacks=[{', '.join(attacks)}]")
     report = run_audit(session, ("membership",))
     assert report is not None
     return report
@@ -175,7 +155,8 @@ def test_what_the_splits_do_and_what_membership_does_are_told_apart(report: Audi
 @pytest.mark.slow
 def test_shadows_answer_for_their_own_rows_and_for_the_test_splits(report: AuditReport, folder: Path) -> None:
     (plan,) = subject_plans(open_in(folder, *SIZES, *RECIPE, "data.name=custom", f"data.dir={noisy_digits(folder)}",
-                                    f"model.name={__file__}:ByHeart", "membership.attacks=[rnn_tutorial]"))
+                                    f"model.name={memorised_digits.__file__}:Determined",
+                                    "membership.attacks=[rnn_tutorial]"))
     document, data = plan_membership(plan).rnn_tutorial, plan.dataset
     assert document is not None
     queries = [task.queries for task in document.tasks]
