@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from mindleak.audits.gauge import Measure
 from mindleak.audits.sweep.defence_findings import defence_findings
 from mindleak.audits.sweep.findings import comparisons, summarise
 
 LEAKS = ("confidence/fc1", "ssim/fc1", "auc/shadow", "auc/loss")
-LABELS = {"accuracy": "Test accuracy", "sparsity": "Weights at zero", **{leak: leak for leak in LEAKS}}
+MEASURES = {"accuracy": Measure("Test accuracy"), "sparsity": Measure("Weights at zero"),
+            "gap": Measure("Generalisation gap", table=None),
+            **{leak: Measure(leak, leak=True, table="inversions", failures="silent/fc1") for leak in LEAKS[:2]},
+            **{leak: Measure(leak, leak=True, table="membership on average") for leak in LEAKS[2:]}}
+
+
+def written(measures: Mapping[str, Measure]) -> dict[str, Any]:
+    """Measures as a record has them."""
+    return {name: asdict(measure) for name, measure in measures.items()}
 
 
 def defence(name: str, training: str, short: str, level: float) -> dict[str, Any]:
@@ -26,8 +37,7 @@ def make_sweep(question: str = "defence") -> dict[str, Any]:
     defences = [defence("ordinary", "ordinary", "ordinary", 0.0), defence("suppress-50", "suppress", "0.5", 0.5),
                 defence("suppress-95", "suppress", "0.95", 0.95), defence("prune-95", "prune", "0.95", 0.9),
                 defence("dp", "dp_sgd", "dp", 1.0)]
-    controls = {"mean_image": {"confidence": 0.1, "ssim": 0.2}, "original": {"confidence": 0.99, "ssim": 1.0}}
-    body = {"question": question, "baseline": "ordinary", "models": 4, "labels": LABELS, "leaks": list(LEAKS),
-            "variants": defences, "comparisons": comparisons(defences, "ordinary"),
-            "inversion": {"images": 500, "judge": "lenet5", "controls": controls}}
+    body = {"question": question, "baseline": "ordinary", "models": 4, "measures": written(MEASURES),
+            "leaks": list(LEAKS), "variants": defences, "comparisons": comparisons(defences, "ordinary"),
+            "gauges": {"one": {"note": "This is how it was measured."}, "other": {}}}
     return {**body, "conclusions": defence_findings(body)}

@@ -117,6 +117,42 @@ def test_an_audit_asks_it_and_its_report_shows_it(toy: Path) -> None:
     assert idle.returncode == 2 and "toy.enabled is false" in idle.stderr
 
 
+GAUGE = '''
+from mindleak.audits.gauge import Gauge, Measure, NetworkFigures
+
+
+class Counting(Gauge):
+    def measured(self, variant, backwards=False):
+        return [NetworkFigures({"known/classes": variant.logits(number).argmax(1).max() / 10})
+                for number in range(len(variant.tasks))]
+
+    def measure(self, name):
+        return Measure("Share of classes known", leak=True, table="classes")
+
+    def record(self):
+        return {"note": "Classes were counted."}
+
+
+Toy.gauge = lambda self, variants: Counting()
+'''
+SWEEP = ("sweep.models=2", "sweep.attacks=[loss]", "sweep.variants.ordinary={}",
+         "sweep.variants.small.model.hidden_size=8")
+
+
+@pytest.mark.slow
+def test_a_sweep_compares_networks_by_what_it_measures(tmp_path: Path) -> None:
+    install(tmp_path, source=TOY + GAUGE)
+    done = audit(tmp_path, ("audit",), *SWEEP)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (sweep,) = json.loads((tmp_path / "run" / "report.json").read_text())["results"]["sweep"]
+    assert sweep["leaks"][-1] == "known/classes" and sweep["measures"]["known/classes"]["table"] == "classes"
+    assert all(len(variant["measures"]["known/classes"]["values"]) == 2 for variant in sweep["variants"])
+    assert "known/classes" in sweep["comparisons"][0]["changes"]
+    assert "Share of classes known" in sweep["conclusions"][0]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Share of classes known" in page and "Classes were counted." in page
+
+
 @pytest.mark.parametrize(("place", "source", "said"), [
     ("broken_package:Toy", "1 / 0", "family 'toy' of package 'broken' does not load: ZeroDivisionError"),
     ("empty_package:Toy", "", "family 'toy' of package 'broken' does not load: AttributeError"),

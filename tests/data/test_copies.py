@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 from command import SMALL, assert_refused, call
 from mindleak import settings as config
+from mindleak.audits.inversion.gauge import inverted_rows
 from mindleak.audits.inversion.plan import plan_inversion
 from mindleak.audits.membership.plan import plan_membership
 from mindleak.audits.sweep.variants import make_pool
@@ -150,7 +151,7 @@ def test_roles_shadows_pools_and_halves_share_no_image(problem: tuple[list[int],
     pool = make_pool(data, len(numbers) // 2, 4, 5)
     for kept in pool.keep:
         assert shared(numbers, pool.rows[kept], pool.rows[~kept]) == set()
-    drawn = pool.inverted(0, 3, data, 6)
+    drawn = inverted_rows(pool, 0, 3, data, 6)
     assert len(set(numbers[drawn])) == 6 and np.array_equal(labels[drawn[:3]], labels[drawn[3:]])
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mindleak.audits.finding import Finding
+    from mindleak.audits.gauge import Gauge
     from mindleak.audits.questions import Questions
     from mindleak.data.dataset import Dataset
     from mindleak.data.splits import Split
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mindleak.subjects.session import Session
     from mindleak.subjects.subject import SubjectPlan
     from mindleak.subjects.trained import Trained
+    from mindleak.subjects.variant import Variant
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,17 @@ class Family(ABC, Generic[P]):
 
         Raises:
             InputError: settings that cannot work.
+        """
+        return None
+
+    def gauge(self, variants: Sequence[Variant]) -> Optional[Gauge]:
+        """Return what it measures of networks that are compared; None for nothing, as most.
+
+        Args:
+            variants: all of them, on the same data.
+
+        Raises:
+            InputError: anything that can be known to fail before any training.
         """
         return None
 

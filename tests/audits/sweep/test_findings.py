@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from example_sweep import written
+from mindleak.audits.gauge import Measure
 from mindleak.audits.sweep import defence_findings as of_defences
 from mindleak.audits.sweep import subject_findings as of_subjects
 from mindleak.audits.sweep.defence_findings import defence_findings
@@ -15,7 +17,10 @@ from mindleak.audits.sweep.findings import comparisons, summarise
 from mindleak.audits.sweep.questions import SweepQuestions
 from mindleak.audits.sweep.subject_findings import subject_findings
 
-LABELS = {"accuracy": "Test accuracy", "confidence/fc1": "Confidence, fc1", "auc/loss": "AUC, loss attack"}
+MEASURES = written({
+    "accuracy": Measure("Test accuracy"), "gap": Measure("Gap"), "auc/loss": Measure("AUC, loss attack"),
+    "confidence/fc1": Measure("Confidence, fc1", failures="silent/fc1"),
+    "silent/fc1": Measure("Without", failed="inversions from fc1 had no features.")})
 
 
 def defence(name: str, training: str, accuracy: list[float], confidence: list[float],
@@ -29,7 +34,7 @@ ORDINARY = defence("ordinary", "ordinary", [.98, .981, .979, .98], [.9, .92, .88
 
 def sweep(*others: dict[str, Any]) -> dict[str, Any]:
     defences = [ORDINARY, *others]
-    return {"baseline": "ordinary", "models": 4, "variants": defences, "labels": LABELS,
+    return {"baseline": "ordinary", "models": 4, "variants": defences, "measures": MEASURES,
             "leaks": ["confidence/fc1", "auc/loss"], "comparisons": comparisons(defences, "ordinary")}
 
 
@@ -42,7 +47,8 @@ def test_the_mean_over_networks_has_students_interval_and_keeps_the_values() -> 
 
 
 def test_intervals_end_where_the_values_must() -> None:
-    figures = summarise({"accuracy": [0.98, 1.0], "ssim/fc1": [0.01, 0.0], "gap_ssim/fc1": [-0.9, 0.9]})
+    figures = summarise({"accuracy": [0.98, 1.0], "ssim/fc1": [0.01, 0.0], "gap_ssim/fc1": [-0.9, 0.9]},
+                        lowest={"ssim/fc1": -1.0, "gap_ssim/fc1": -1.0})
     assert figures["accuracy"]["ci"][1] == 1.0
     assert figures["ssim/fc1"]["ci"][0] < 0 < figures["ssim/fc1"]["ci"][1] < 1
     assert figures["gap_ssim/fc1"]["ci"] == [-1.0, 1.0]
@@ -86,7 +92,7 @@ def test_a_change_of_a_difference_of_rates_is_in_percentage_points_like_the_tabl
         {"accuracy": [.9, .91, .89], "excess@0.01/loss": rates})} for name, rates in (("a", [.010, .012, .011]),
                                                                                      ("b", [.016, .017, .018]))]
     found = subject_findings({"baseline": "a", "models": 3, "variants": pair, "leaks": ["excess@0.01/loss"],
-                              "labels": {"excess@0.01/loss": "TPR − FPR at 1 %"},
+                              "measures": written({"excess@0.01/loss": Measure("TPR − FPR at 1 %", points=True)}),
                               "comparisons": comparisons(pair, "a")})
     # Differences .006, .005, .007: mean .6 points, t(2) · .1/√3 = .25.
     assert "higher: TPR − FPR at 1 % +0.60 (+0.35 to +0.85) percentage points." in found[0]
@@ -135,6 +141,7 @@ def test_networks_that_differ_alike_have_no_interval_and_show_nothing() -> None:
 
 
 NULL_LEAKS = [f"auc/attack{number}" for number in range(12)]
+NULL_MEASURES = written({name: Measure(name) for name in ("accuracy", "gap", *NULL_LEAKS)})
 
 
 def null_sweep(generator: np.random.Generator) -> dict[str, Any]:
@@ -147,7 +154,7 @@ def null_sweep(generator: np.random.Generator) -> dict[str, Any]:
         measures = summarise({"accuracy": .9 + .01 * generator.normal(size=6), "gap": .1 + .01 * networks, **values})
         made.append({"name": name, "training": training, "measures": measures})
     return {"baseline": "ordinary", "models": 6, "variants": made, "leaks": NULL_LEAKS,
-            "labels": {leak: leak for leak in NULL_LEAKS}, "comparisons": comparisons(made, "ordinary")}
+            "measures": NULL_MEASURES, "comparisons": comparisons(made, "ordinary")}
 
 
 @pytest.mark.parametrize("sweeps", [40, pytest.param(1000, marks=pytest.mark.slow)])
@@ -183,7 +190,7 @@ def variants_of_the_subject(gaps: list[float], areas: list[float]) -> dict[str, 
         {"accuracy": [.9, .91, .89, .9], "gap": [gap, gap + .001], "auc/loss": [area, area + .001]})}
              for number, (gap, area) in enumerate(zip(gaps, areas))]
     return {"baseline": "net0", "models": 4, "variants": found, "leaks": ["auc/loss"],
-            "labels": {"auc/loss": "AUC, loss attack", "accuracy": "Test accuracy"},
+            "measures": MEASURES,
             "comparisons": comparisons(found, "net0", [["net2", "net1"]])}
 
 
@@ -255,7 +262,7 @@ def test_the_verdict_on_subjects_is_whether_a_leak_follows_the_gap() -> None:
             {"accuracy": [.9, .91], "gap": [gap, gap + .001], "auc/loss": [leak, leak + .001]})}
             for gap, leak in zip(gaps, leaks)]
         return {"baseline": variants[0]["name"], "models": 2, "variants": variants, "leaks": ["auc/loss"],
-                "labels": {"gap": "Generalisation gap", **LABELS},
+                "measures": MEASURES,
                 "comparisons": comparisons(variants, variants[0]["name"])}
 
     gaps = [.01, .02, .03, .04, .05, .06, .07]

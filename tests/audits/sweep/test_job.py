@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mindleak import settings as config
-from mindleak.attacks.membership.shadow import ShadowAttack
+from mindleak.attacks.membership.shadow import Answers, ShadowAttack
 from mindleak.attacks.membership.siblings import independent_rows
+from mindleak.audits.membership.gauge import MembershipGauge
 from mindleak.audits.sweep.stages import SweepPlan
 from mindleak.audits.sweep.variants import make_pool
 from mindleak.cli import main
@@ -129,9 +129,10 @@ def test_the_attacked_network_is_none_of_its_own_shadows(tmp_path: Path, monkeyp
 
     original = ShadowAttack.attack
     monkeypatch.setattr(ShadowAttack, "attack", recorded)
-    evaluated = [SimpleNamespace(arrays={"logits": each}) for each in logits]
+    answers = [Answers(each, sweep.variants[0].labels, kept) for each, kept in zip(logits, pool.keep)]
+    gauge = MembershipGauge(sweep.variants)
     for number in range(4):
-        sweep._variants[0]._membership(number, evaluated)  # type: ignore[arg-type]
+        gauge._stage(sweep.variants[0], number, answers)
     for number, (shadows, members, subject) in enumerate(seen):
         shown = independent_rows(pool.keep, number, open_sweep(tmp_path).seed("membership"))
         others = [other for other in range(4) if other != number]
@@ -196,7 +197,7 @@ def test_a_second_process_works_towards_the_first_from_the_end(report: AuditRepo
     assert {event.how for event in evaluations} == {"cached"}
     names = list(dict.fromkeys(event.name.rpartition("-")[0] for event in evaluations))
     assert names == ["sweep-small", "sweep-prune-50", "sweep-suppress-50", "sweep-ordinary"]
-    assert evaluations[0].name == "sweep-small-model3"
+    assert evaluations[0].name == "sweep-small-membership3"
 
 
 @pytest.mark.slow
@@ -293,7 +294,8 @@ def test_a_sweep_of_the_subject_varies_the_data_too_and_inverts_nothing(tmp_path
     sizes = {variant["name"]: variant["n_train"] for variant in sweep["variants"]}
     assert list(sizes) == ["base", "wider", "fewer", "longer"]
     assert sizes["base"] == sizes["wider"] == sizes["longer"] > sizes["fewer"] > 150
-    assert sweep["inversion"] is None and not any("judge" in event.name for event in session.run.log)
+    assert set(sweep["gauges"]) == {"training", "membership"}
+    assert not any("judge" in event.name for event in session.run.log)
     assert sweep["leaks"] == ["auc/shadow", "excess@0.01/shadow", "auc/loss", "excess@0.01/loss"]
     for variant in sweep["variants"]:
         measures = {name: measure["values"] for name, measure in variant["measures"].items()}

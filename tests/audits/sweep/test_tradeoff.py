@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from example_sweep import LABELS, LEAKS, make_sweep
+from example_sweep import LEAKS, MEASURES, make_sweep, written
+from mindleak.audits.gauge import Measure
 from mindleak.audits.sweep.defence_findings import defence_findings
 from mindleak.audits.sweep.findings import summarise
 from mindleak.audits.sweep.tradeoff import in_words, sweep_caption, sweep_note, sweep_tables, tradeoff_figure
@@ -19,7 +20,7 @@ def sweep() -> dict[str, Any]:
 
 
 def test_every_defence_has_a_row_with_every_measure(sweep: dict[str, Any]) -> None:
-    table, membership, inverted = sweep_tables(sweep)
+    table, inverted, membership = sweep_tables(sweep)
     assert table.head == ["Defence", "Test accuracy", "Weights at zero"]
     assert membership.head == ["Defence", "auc/shadow", "auc/loss"]
     assert inverted.head == ["Defence", "confidence/fc1", "ssim/fc1"]
@@ -49,7 +50,7 @@ def test_a_sweep_without_leaks_draws_nothing(sweep: dict[str, Any]) -> None:
 
 def test_words_for_those_who_cannot_see_it_and_the_controls(sweep: dict[str, Any]) -> None:
     assert "suppress-95 96.2" in in_words(sweep).replace("\u00a0", " ")
-    assert "the mean image: confidence 0.100, SSIM 0.200" in sweep_note(sweep)
+    assert sweep_note(sweep).endswith("the same halves and seeds. This is how it was measured.")
 
 
 def test_a_sweep_of_the_subject_draws_leaks_against_the_gap_and_speaks_of_networks() -> None:
@@ -65,34 +66,33 @@ def test_a_sweep_of_the_subject_draws_leaks_against_the_gap_and_speaks_of_networ
     assert table.head[0] == "Network" and "on 2,500 to 10,000 images" in table.caption
 
 
-def test_a_sweep_that_inverts_nothing_says_so(sweep: dict[str, Any]) -> None:
-    assert sweep_note({**sweep, "inversion": None}).endswith("Nothing was inverted.")
-
-
 def test_rates_have_a_table_of_their_own_with_the_realised_rate_in_the_cell(sweep: dict[str, Any]) -> None:
     added = {"tpr@0.01/loss": [.02, .03, .02, .03], "fpr@0.01/loss": [.011, .009, .011, .009]}
     for defence in sweep["variants"]:
         defence["measures"].update(summarise(added))
-    sweep["labels"] = {**LABELS, **{name: name for name in added}}
-    table = sweep_tables(sweep)[2]
+    tpr, fpr = added
+    sweep["measures"] = written({**MEASURES, tpr: Measure(tpr, table="rates", realised=fpr),
+                                 fpr: Measure(fpr, table=None)})
+    table = sweep_tables(sweep)[-1]
     assert table.head == ["Defence", "tpr@0.01/loss"]
     cell = table.groups[0][0].cells[0][0]
     assert cell.text.startswith("2.50") and "at FPR 1.00" in cell.detail and cell.interval
 
 
 def test_failed_inversions_are_shown_where_there_were_any(sweep: dict[str, Any]) -> None:
-    sweep["labels"] = {**LABELS, "silent/fc1": "Without features"}
+    failures = Measure("Without features", table="inversions", failed="inversions from fc1 had no features.")
+    sweep["measures"] = written({**MEASURES, "silent/fc1": failures})
     for defence in sweep["variants"]:
         defence["measures"].update(summarise({"silent/fc1": [0.0] * 4}))
-    assert "Without features" not in sweep_tables(sweep)[-1].head
+    assert "Without features" not in sweep_tables(sweep)[1].head
     sweep["variants"][3]["measures"].update(summarise({"silent/fc1": [1.0, 0.0, 0.0, 0.0]}))
-    assert sweep_tables(sweep)[-1].head[-1] == "Without features"
+    assert sweep_tables(sweep)[1].head[-1] == "Without features"
     said = defence_findings(sweep)
-    assert any(sentence.startswith("prune-95: 25.0 % of the inversions from fc1 had no features") for sentence in said)
+    assert any(sentence.startswith("prune-95: 25.0 % of the inversions from fc1 had no features.") for sentence in said)
 
 
 def test_the_note_on_brackets_says_which_attack_has_which_intervals(sweep: dict[str, Any]) -> None:
     for variant in sweep["variants"]:
         variant["measures"]["auc/loss"]["ci_method"] = "another"
-    membership = sweep_tables(sweep)[1]
+    membership = sweep_tables(sweep)[2]
     assert membership.interval_note.startswith("Brackets: AUC of shadow: 95\u00a0% interval (student-t); AUC of loss: ")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from mindleak.audits.family import Context, Family
 
 if TYPE_CHECKING:
     from mindleak.audits.finding import Finding
+    from mindleak.audits.inversion.gauge import InversionGauge
     from mindleak.audits.inversion.plan import InversionPlan
     from mindleak.evaluation.metric import Record
     from mindleak.reporting.page import Page, Section, SummaryColumn
     from mindleak.subjects.subject import SubjectPlan
+    from mindleak.subjects.variant import Variant
 
 
 class Inversion(Family["InversionPlan"]):
@@ -27,6 +29,12 @@ class Inversion(Family["InversionPlan"]):
         from mindleak.audits.inversion.plan import plan_inversion
 
         return plan_inversion(subject)
+
+    def gauge(self, variants: Sequence[Variant]) -> Optional[InversionGauge]:
+        """Invert from the networks of those variants for which it is switched on."""
+        from mindleak.audits.inversion.gauge import InversionGauge, is_inverted
+
+        return InversionGauge(variants) if any(map(is_inverted, variants)) else None
 
     def run(self, plan: InversionPlan) -> list[dict[str, Any]]:
         """Invert from every layer."""

@@ -248,7 +248,7 @@ def _against_non_members(result: Record, differences: Record, family: Family) ->
     doubtful = next(filter(None, (alone(family, keys[measure], interval) for measure, interval in found.items())), "")
     verdict = f"they differ in {' and '.join(differing)}" if differing else f"no difference was detected{doubtful}"
     if differing and others["source"] == TEST_SPLIT:
-        verdict += ", though training and test split may differ by more than membership"
+        verdict += ", though training and test split may differ by more than who was trained on"
     yield (f"Members less class-matched non-members ({others['n']} pairs, {others['source']}): "
            f"{', '.join(parts)}; {verdict}.")
 

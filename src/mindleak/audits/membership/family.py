@@ -10,10 +10,12 @@ from mindleak.audits.membership.results import ABLATION, REFERENCES, RNN_TUTORIA
 
 if TYPE_CHECKING:
     from mindleak.audits.finding import Finding
+    from mindleak.audits.membership.gauge import MembershipGauge
     from mindleak.audits.membership.plan import MembershipPlan
     from mindleak.evaluation.metric import Record
     from mindleak.reporting.page import Page, Section, SummaryColumn
     from mindleak.subjects.subject import SubjectPlan
+    from mindleak.subjects.variant import Variant
 
 
 class Membership(Family["MembershipPlan"]):
@@ -31,6 +33,12 @@ class Membership(Family["MembershipPlan"]):
         from mindleak.audits.membership.plan import plan_attacks
 
         return plan_attacks(subject)
+
+    def gauge(self, variants: Sequence[Variant]) -> MembershipGauge:
+        """Attack every network with the others of its variant as shadows and references."""
+        from mindleak.audits.membership.gauge import MembershipGauge
+
+        return MembershipGauge(variants)
 
     def run(self, plan: MembershipPlan) -> list[dict[str, Any]]:
         """Attack in every way that was asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mindleak.audits.finding import CANNOT_TELL, verdict
-from mindleak.audits.sweep.findings import SUPPRESS, against, by_pair, caution
+from mindleak.audits.sweep.findings import SUPPRESS, against, by_pair, caution, label_of
 from mindleak.audits.sweep.questions import MARGIN, SweepQuestions
 from mindleak.evaluation.metric import Record
 
@@ -34,24 +34,21 @@ def verdict_of(sweep: Record) -> str:
                        for measure in sweep["leaks"]))
 
 
-def silent_share(name: str, measure: str, sweep: Record) -> float:
-    """Return the share of a defence's inversions, at the layer of a measure, that had no features to follow."""
+def failed_share(name: str, measure: str, sweep: Record) -> float:
+    """Return the share of what a measure of a defence was taken of that means nothing in it."""
     defence = next(each for each in sweep["variants"] if each["name"] == name)
-    kind, _, layer = measure.partition("/")
-    found = defence["measures"].get(f"silent/{layer}") if kind in ("confidence", "ssim") else None
+    failures = sweep["measures"][measure]["failures"]
+    found = defence["measures"].get(failures) if failures else None
     return 0.0 if found is None or found["value"] is None else float(found["value"])
 
 
 def _failed_attacks(sweep: Record) -> Iterator[str]:
-    """Name the defences whose inversions had no features to follow, which is no protection."""
+    """Name the defences against which attacks failed, which is no protection."""
     for defence in sweep["variants"]:
-        for measure in defence["measures"]:
-            kind, _, layer = measure.partition("/")
-            share = defence["measures"][measure]["value"]
-            if kind == "silent" and share:
-                yield (f"{defence['name']}: {100 * share:.1f} % of the inversions from {layer} had no features or no "
-                       "gradient to follow. They stay in the means, and are a failure of the attack, not a protection; "
-                       "inversion.restarts of 2 or more also tries bright starts.")
+        for measure, metric in defence["measures"].items():
+            failed = sweep["measures"][measure]["failed"]
+            if failed and metric["value"]:
+                yield f"{defence['name']}: {100 * metric['value']:.1f} % of the {failed}"
 
 
 def _equal_accuracy(sweep: Record, compared: Mapping[tuple[str, str], Record],
@@ -82,22 +79,22 @@ def _verdict(sweep: Record, shown: SweepQuestions) -> str:
 def _lowered(name: str, sweep: Record, shown: SweepQuestions) -> str:
     """Name what a suppressed defence lowers, and which alternatives as accurate lower it as well.
 
-    Inversions that had no features to follow are a failure of the attack: their layer is passed over.
+    A measure of attacks some of which failed is passed over.
     """
     found = []
     for measure in sweep["leaks"]:
-        if shown.direction(name, sweep["baseline"], measure) < 0 and not silent_share(name, measure, sweep):
+        if shown.direction(name, sweep["baseline"], measure) < 0 and not failed_share(name, measure, sweep):
             rivals = [other for other in _alternatives(sweep) if _rivals(name, other, measure, shown)
                       and shown.direction(other, sweep["baseline"], measure) < 0]
             also = (f" ({' and '.join(rivals)}, shown to be less than {100 * MARGIN:g} point less accurate if at all, "
                     "lowered it too, and it was not shown to be lower with suppression)") if rivals else ""
-            found.append(f"{sweep['labels'][measure]}{also}")
+            found.append(f"{label_of(sweep, measure)}{also}")
     return f"{', '.join(found)} at {name}" if found else ""
 
 
 def _raised(name: str, sweep: Record, shown: SweepQuestions) -> str:
     """Name the leaks that a suppressed defence raises."""
-    found = [sweep["labels"][measure] for measure in sweep["leaks"]
+    found = [label_of(sweep, measure) for measure in sweep["leaks"]
              if shown.direction(name, sweep["baseline"], measure) > 0]
     return f"{', '.join(found)} at {name}" if found else ""
 

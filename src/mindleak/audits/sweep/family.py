@@ -1,4 +1,4 @@
-"""The sweep as a family of the audit: one setting varied, judged by inversion and membership inference."""
+"""The sweep as a family of the audit: one setting varied, judged by what the other families measure."""
 
 from __future__ import annotations
 

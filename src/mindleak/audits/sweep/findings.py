@@ -22,24 +22,24 @@ SUPPRESS = "suppress"
 
 
 def summarise(values: Mapping[str, Sequence[float]],
-              parts: Mapping[str, Sequence[Sequence[float | None]]] | None = None) -> dict[str, dict[str, Any]]:
+              parts: Mapping[str, Sequence[Sequence[float | None]]] | None = None,
+              lowest: Mapping[str, float] | None = None) -> dict[str, dict[str, Any]]:
     """Return the mean over networks of every measure, with its interval and spread.
 
-    Measures are rates, areas, confidences and SSIM, none above 1; intervals end where values must.
+    No measure exceeds 1; intervals end where values must.
 
     Args:
         values: by measure, (models,).
         parts: by measure, what each network makes of each one's value, (models, models) with None on the diagonal, for
             those where the networks are each other's references.
+        lowest: value of a measure, 0 by default.
     """
     summary = {}
     for measure, per_model in values.items():
         array = np.asarray(per_model, np.float64)
         spread = float(array.std(ddof=1)) if len(array) > 1 else None
-        # A difference of rates, or an SSIM, may be negative; nothing else here is.
-        lowest = -1.0 if measure.startswith(("gap", "ssim", "excess")) else 0.0
         shared = [list(row) for row in (parts or {}).get(measure, ())]
-        mean = _mean(array, np.asarray(shared, np.float64), (lowest, 1.0))
+        mean = _mean(array, np.asarray(shared, np.float64), ((lowest or {}).get(measure, 0.0), 1.0))
         summary[measure] = {**mean.to_json(), "sd": spread, "values": array.tolist(),
                             **({"parts": shared} if shared else {})}
     return summary
@@ -86,6 +86,11 @@ def _change_of(one: Record, other: Record) -> Metric:
     return _mean(np.subtract(one["values"], other["values"]), np.subtract(*parts), null=0.0)
 
 
+def label_of(sweep: Record, measure: str) -> str:
+    """Return the heading of a measure."""
+    return str(sweep["measures"][measure]["label"])
+
+
 def by_pair(sweep: Record) -> dict[tuple[str, str], Record]:
     """Return the changes of every comparison by its two names."""
     return {(entry["variant"], entry["against"]): entry["changes"] for entry in sweep["comparisons"]}
@@ -96,7 +101,7 @@ def against(variant: str, other: str, changes: Record, sweep: Record, shown: Swe
     leaks = [measure for measure in sweep["leaks"] if measure in changes]
     parts = [_points("test accuracy", changes[ACCURACY], shown.direction(variant, other, ACCURACY))]
     for way, word in ((-1, "lower"), (1, "higher"), (0, "no change shown")):
-        there = [f"{sweep['labels'][measure]} {_change(measure, changes[measure])}" for measure in leaks
+        there = [f"{label_of(sweep, measure)} {_change(sweep, measure, changes[measure])}" for measure in leaks
                  if shown.direction(variant, other, measure) == way]
         if there:
             parts.append(f"{word}: {', '.join(there)}")
@@ -115,9 +120,9 @@ def _points(label: str, change: Record, way: int) -> str:
     return f"{label} {_amount(_hundredfold(change), 2)} percentage points, {words[way]}"
 
 
-def _change(measure: str, change: Record) -> str:
-    """Write a change of a leak: of a difference of rates in percentage points, as tables show it."""
-    return (f"{_amount(_hundredfold(change), 2)} percentage points" if measure.startswith("excess")
+def _change(sweep: Record, measure: str, change: Record) -> str:
+    """Write a change of a leak as tables show it."""
+    return (f"{_amount(_hundredfold(change), 2)} percentage points" if sweep["measures"][measure]["points"]
             else _amount(change, 3))
 
 

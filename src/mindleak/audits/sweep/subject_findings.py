@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from mindleak.audits.finding import CANNOT_TELL, verdict
-from mindleak.audits.sweep.findings import against, by_pair, caution
+from mindleak.audits.sweep.findings import against, by_pair, caution, label_of
 from mindleak.audits.sweep.questions import MARGIN, SweepQuestions
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Record
@@ -50,7 +50,7 @@ def _rankings(sweep: Record, shown: SweepQuestions) -> Iterator[str]:
     family = _asked(ranked, shown)
     words = {1: "follows", -1: "falls with", 0: "was not shown to follow"}
     for leak, values in pairs.items():
-        label = sweep["labels"][leak]
+        label = label_of(sweep, leak)
         if leak not in ranked:
             yield f"{label}: {len(values)} variants are too few to rank against their gaps."
         elif math.isnan(ranked[leak].p):

@@ -12,6 +12,7 @@ from typing import Any, Optional
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mindleak.audits.sweep.findings import SUPPRESS, label_of
 from mindleak.reporting.canvas import blank, house_style, percent_axis
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
 from mindleak.reporting.palette import MUTED, Look, look
@@ -21,38 +22,29 @@ Sweep = Mapping[str, Any]
 PANELS_PER_ROW = 3
 # So many characters fit above a panel.
 TITLE_WIDTH = 32
-SUPPRESS = "suppress"
-
 
 # Per question of a sweep, what a variant is called and what a leak is drawn against.
 NOUNS = {"defence": "defence", "subject": "network"}
 AXES = {"defence": ("accuracy", "Test accuracy"), "subject": ("gap", "Generalisation gap")}
 
 
-# Measures of each table, by how their names begin. A realised FPR is in the cell of its TPR.
-_TABLES = (("", ("accuracy", "train_accuracy", "gap", "sparsity")), ("membership on average", ("auc",)),
-           ("single members found", ("tpr",)),
-           ("inversions", ("confidence", "ssim", "gap_confidence", "gap_ssim", "silent")))
-
-
 def sweep_tables(sweep: Sweep) -> list[Table]:
-    """One row per variant, in tables that fit a page: accuracy and areas, rates at thresholds, inversions.
+    """One row per variant, in tables that fit a page: accuracies first, then what each family measured.
 
     Each value is a mean over networks with its interval.
     """
-    tables = [_table(sweep, heading, _measures(sweep, kinds)) for heading, kinds in _TABLES]
+    headings = dict.fromkeys(measure["table"] for measure in sweep["measures"].values() if measure["table"] is not None)
+    tables = [_table(sweep, heading, _measures(sweep, heading)) for heading in headings]
     return [table for table in tables if len(table.head) > 1]
 
 
-def _measures(sweep: Sweep, kinds: tuple[str, ...]) -> list[str]:
-    """Return the measures of some kinds that there are; of failed inversions only where there were any."""
+def _measures(sweep: Sweep, heading: str) -> list[str]:
+    """Return the measures of a table that there are; of failed attacks only where there were any."""
     found = []
-    for measure in sweep["labels"]:
-        kind = measure.partition("/")[0].partition("@")[0]
-        values = [variant["measures"][measure]["value"] for variant in sweep["variants"]
-                  if measure in variant["measures"]]
-        if kind in kinds and values and (kind != "silent" or any(values)):
-            found.append(measure)
+    for name, measure in sweep["measures"].items():
+        values = [variant["measures"][name]["value"] for variant in sweep["variants"] if name in variant["measures"]]
+        if measure["table"] == heading and values and (not measure["failed"] or any(values)):
+            found.append(name)
     return found
 
 
@@ -61,10 +53,10 @@ def _table(sweep: Sweep, heading: str, measures: list[str]) -> Table:
     table = Table(
         f"{noun}s{', ' + heading if heading else ''}: mean over {sweep['models']} trainings each, on "
         f"{trained_on(sweep)} images",
-        [noun, *(sweep["labels"][measure] for measure in measures)],
+        [noun, *(label_of(sweep, measure) for measure in measures)],
     )
     table.groups = [[Row(variant["name"], "" if heading else variant["setting"],
-                         [[_cell(table, measure, variant["measures"])] for measure in measures])
+                         [[_cell(table, measure, variant["measures"], sweep)] for measure in measures])
                      for variant in sweep["variants"]]]
     return table
 
@@ -75,13 +67,13 @@ def trained_on(sweep: Sweep) -> str:
     return count(sizes[0]) if len(sizes) == 1 else f"{count(sizes[0])} to {count(sizes[-1])}"
 
 
-def _cell(table: Table, measure: str, measures: Mapping[str, Any]) -> Cell:
-    """Return the cell of a measure, a TPR with the mean of what its thresholds realise."""
+def _cell(table: Table, measure: str, measures: Mapping[str, Any], sweep: Sweep) -> Cell:
+    """Return the cell of a measure, a rate at a threshold with the mean of what its thresholds realise."""
     metric = measures.get(measure)
     if metric is None:
         return plain_cell(None)
     kind, _, of = measure.partition("/")
-    realised = measures.get(f"{kind.replace('tpr', 'fpr', 1)}/{of}") if kind.startswith("tpr") else None
+    realised = measures.get(sweep["measures"][measure]["realised"])
     return table.metric(kind, metric if realised is None else {**metric, "fpr": realised["value"]}, of=of)
 
 
@@ -128,7 +120,7 @@ def _panel(axes: Any, variants: list[Mapping[str, Any]], measure: str, sweep: Sw
     for number, variant in enumerate(alone, 1):
         if variant in measured:
             _point(axes, variant["measures"], (across, measure), look(number), variant["name"])
-    axes.set_title(textwrap.fill(sweep["labels"][measure], TITLE_WIDTH))
+    axes.set_title(textwrap.fill(label_of(sweep, measure), TITLE_WIDTH))
     axes.set_xlabel(title)
     axes.xaxis.set_major_formatter(percent_axis())
     axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -168,19 +160,7 @@ def in_words(sweep: Sweep) -> str:
 
 
 def sweep_note(sweep: Sweep) -> str:
-    """Say what the measures were taken on, and what images that nobody gave away would score."""
+    """Say what the measures were taken on, and what each family says of its own."""
     said = ("Each network is trained on half of a pool of training images, other halves for each; variants on equally "
-            "many images have the same halves and seeds. Membership: the variant's other networks are shadows and "
-            "references; thresholds for a false-positive rate come from them, what these realise is measured, and "
-            "TPR − FPR is what they find beyond what they accuse wrongly. ")
-    return said + (_inversion_note(sweep["inversion"]) if sweep["inversion"] else "Nothing was inverted.")
-
-
-def _inversion_note(inversion: Mapping[str, Any]) -> str:
-    """Say how images were inverted and judged."""
-    controls = inversion["controls"]
-    compared = "; ".join(f"{title}: confidence {controls[key]['confidence']:.3f}, SSIM {controls[key]['ssim']:.3f}"
-                         for key, title in (("mean_image", "the mean image"), ("original", "the originals"))
-                         if key in controls)
-    return (f"Inversion: {count(inversion['images'])} members and as many non-members per network and layer, judged by "
-            f"a {inversion['judge']} trained outside the pools. For comparison, {compared}.")
+            "many images have the same halves and seeds.")
+    return " ".join([said, *(gauge["note"] for gauge in sweep["gauges"].values() if "note" in gauge)])

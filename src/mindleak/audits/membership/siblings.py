@@ -1,4 +1,4 @@
-"""Membership attacks of a sweep: every network attacked with the others of its variant as shadows and references."""
+"""Membership attacks among networks of one recipe: each attacked with the others as shadows and references."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mindleak.attacks.membership.metric import metric_scores
-from mindleak.attacks.membership.names import LIRA_ATTACKS, METRIC_ATTACKS, SHADOW, SIBLING_ATTACKS
+from mindleak.attacks.membership.names import LIRA_ATTACKS, METRIC_ATTACKS, SHADOW
 from mindleak.attacks.membership.report import TARGET_FPRS
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack
 from mindleak.attacks.membership.siblings import (
@@ -16,35 +16,11 @@ from mindleak.attacks.membership.siblings import (
     SiblingLira,
     SiblingScores,
     independent_rows,
-    require_siblings,
 )
-from mindleak.errors import InputError, known_names
 from mindleak.evaluation.roc import auc
 from mindleak.evaluation.shared_references import reference_parts
 from mindleak.evaluation.signals import phi
 from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
-
-# The attacked network, and a shadow for each of the attack's three parts.
-FEWEST_SHADOWED = 4
-
-
-def planned_attacks(names: Sequence[str], models: int) -> tuple[str, ...]:
-    """Return the attacks that ``sweep.attacks`` asks for.
-
-    Raises:
-        InputError: none, an unknown one, a number of networks that has no halves, or too few for an attack.
-    """
-    if models < 2 or models % 2:
-        raise InputError(f"sweep.models is {models}; expected an even number from 2 on, since {models} networks cannot "
-                         "each have half of the samples and each sample half of the networks")
-    attacks = known_names(names, SIBLING_ATTACKS, "sweep.attacks")
-    if SHADOW in attacks and models < FEWEST_SHADOWED:
-        raise InputError(f"sweep.attacks has {SHADOW}, for which sweep.models {models} is too small; expected an even "
-                         f"number from {FEWEST_SHADOWED} on: one to learn from, one to stop by, one for thresholds")
-    lira = [name for name in attacks if name in LIRA_ATTACKS]
-    if lira:
-        require_siblings(models, lira)
-    return attacks
 
 
 def sibling_scores(attacks: Sequence[str], answers: Sequence[Answers], number: int, shadow_attack: ShadowAttack,
