@@ -76,6 +76,7 @@ def test_the_command_line_wins_over_what_a_subject_sets_for_itself(tmp_path):
     ("training.epoch=3", ["'training.epoch'", "on the command line", "did you mean 'training.epochs'"]),
     ("epochs=3", ["'epochs'", "did you mean 'training.epochs'"]),
     ("shadows=3", ["did you mean 'membership.shadows'"]),
+    ("membership.document.epochs=3", ["'membership.document'", "it is called 'membership.rnn_tutorial'"]),
     ("trainig.epochs=3", ["'trainig'", "did you mean 'training'"]),
     ("zzzz=3", ["'zzzz'", "known: data, device,"]),
     ("membership.training.epoch=3", ["'membership.training.epoch' on", "did you mean 'membership.training.epochs'"]),

@@ -209,15 +209,6 @@ class Run:
             self.log.append(StageEvent(name, key, "cached" if result.cached else "computed", result.seconds))
         return result
 
-    def summary(self) -> str:
-        """Return one line on how much of the run was there already and how much was computed now."""
-        computed = [event for event in self.log if event.how == "computed"]
-        if not computed:
-            return f"nothing to compute: all {len(self.log)} stages of {self.run_dir} were finished before"
-        seconds = sum(event.seconds for event in computed)
-        cached = len(self.log) - len(computed)
-        return f"{len(computed)} stages computed in {seconds:.0f} s, {cached} taken from {self.run_dir}"
-
     def is_done(self, name: str, module: str, inputs: dict[str, Any], seed: int) -> bool:
         """Return whether the stage is there, computed by whichever process; its content is not looked at."""
         _, key = self._identify(name, module, inputs, seed)

@@ -22,6 +22,9 @@ from mindleak.yaml_text import parse_yaml
 
 _LARGEST_FILE = 256 * 1024
 
+# Keys of earlier versions that go by another name now.
+RENAMED = {"membership.document": "membership.rnn_tutorial"}
+
 
 def load(path: str | None, assignments: Sequence[str] = (), schema: Schema = SCHEMA) -> EasyDict:
     """Return the merged configuration.
@@ -70,6 +73,8 @@ def unknown_key(schema: Schema, key: str, prefix: str = "", shown: str = "") -> 
         prefix: the section that has it, with a dot behind it, or nothing for the top.
         shown: the same as the user writes it, with which the keys of the section are named.
     """
+    if f"{prefix}{key}" in RENAMED:
+        return f"; it is called '{RENAMED[f'{prefix}{key}']}'"
     elsewhere = option_keys(schema).get(key)
     if elsewhere is not None:
         return f"; did you mean '{elsewhere}'?"

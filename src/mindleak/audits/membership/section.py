@@ -48,6 +48,8 @@ def _column(results: Sequence[Record], page: Page, key: str) -> tuple[Any, Any]:
 
     def plain(subject: Mapping[str, Any]) -> list[str]:
         own = of_subject(by_shadows, subject["id"])
+        if not own and of_subject(results, subject["id"]):
+            return ["see below"]
         metric = own[0]["overall"].get(key) if own else None
         realised = (metric or {}).get("fpr")
         return metric_lines(key, metric) + ([] if realised is None else [f"FPR {ordinary(percent(realised, 2))}"])
