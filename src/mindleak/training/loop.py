@@ -47,6 +47,14 @@ def epoch_order(samples: int, batch_size: int, seed: int, epoch: int) -> np.ndar
     return generator.permutation(samples)[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
 
 
+def filled_up(order: np.ndarray) -> np.ndarray:
+    """Return an order (steps, batch_size) filled up to a multiple of ``STEPS`` with steps that nobody takes.
+
+    A compiled loop is compiled anew for another shape; trainings on more or fewer samples thus share one.
+    """
+    return np.pad(order, ((0, -len(order) % STEPS), (0, 0)))
+
+
 def own_part(order: np.ndarray) -> np.ndarray:
     """Return this process's part of every batch, int32 (steps, batch_size / shards); all of it in one process.
 
@@ -56,6 +64,9 @@ def own_part(order: np.ndarray) -> np.ndarray:
     where = device.current()
     return np.ascontiguousarray(order[:, where.rank::where.world_size]) if where.shards > 1 else order
 
+
+# So many steps are one shape: all epochs of up to 65,000 samples in batches of 32, at 4 bytes a sample.
+STEPS = 2048
 
 # Read-only arrays that are on the device already, by identity and name. Entries are weak and keep nothing alive.
 _resident: dict[tuple[int, str], tuple[weakref.ref[np.ndarray], weakref.ref[Parameter]]] = {}

@@ -20,7 +20,15 @@ from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.divergence import require_finite
 from mindleak.training.history import EpochPrinter, EpochRecord
-from mindleak.training.loop import LoopTotals, Predictor, TrainingLoop, epoch_order, make_optimizer, own_part
+from mindleak.training.loop import (
+    LoopTotals,
+    Predictor,
+    TrainingLoop,
+    epoch_order,
+    filled_up,
+    make_optimizer,
+    own_part,
+)
 from mindleak.training.recipe import Recipe, learning_rate_at
 from mindleak.training.request import TrainingRequest, TrainingResult
 
@@ -160,7 +168,7 @@ class Training:
         """Take an epoch's steps over the shuffled data; return mean loss and accuracy over them."""
         data = self.request.data
         order = data.rows_at(epoch_order(data.samples, self.recipe.batch_size, self.request.seed, epoch))
-        totals = self.take_steps(epoch, Tensor(own_part(order)))
+        totals = self.take_steps(epoch, Tensor(filled_up(own_part(order))))
         return totals.loss / self.steps, totals.correct / (self.steps * self.recipe.batch_size)
 
     def take_steps(self, epoch: int, order: Tensor) -> LoopTotals:
