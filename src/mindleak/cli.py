@@ -35,6 +35,7 @@ _GOES_ON = {
     "train": "; the same command with --resume goes on from the last finished epoch",
     "audit": "; the same command goes on from the last finished stage or epoch",
     "attack": "; the same command goes on from the last finished stage or epoch",
+    "delete": "; the same command goes on from the last finished slice or epoch",
 }
 
 
@@ -96,6 +97,7 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     _add_train(commands)
     _add_predict(commands)
     _add_attack(commands, words is None or "attack" in words)
+    _add_delete(commands)
     audit = commands.add_parser("audit", help="train, attack and report, as stages that can be killed and resumed")
     _common(audit)
     report = commands.add_parser("report", help="render the pages of a finished audit or attack again")
@@ -139,6 +141,16 @@ def _add_attack(commands: Any, asked: bool) -> None:
         for option in family.options:
             parser.add_argument(option.flag, dest=_destination(option.key), metavar=option.metavar, help=option.help,
                                 type=_names if option.many else str)
+
+
+def _add_delete(commands: Any) -> None:
+    delete = commands.add_parser("delete", help="delete training samples exactly, and keep or verify the ledger of it")
+    _common(delete)
+    delete.add_argument("--forget", action="append", default=[], metavar="REQUEST",
+                        help="which: a fraction such as 0.05, class:3, group:20, exposed:100, or a .npy file of row "
+                        "numbers; may be repeated")
+    delete.add_argument("--verify", action="store_true",
+                        help="train the shards that were touched again, and compare with the ledger")
 
 
 def _destination(key: str) -> str:
@@ -261,7 +273,7 @@ def _in_advance(arguments: argparse.Namespace, workers: int) -> None:
 
     families()
     merged = settings.load(arguments.config, assignments(arguments))
-    if arguments.command == "predict":
+    if arguments.command in ("predict", "delete"):
         return
     from mindleak.jobs.session import session_in_advance
 
@@ -340,6 +352,10 @@ def _in_session(arguments: argparse.Namespace, session: Session) -> None:
         from mindleak.jobs.predict import run_predict
 
         run_predict(session, arguments.n, arguments.show, arguments.best)
+    elif arguments.command == "delete":
+        from mindleak.jobs.delete import run_delete
+
+        run_delete(session, arguments.forget, arguments.verify)
     else:
         from mindleak.jobs.audit import run_audit
 

@@ -50,6 +50,8 @@ from mindleak.runs.result import (
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# What follows a stage's name in the name of its folder.
+_LABEL_END = re.compile(r"-[0-9a-f]{12}")
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -213,6 +215,20 @@ class Run:
         """Return whether the stage is there, computed by whichever process; its content is not looked at."""
         _, key = self._identify(name, module, inputs, seed)
         return (self.run_dir / "stages" / f"{name}-{key[:12]}").is_dir()
+
+    def others(self, name: str, but: StageResult) -> list[Path]:
+        """Return the folders of finished and of unfinished stages of a name, all but one result's."""
+        return sorted(folder for place in ("stages", "work") for folder in (self.run_dir / place).glob(f"{name}-*")
+                      if folder != but.path and folder.is_dir() and _LABEL_END.fullmatch(folder.name[len(name):]))
+
+    def remove_others(self, name: str, but: StageResult) -> None:
+        """Remove finished and unfinished stages of a name, all but one result: what they hold must be gone for good.
+
+        Raises:
+            InputError: the disk refuses.
+        """
+        for folder in self.others(name, but):
+            self._set_aside(folder)
 
     def _identify(self, name: str, module: str, inputs: dict[str, Any], seed: int) -> tuple[dict[str, Any], str]:
         """Return what the stage's outcome depends on, and its key."""

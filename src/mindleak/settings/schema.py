@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Union
 
 from mindleak.settings.data import Data
+from mindleak.settings.deletion import Deletion
 from mindleak.settings.device import Device
 from mindleak.settings.dp import Dp
 from mindleak.settings.fields import Named, Overrides, Section, Setting
@@ -138,7 +139,7 @@ SECTIONS: dict[str, type[Section] | Named] = {
     "device": Device, "data": Data, "model": Model, "training": Training, "suppress": Suppress, "dp": Dp,
     "prune": Prune, "judge": Judge}
 FAMILIES: dict[str, type[Section] | Named] = {
-    "inversion": Inversion, "membership": Membership,
+    "inversion": Inversion, "membership": Membership, "deletion": Deletion,
     "subjects": Named("subject", "networks by name, each with settings of its own over the common ones"),
     "sweep": Sweep}
 SCHEMA = Schema({**SECTIONS, **FAMILIES})

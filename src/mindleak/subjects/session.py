@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,7 +61,7 @@ class Session:
         defaults = {**configuration.identity(SCHEMA.defaults), "device": identity["device"]}
         return Run.open(self.run_dir, identity, device_target=self.device.target,
                         whole=configuration.to_plain(self.config), defaults=defaults,
-                        **({} if self._is_heard else {"say": _silent}))
+                        **({} if self.is_heard else {"say": _silent}))
 
     @cached_property
     def compiled(self) -> CompiledTrainings:
@@ -76,13 +77,21 @@ class Session:
 
         return Shelf(most=2)
 
+    def silent(self) -> Session:
+        """Return the same session, with the same run, without a voice: for trainings too many to tell of each."""
+        _ = self.run, self.compiled, self.asked
+        quiet = copy.copy(self)
+        quiet.speaks = False
+        return quiet
+
     def say(self, text: str) -> None:
         """Print a line, on the one process that speaks."""
-        if self._is_heard:
+        if self.is_heard:
             say(text)
 
     @property
-    def _is_heard(self) -> bool:
+    def is_heard(self) -> bool:
+        """Whether this process is the one that speaks, and has not been told to be silent."""
         return self.speaks and self.device.is_main
 
     def warn(self, text: str) -> None:

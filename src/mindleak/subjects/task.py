@@ -240,7 +240,7 @@ class TrainingTask:
     def _train(self, data: TrainingData, checkpoints: CheckpointFolder, resume: bool) -> TrainingResult:
         """Train by the recipe's method, continuing an interrupted training where the method can."""
         network = self.plan.make_network(self.seed) if self.start is None else self.network(self.start)
-        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.epochs, self.plan.session.device.is_main)
+        printer = EpochPrinter(f"{self.plan.name} {self.role}", self.epochs, self.plan.session.is_heard)
         last = checkpoints.latest()
         foreign = last is not None and not self.owns(last)
         if foreign:

@@ -1,0 +1,73 @@
+"""``mindleak delete``: train a model that samples can be deleted from, delete some, and verify what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindleak.audits.deletion.exact import ExactDeletion
+from mindleak.audits.deletion.ledger import Entry, Ledger
+from mindleak.audits.deletion.requests import parse_request
+from mindleak.errors import InputError
+from mindleak.subjects.session import Session
+from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
+
+
+def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> None:
+    """Meet requests one after the other, or hold the ledger against the weights; without either, train the model.
+
+    Raises:
+        InputError: requests or settings that cannot work, or a ledger that is not as it should be.
+    """
+    for request in requests:
+        parse_request(request)
+    deletion = ExactDeletion(_subject(session))
+    if verifies:
+        found = deletion.verify()
+        session.say(f"verified: {found.entries} deletions; {found.retrained} shards trained again without the deleted "
+                    f"samples ended with the recorded weights, bit for bit; {found.read} shards in the run directory "
+                    "have the recorded weights")
+        session.say(f"last hash: {found.last_hash}")
+        return
+    ledger = deletion.opened()
+    for request in requests:
+        ledger, entry = deletion.delete(request)
+        _say_entry(session, entry)
+    _say_state(session, deletion, ledger)
+
+
+def _subject(session: Session) -> SubjectPlan:
+    """Return the one subject that the configuration describes, to be trained here."""
+    plans = require_subjects(subject_plans(session), session.config)
+    if len(plans) > 1:
+        raise InputError(f"the configuration has {len(plans)} subjects ({', '.join(plan.name for plan in plans)}); "
+                         "expected one to delete from")
+    if plans[0].is_trained:
+        raise InputError("a deletion trains its own networks; omit --ckpt")
+    if session.device.world_size > 1:
+        raise InputError(f"{session.device.world_size} processes would write one ledger; expected one process")
+    return plans[0]
+
+
+def _say_entry(session: Session, entry: Entry) -> None:
+    """Say what a deletion took."""
+    cost, full = entry.sample_epochs
+    shards = ", ".join(f"{shard} from slice {step + 1}" for shard, step in list(entry.first_slices.items())[:8])
+    more = f", and {len(entry.first_slices) - 8} more" if len(entry.first_slices) > 8 else ""
+    session.say(f"deletion {entry.number}: {entry.count:,} samples by request '{entry.request}'")
+    session.say(f"  retrained: shard {shards}{more}; {cost:,} sample-epochs in {entry.seconds:.1f} s, all anew would "
+                f"be {full:,}" + (f" ({full / cost:.1f} times as many)" if cost else ""))
+    if entry.copies:
+        session.warn(f"{entry.copies:,} samples that stay are copies of deleted images; delete them too, or the model "
+                     "still learns from these images")
+
+
+def _say_state(session: Session, deletion: ExactDeletion, ledger: Ledger) -> None:
+    """Say how the model does now, and where its ledger lies."""
+    measured = deletion.test_accuracy(ledger)
+    assert measured.ci is not None
+    left = ledger.head["samples"] - len(ledger.deleted())
+    session.say(f"{ledger.head['subject']}: {ledger.head['shards']} shards of {ledger.head['slices']} slices on "
+                f"{left:,} samples; test accuracy {measured.value:.4f} ({measured.ci[0]:.4f} to {measured.ci[1]:.4f}, "
+                f"n {measured.n})")
+    session.say(f"ledger: {ledger.path}")
+    session.say(f"last hash: {ledger.last_hash} (kept elsewhere, it shows later that no deletion was left out)")

@@ -1,0 +1,278 @@
+"""Deletions are exact: the weights are those of trainings that never had the samples, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mindleak.audits.deletion import exact
+from mindleak.audits.deletion.exact import ExactDeletion
+from mindleak.audits.deletion.ledger import BEGUN, read_ledger
+from mindleak.audits.deletion.sharded import ShardedModel
+from mindleak.data.dataset import TEST, Dataset
+from mindleak.errors import InputError
+from mindleak.evaluation.signals import softmax
+from mindleak.runs.digest import stable_hash
+from mindleak.runs.result import RESULT_NAME, folder_files, write_record
+
+Opened = Callable[..., ExactDeletion]
+METHODS = {
+    "ordinary": (),
+    "momentum and decay": ("training.optimizer=momentum", "training.weight_decay=0.001", "training.schedule=cosine"),
+    "adam": ("training.optimizer=adam", "training.learning_rate=0.01"),
+    "suppress": ("training.method=suppress", "suppress.start_epoch=1", "suppress.mask_times=4",
+                 "suppress.sparse_end=0.5"),
+    "prune": ("training.method=prune", "prune.sparsity=0.5"),
+    "dp_sgd": ("training.method=dp_sgd", "dp.noise_multiplier=1", "deletion.slices=1"),
+}
+
+
+def one_row(deletion: ExactDeletion, folder: Path, shard: int, step: int) -> str:
+    """A request for one sample of a shard's slice."""
+    path = folder / f"forget-{shard}-{step}.npy"
+    np.save(path, deletion.model.sharding.parts[shard][step][:1])
+    return str(path)
+
+
+def falsified(data: Dataset, rows: np.ndarray) -> Dataset:
+    """The data with other images and labels in some rows: what was there is in none of its arrays."""
+    images, labels = data.x_train.copy(), data.y_train.copy()
+    images[rows] = np.random.default_rng(5).random(images[rows].shape, np.float32)
+    labels[rows] = (labels[rows] + 3) % data.num_classes
+    return replace(data, x_train=images, y_train=labels)
+
+
+@pytest.mark.parametrize("method", [name if name in ("ordinary", "adam") else pytest.param(name, marks=pytest.mark.slow)
+                                    for name in METHODS])
+def test_the_weights_are_those_of_a_training_that_never_had_the_samples(opened: Opened, tmp_path: Path,
+                                                                        method: str) -> None:
+    deletion = opened(*METHODS[method])
+    before = deletion.opened().weights
+    request = one_row(deletion, tmp_path, 1, 0)
+    ledger, entry = deletion.delete(request)
+    # Elsewhere, from data in which the samples are not there.
+    other = opened(*METHODS[method], run="elsewhere")
+    gone = ledger.deleted()
+    plan = other.model.plan
+    plan.__dict__["dataset"] = falsified(plan.dataset, gone)
+    never = ShardedModel(plan, np.arange(len(plan.dataset.y_train))).run(gone)
+    assert [state.digest for state in never] == ledger.weights == entry.after
+    assert ledger.weights[0] == before[0] and ledger.weights[2] == before[2], "untouched shards keep their hash"
+    assert ledger.weights[1] != before[1], "the sample had been learned from"
+
+
+def test_only_what_held_a_sample_is_trained_again(opened: Opened, tmp_path: Path) -> None:
+    deletion = opened()
+    deletion.opened()
+    log = deletion.model.plan.session.run.log
+    trained = len(log)
+    deletion.delete(one_row(deletion, tmp_path, 2, 1))
+    computed = [event.name for event in log[trained:] if event.how == "computed"]
+    assert computed == ["train-lstm_rnn-ordinary-shard2-slice1"]
+
+
+def test_weights_that_saw_a_deleted_sample_are_gone_from_the_run_directory(opened: Opened, tmp_path: Path) -> None:
+    deletion = opened()
+    deletion.opened()
+    stages = tmp_path / "run" / "stages"
+    before = {folder.name for folder in stages.iterdir()}
+    deletion.delete(one_row(deletion, tmp_path, 0, 1))
+    after = {folder.name for folder in stages.iterdir()}
+    (removed,), (added,) = before - after, after - before
+    assert removed.startswith("train-lstm_rnn-ordinary-shard0-slice1-") and added[:-13] == removed[:-13]
+    assert not list((tmp_path / "run" / "partial").iterdir())
+
+
+def test_deletions_one_after_the_other_end_where_one_of_all_ends(opened: Opened, tmp_path: Path) -> None:
+    deletion = opened()
+    deletion.opened()
+    requests = [one_row(deletion, tmp_path, 0, 1), "0.01", one_row(deletion, tmp_path, 2, 0)]
+    for request in requests:
+        ledger, entry = deletion.delete(request)
+    assert [entry.number for entry in ledger.entries] == [1, 2, 3]
+    found = opened(run="at-once").model.run(ledger.deleted())
+    assert [state.digest for state in found] == ledger.weights
+    assert len(ledger.deleted()) == sum(entry.count for entry in ledger.entries) == len(np.unique(ledger.deleted()))
+    verified = opened().verify()
+    assert (verified.entries, verified.retrained, verified.read) == (3, 3, 3)
+
+
+@pytest.mark.parametrize("when", ["before the first training", "between two shards", "before old weights are removed",
+                                  "before it is written down as done"])
+def test_a_killed_deletion_goes_on_and_is_not_made_twice(opened: Opened, tmp_path: Path, when: str,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    request = "0.02"
+    undisturbed = opened(run="undisturbed").delete(request)[0]
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    deletion = opened()
+    deletion.opened()
+    with monkeypatch.context() as patched:
+        if when == "before the first training":
+            patched.setattr(ShardedModel, "run", kill)
+        elif when == "between two shards":
+            shard = ShardedModel.shard
+            patched.setattr(ShardedModel, "shard", lambda model, number, deleted: kill() if number == 1
+                            else shard(model, number, deleted))
+        elif when == "before old weights are removed":
+            patched.setattr(ExactDeletion, "_remove_others", kill)
+        else:
+            patched.setattr(exact.Ledger, "finished", kill)
+        with pytest.raises(KeyboardInterrupt):
+            deletion.delete(request)
+    left = read_ledger(tmp_path / "run")
+    assert left is not None and left.entries[-1].state == BEGUN
+    with pytest.raises(InputError, match="deletion 1 of .* was begun and not finished"):
+        opened().verify()
+    ledger, entry = opened().delete(request)
+    assert len(ledger.entries) == 1 and entry.state == "done"
+    assert ledger.weights == undisturbed.weights and entry.rows_digest == undisturbed.entries[0].rows_digest
+    opened().verify()
+
+
+def test_the_most_exposed_are_those_that_their_own_shard_is_surest_of(opened: Opened) -> None:
+    deletion = opened("training.epochs=30")
+    ledger, entry = deletion.delete("exposed:4")
+    rows = ledger.rows(entry)
+    gone = np.zeros(0, np.int64)
+    before = opened("training.epochs=30", run="again")
+    exposure = before._exposure(np.arange(len(before._labels)), gone)
+    assert set(rows) == set(np.argsort(-exposure, kind="stable")[:4])
+
+
+def alter(path: Path, change: object) -> None:
+    """Change a ledger as somebody who can compute its checksum anew."""
+    body = json.loads(path.read_text())
+    body.pop("checksum")
+    change(body)  # type: ignore[operator]
+    path.write_text(json.dumps({**body, "checksum": stable_hash(body)}))
+
+
+def test_a_tampered_ledger_is_caught(opened: Opened, tmp_path: Path) -> None:
+    deletion = opened()
+    deletion.opened()
+    deletion.delete(one_row(deletion, tmp_path, 0, 0))
+    deletion.delete(one_row(deletion, tmp_path, 1, 0))
+    path = tmp_path / "run" / "deletions.json"
+    whole = path.read_bytes()
+
+    def refused(complaint: str) -> None:
+        with pytest.raises(InputError, match=complaint):
+            opened().verify()
+        path.write_bytes(whole)
+
+    path.write_bytes(whole.replace(b'"count": 1', b'"count": 2', 1))
+    refused("its checksum does not fit")
+    path.write_bytes(whole[:-20])
+    refused("is damaged")
+    alter(path, lambda body: body["entries"][0].update(when="2020-01-01T00:00:00+00:00"))
+    refused("deletion 2 does not follow from what is before it")
+    alter(path, lambda body: body["entries"].pop(0))
+    refused("deletion 1 does not follow")
+    alter(path, lambda body: body["entries"].pop())
+    refused("shard 1 as it is after 1 deletions is not in")
+    # The last entry has no successor whose chain would break.
+    alter(path, lambda body: body["entries"][1]["after"].__setitem__(1, "0" * 64))
+    refused("shard 1, in the run directory, has the weights .*; the ledger records 000000000000")
+    alter(path, lambda body: body["entries"][1].update(first_slices={"2": 0}))
+    refused("deletion 2 touches other shards or slices than it records")
+    alter(path, lambda body: body["head"].update(seed=1))
+    refused("is of another model|does not follow")
+    rows = tmp_path / "run" / "deletions" / "0002.npy"
+    np.save(rows, np.load(rows) + 1)
+    refused("its rows are not those that deletion 2")
+
+
+def test_forged_weights_with_a_forged_ledger_are_caught_by_training_again(opened: Opened, tmp_path: Path) -> None:
+    # All that training leaves out is the deleted sample; whoever forges stage, checksums and ledger passes all else.
+    deletion = opened()
+    deletion.opened()
+    deletion.delete(one_row(deletion, tmp_path, 1, 1))
+    stages = tmp_path / "run" / "stages"
+    forged, other = (next(stages.glob(f"train-lstm_rnn-ordinary-shard{shard}-slice1-*")) for shard in (1, 0))
+    record = json.loads((forged / RESULT_NAME).read_text())
+    record.pop("checksum")
+    (forged / "weights.ckpt").write_bytes((other / "weights.ckpt").read_bytes())
+    write_record(forged, {**record, "files": folder_files(forged)})
+    ledger = read_ledger(tmp_path / "run")
+    assert ledger is not None
+    with pytest.raises(InputError, match="shard 1, in the run directory, has the weights"):
+        opened().verify()
+    alter(ledger.path, lambda body: body["entries"][0]["after"].__setitem__(1, body["entries"][0]["after"][0]))
+    with pytest.raises(InputError, match="shard 1, trained again from nothing, has the weights"):
+        opened().verify()
+
+
+def test_a_copy_of_old_weights_in_the_run_directory_is_found(opened: Opened, tmp_path: Path) -> None:
+    deletion = opened()
+    deletion.opened()
+    stages = tmp_path / "run" / "stages"
+    old = next(stages.glob("train-lstm_rnn-ordinary-shard0-slice0-*"))
+    kept = tmp_path / "kept"
+    shutil.copytree(old, kept)
+    deletion.delete(one_row(deletion, tmp_path, 0, 0))
+    assert not old.exists()
+    shutil.copytree(kept, old)
+    with pytest.raises(InputError, match="holds weights of shard 0 from before a deletion, or after one"):
+        opened().verify()
+
+
+def test_another_model_does_not_take_over_the_ledger(opened: Opened, tmp_path: Path) -> None:
+    opened().opened()
+    alter(tmp_path / "run" / "deletions.json", lambda body: body["head"].update(shards=4))
+    with pytest.raises(InputError, match="is of another model: its shards is 4, this one's 3; give another --run_dir"):
+        opened().opened()
+    with pytest.raises(InputError, match="has no ledger of deletions"):
+        opened(run="empty").verify()
+
+
+@pytest.mark.parametrize(("assignments", "complaint"), [
+    (("deletion.shards=700", "deletion.slices=2"), "no more slices in all than the 1297 samples"),
+    (("deletion.shards=50", "deletion.slices=2"), "shard 0 has 13 samples in its first slice, fewer than .* 16"),
+    (METHODS["dp_sgd"][:2], "deletion.slices is 2; expected 1 with training.method=dp_sgd"),
+])
+def test_what_cannot_be_deleted_from_exactly_is_refused(opened: Opened, assignments: tuple[str, ...],
+                                                        complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        opened(*assignments)
+
+
+def test_a_deletion_that_leaves_a_slice_less_than_a_batch_is_refused(opened: Opened, tmp_path: Path) -> None:
+    deletion = opened()
+    deletion.opened()
+    path = tmp_path / "most.npy"
+    np.save(path, deletion.model.sharding.parts[0][0][:-5])
+    with pytest.raises(InputError, match="shard 0 has 5 samples in its first slice"):
+        deletion.delete(str(path))
+    ledger = read_ledger(tmp_path / "run")
+    assert ledger is not None and not ledger.entries, "nothing was begun"
+
+
+def test_all_shards_answer_together(opened: Opened) -> None:
+    deletion = opened()
+    states = deletion.model.run(np.zeros(0, np.int64))
+    rows = np.arange(30)
+    each = deletion.model.shard_logits(states, TEST, rows)
+    mean = np.mean([softmax(logits.astype(np.float64)) for logits in each], axis=0)
+    np.testing.assert_allclose(np.exp(deletion.model.logits(states, TEST, rows)), mean, rtol=1e-5)
+    voting = ShardedModel(deletion.model.plan, np.arange(1297), aggregate="vote")
+    votes = np.stack([(each.argmax(2) == label).sum(0) for label in range(10)], axis=1)
+    answered = np.exp(voting.logits(states, TEST, rows))
+    np.testing.assert_allclose(answered.sum(1), 1, rtol=1e-5)
+    assert (votes[np.arange(30), answered.argmax(1)] == votes.max(1)).all()
+
+
+def test_dropout_makes_no_exact_deletion(opened: Opened, tmp_path: Path) -> None:
+    source = tmp_path / "net.py"
+    source.write_text("from mindspore import nn\n\n\nclass Net(nn.SequentialCell):\n    def __init__(self):\n"
+                      "        super().__init__(nn.Flatten(), nn.Dropout(p=0.2), nn.Dense(64, 10))\n")
+    with pytest.raises(InputError, match="has dropout .* needs a network whose training repeats itself bit by bit"):
+        opened(f"model.name={source}:Net", "model.hidden_size=128")
