@@ -11,9 +11,9 @@ from scipy import stats
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack
+from mindleak.attacks.membership.sibling_attacks import by_sibling, flat_figures, sibling_figures, sibling_scores
 from mindleak.attacks.membership.siblings import SiblingLira, independent_rows
 from mindleak.attacks.membership.signals import partners
-from mindleak.audits.membership.siblings import by_sibling, flat_figures, sibling_figures, sibling_scores
 from mindleak.data.splits import halves
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc

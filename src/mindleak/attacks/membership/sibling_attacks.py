@@ -63,22 +63,35 @@ def by_sibling(attacks: Sequence[str], answers: Sequence[Answers], number: int) 
         number: which of them is attacked.
 
     Returns:
+        As ``lira_parts``.
+    """
+    names = [name for name in attacks if name in LIRA_ATTACKS]
+    return lira_parts(_lira(answers, number), names, len(answers), number) if names else {}
+
+
+def lira_measures(lira: SiblingLira, names: Sequence[str], weights: np.ndarray | None = None) -> dict[str, float]:
+    """Return the measures of LiRA attacks on one network by name (``flat_figures``); ``weights`` as of ``scores``."""
+    return {measure: value for name, scores in lira.scores(names, weights).items()
+            for measure, value in flat_figures(name, sibling_figures(scores)).items()}
+
+
+def lira_parts(lira: SiblingLira, names: Sequence[str], models: int, number: int) -> dict[str, list[float | None]]:
+    """Return what each other network, as a reference, makes of the LiRA measures of one.
+
+    Args:
+        lira: against the network.
+        names: of the attacks.
+        models: how many networks there are.
+        number: which of them is attacked.
+
+    Returns:
         By the measure's name (``flat_figures``) a value per network, of which the measure is the mean
         (``shared_references.reference_parts``); None in the attacked network's own place.
     """
-    names = [name for name in attacks if name in LIRA_ATTACKS]
-    if not names:
-        return {}
-    lira, models = _lira(answers, number), len(answers)
-
-    def measured(weights: np.ndarray) -> dict[str, float]:
-        return {measure: value for name, scores in lira.scores(names, weights).items()
-                for measure, value in flat_figures(name, sibling_figures(scores)).items()}
-
-    values = measured(np.ones(models))
+    values = lira_measures(lira, names, np.ones(models))
     siblings = [sibling for sibling in range(models) if sibling != number]
-    tilted = [[measured(np.where(np.arange(models) == sibling, weight, 1.0)) for weight in (1 - TILT, 1 + TILT)]
-              for sibling in siblings]
+    tilted = [[lira_measures(lira, names, np.where(np.arange(models) == sibling, weight, 1.0))
+               for weight in (1 - TILT, 1 + TILT)] for sibling in siblings]
     found: dict[str, list[float | None]] = {}
     for measure, value in values.items():
         # A threshold that a lighter reference leaves too few non-members for tells nothing of that reference.
