@@ -57,7 +57,8 @@ class GradientAscent(Stepwise):
         for number in range(1, self.passes + 1):
             seen = passes.run(ASCENT, request.forget, (request.seed, number), request.y, bound=self.loss_bound)
             steps += seen.steps
-            losses.append(-seen.loss)
+            if seen.steps:
+                losses.append(-seen.loss)
             if seen.steps < wanted:
                 break
         record = {"losses": losses, "steps": steps, "stopped": steps < self.passes * wanted}

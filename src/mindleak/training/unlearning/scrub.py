@@ -26,8 +26,10 @@ class Scrub(Stepwise):
     Source: Kurmanji et al., arXiv 2302.09880 (temperature 1, no rewinding).
 
     Traps: max-steps have no upper end. Too many leave the forgotten rows with a loss that no unseen row has, which an
-    attack sees; the paper's rewinding (SCRUB+R) picks a checkpoint for that and is not done here. The last passes have
-    to be min-steps alone, or the network is left damaged.
+    attack sees; the paper's rewinding (SCRUB+R) picks a checkpoint for that and is not done here. Too few do nothing,
+    without a word: the very first one starts from the original, where its gradient is zero, and a small forget set has
+    few steps in a pass (``record["divergences"]`` shows it). The last passes have to be min-steps alone, or the network
+    is left damaged.
 
     Args:
         passes: over the retained rows.
@@ -47,8 +49,9 @@ class Scrub(Stepwise):
 
     name = "scrub"
     source = "arXiv 2302.09880"
-    traps = ("Max-steps have no upper end, so the forgotten samples may end up with a loss that no unseen one has; "
-             "without the paper's rewinding nothing looks for the right moment.")
+    traps = ("Too few max-steps do nothing, the first having a gradient of zero, and too many leave the forgotten "
+             "samples with a loss that no unseen one has; without the paper's rewinding nothing looks for the right "
+             "moment.")
     factor = 0.1
 
     def __init__(self, *, passes: int = 5, max_passes: int = 3, learning_rate: Optional[float] = None,

@@ -6,6 +6,7 @@ method that attacks follow, too.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -56,7 +57,8 @@ class UnlearningResult:
         network: that of the request, in evaluation mode.
         sample_epochs: samples × passes of which gradients were taken; a retraining's is samples × epochs.
         asked: samples × passes that were only asked for their logits.
-        record: what else is worth recording, as JSON values.
+        record: what else is worth recording, as JSON values; ``losses`` has the mean loss of every pass, where there
+            are passes.
     """
 
     network: nn.Cell
@@ -101,7 +103,8 @@ class Unlearning(ABC):
 
         Raises:
             InputError: arrays of another shape or type; rows that are none, unknown, named twice or in both sets; a
-                network whose weights are not finite, before or after; or what the method refuses.
+                network whose weights are not finite, before or after; losses on the way that are not; or what the
+                method refuses.
         """
         asked = _checked(request)
         bad = not_finite_weights(request.network)
@@ -110,14 +113,22 @@ class Unlearning(ABC):
         with device.seeded(request.seed):
             result = self._unlearn(asked)
         request.network.set_train(False)
-        bad = not_finite_weights(request.network)
-        if bad is not None:
-            raise InputError(f"{self.name} leaves weights that are not finite ({bad}); lower {self._step(request)}")
+        self._require_finite(request, result)
         return result
 
     @abstractmethod
     def _unlearn(self, request: UnlearningRequest) -> UnlearningResult:
         """Return the result for a request that was checked, whose rows are in ascending order."""
+
+    def _require_finite(self, request: UnlearningRequest, result: UnlearningResult) -> None:
+        """Refuse weights, and losses on the way to them, that are not finite."""
+        bad = not_finite_weights(request.network)
+        if bad is not None:
+            raise InputError(f"{self.name} leaves weights that are not finite ({bad}); lower {self._step(request)}")
+        for number, loss in enumerate(result.record.get("losses", []), 1):
+            if not math.isfinite(loss):
+                raise InputError(f"{self.name} meets losses that are not finite ({loss} in pass {number}); lower "
+                                 f"{self._step(request)}")
 
     @abstractmethod
     def _step(self, request: UnlearningRequest) -> str:
