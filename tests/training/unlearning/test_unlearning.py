@@ -138,7 +138,7 @@ class Breaking(Unlearning):
 
 
 @pytest.mark.parametrize(("weight", "loss", "message"), [
-    (np.inf, 1.0, r"breaking leaves weights that are not finite \(18 of 18 in 'dense.weight'\); lower strength \(now 7"),
+    (np.inf, 1.0, r"breaking leaves weights that are not finite \(18 of 18 in 'dense.weight'\); lower strength"),
     (1e9, np.nan, r"breaking meets losses that are not finite \(nan in pass 2\); lower strength \(now 7"),
 ])
 def test_the_refusal_names_method_and_step(weight: float, loss: float, message: str) -> None:

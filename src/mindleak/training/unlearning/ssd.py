@@ -19,7 +19,7 @@ class SelectiveSynapticDampening(Unlearning):
     rows, D over all rows of the request, forgotten and retained.
 
     Source: Foster et al., arXiv 2308.07707. Public code squares the mean gradient of a batch, which
-    depends on the batch size; here every sample's own gradient is squared (``fisher``).
+    depends on the batch size; here every sample's own gradient is squared, in any network (``fisher``).
 
     Traps: α is no universal number. D shrinks where the network fits its training set well, so that one α selects
     nothing in one network and most weights in another: look at ``record["dampened"]``, and choose α on a validation
