@@ -25,6 +25,7 @@ from mindleak.training.unlearning.methods import METHODS
     ("ssd", {"dampening": -1.0}, "dampening is -1.0; expected a finite number above 0"),
     ("scrub", {"max_passes": 0}, "max_passes is 0; expected a whole number from 1 on"),
     ("sparse_fine_tune", {"sparsity": 1.0}, "sparsity is 1.0; expected a number above 0 and below 1"),
+    ("suppress_fine_tune", {"updates": 0}, "updates is 0; expected a whole number from 1 on"),
 ])
 def test_a_value_out_of_range_is_refused(name: str, given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -22,6 +22,7 @@ from unlearning_setup import FORGET, RETAINED, request
 RECIPE = Recipe(batch_size=5, learning_rate=0.1)
 GIVEN: dict[str, dict[str, Any]] = {
     "ssd": {"alpha": 1.1}, "sparse_fine_tune": {"sparsity": 0.5, "layers": ["dense.weight"]},
+    "suppress_fine_tune": {"sparsity": 0.5, "suppress_passes": 4, "layers": ["dense.weight"]},
 }
 
 

@@ -11,8 +11,9 @@ from mindleak.training.unlearning.random_labels import RandomLabels
 from mindleak.training.unlearning.scrub import Scrub
 from mindleak.training.unlearning.sparse_fine_tune import SparseFineTune
 from mindleak.training.unlearning.ssd import SelectiveSynapticDampening
+from mindleak.training.unlearning.suppress_fine_tune import SuppressFineTune
 from mindleak.training.unlearning.unlearning import Unlearning
 
 _ALL: tuple[type[Unlearning], ...] = (FineTune, GradientAscent, RandomLabels, BadTeacher, SelectiveSynapticDampening,
-                                      Scrub, SparseFineTune)
+                                      Scrub, SparseFineTune, SuppressFineTune)
 METHODS: Mapping[str, type[Unlearning]] = {method.name: method for method in _ALL}
