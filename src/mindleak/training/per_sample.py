@@ -1,4 +1,4 @@
-"""Per-sample gradients without a loop over samples: their norms, and the sum of the clipped ones.
+"""Per-sample gradients without a loop over samples: their norms, the sum of the clipped ones, and that of squares.
 
 One backward pass of the summed loss gives every layer's output gradient per sample, and the layer's input is known:
 together they are the sample's gradient, Σ_t δ_t ⊗ a_t, which need not be formed for its norm (Goodfellow, arXiv
@@ -41,7 +41,7 @@ class _Plan:
 
 
 class PerSampleGradients:
-    """Clipped sums of per-sample gradients of the cross-entropy, for batches of one size.
+    """Clipped sums of per-sample gradients of the cross-entropy, and sums of their squares, for batches of one size.
 
     Args:
         network: maps images to logits; its trainable parameters belong to ``nn.Dense``, ``nn.Conv2d`` (one group),
@@ -49,7 +49,7 @@ class PerSampleGradients:
             once.
         sample_shape: shape of one input.
         batch_size: samples per call.
-        clip_norm: C of Abadi et al.
+        clip_norm: C of Abadi et al.; squares are not clipped.
 
     Raises:
         InputError: a network whose per-sample gradients are not to be had this way.
@@ -63,6 +63,7 @@ class PerSampleGradients:
         order = [owned.index(id(parameter)) for parameter in network.trainable_params()]
         counts = [len(plan.tapped.probes) for plan in plans]
         self.clipped_sum = _ClippedSum([plan.gradients for plan in plans], counts, order, clip_norm)
+        self.squared_sum = _SquaredSum([plan.gradients for plan in plans], counts, order)
         self.backward = self._backward([probe for plan in plans for probe in plan.tapped.probes])
 
     def _backward(self, probes: list[Parameter]) -> Any:
@@ -115,6 +116,29 @@ class _ClippedSum(nn.Cell):
         for place in self.order:
             ordered += (sums[place],)
         return ordered, norms
+
+
+class _SquaredSum(nn.Cell):
+    """Σ g_i², element by element, over the samples of a batch, from the probes' values."""
+
+    def __init__(self, layers: list[nn.Cell], counts: list[int], order: list[int]) -> None:
+        super().__init__(auto_prefix=False)
+        self.layers = nn.CellList(layers)
+        self.counts = tuple(counts)
+        self.order = tuple(order)
+
+    def construct(self, values: tuple[Tensor, ...], valid: Tensor) -> tuple[Tensor, ...]:
+        """Return the sum per trainable parameter, in the network's order; ``valid`` (N,) as in ``_ClippedSum``."""
+        sums: tuple[Tensor, ...] = ()
+        start = 0
+        for index in range(len(self.layers)):
+            _, kept = self.layers[index].measure(values[start:start + self.counts[index]])
+            sums += self.layers[index].collect_squares(kept, valid)
+            start += self.counts[index]
+        ordered: tuple[Tensor, ...] = ()
+        for place in self.order:
+            ordered += (sums[place],)
+        return ordered
 
 
 def require_separable(network: nn.Cell, sample_shape: Shape) -> None:

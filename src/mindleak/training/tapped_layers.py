@@ -80,7 +80,7 @@ class Tapped(nn.Cell):
 
     @classmethod
     def gradients(cls, layer: Any, taken: Shape) -> nn.Cell:
-        """Return the Cell with ``measure`` and ``collect`` that makes gradients of the probes' values."""
+        """Return the Cell with ``measure``, ``collect``, ``collect_squares`` that makes gradients of probes' values."""
         raise NotImplementedError
 
 
@@ -154,6 +154,13 @@ class DenseGradients(nn.Cell):
         weight = ops.matmul(weighted.swapaxes(0, 1), inputs)
         return (weight, weighted.sum(axis=0)) if self.has_bias else (weight,)
 
+    def collect_squares(self, kept: Sequence[Tensor], factors: Tensor) -> tuple[Tensor, ...]:
+        """Return Σ factor · gradient², element by element, over the samples, per parameter."""
+        inputs, errors = kept
+        weighted = ops.square(errors) * factors.expand_dims(1)
+        weight = ops.matmul(weighted.swapaxes(0, 1), ops.square(inputs))
+        return (weight, weighted.sum(axis=0)) if self.has_bias else (weight,)
+
 
 class ConvolutionGradients(nn.Cell):
     """Per-sample gradients of a convolution: output gradients (N, O, places) times patches (N, C·k·k, places)."""
@@ -188,6 +195,10 @@ class ConvolutionGradients(nn.Cell):
         row = factors.expand_dims(0)
         weight = ops.matmul(row, kept[0]).reshape(self.weight_shape)
         return (weight, ops.matmul(row, kept[1]).reshape((-1,))) if self.has_bias else (weight,)
+
+    def collect_squares(self, kept: Sequence[Tensor], factors: Tensor) -> tuple[Tensor, ...]:
+        """Return Σ factor · gradient², element by element, over the samples, per parameter."""
+        return self.collect([ops.square(gradient) for gradient in kept], factors)
 
 
 def _two(value: Any) -> tuple[int, int]:

@@ -184,6 +184,7 @@ class RecurrentGradients(nn.Cell):
         self.ends = tuple(start + size for start, size in zip(layer.starts, layer.sizes)) if clockwork else (0,)
         self.parts = len(self.starts)
         self.product = ops.BatchMatMul(transpose_b=True)
+        self.outer = ops.BatchMatMul(transpose_a=True)
 
     def measure(self, values: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return squared norms (N,) and what ``collect`` needs: per place inputs, both errors, states before.
@@ -239,6 +240,34 @@ class RecurrentGradients(nn.Cell):
             biases += (errors.sum(axis=0),)
             own_biases += (own_errors.sum(axis=0),)
         return inputs + recurrent + biases + own_biases if self.has_bias else inputs + recurrent
+
+    def collect_squares(self, kept: Sequence[Tensor], factors: Tensor) -> tuple[Tensor, ...]:
+        """Return Σ factor · gradient², element by element, over the samples, in the order of ``collect``.
+
+        A square of a sum over time needs the sum: every sample's gradient is formed.
+        """
+        inputs: tuple[Tensor, ...] = ()
+        recurrent: tuple[Tensor, ...] = ()
+        biases: tuple[Tensor, ...] = ()
+        own_biases: tuple[Tensor, ...] = ()
+        for place in range(self.places):
+            errors, own_errors, before = kept[4 * place + 1], kept[4 * place + 2], kept[4 * place + 3]
+            inputs += (self.squared(errors, kept[4 * place], factors),)
+            if self.parts > 1:
+                for part in range(self.parts):
+                    rows = own_errors[:, :, self.starts[part]:self.ends[part]]
+                    recurrent += (self.squared(rows, before[:, :, self.starts[part]:], factors),)
+            else:
+                recurrent += (self.squared(own_errors, before, factors),)
+            biases += ((ops.square(errors.sum(axis=0)) * factors.expand_dims(1)).sum(axis=0),)
+            own_biases += ((ops.square(own_errors.sum(axis=0)) * factors.expand_dims(1)).sum(axis=0),)
+        return inputs + recurrent + biases + own_biases if self.has_bias else inputs + recurrent
+
+    def squared(self, errors: Tensor, values: Tensor, factors: Tensor) -> Tensor:
+        """Return Σ_n factor_n · (Σ_t δ_tn ⊗ a_tn)², (G, I), for errors (T, N, G) and values (T, N, I)."""
+        gradients = self.outer(errors.swapaxes(0, 1), values.swapaxes(0, 1))
+        flat_squares = ops.square(gradients).reshape((gradients.shape[0], -1))
+        return ops.matmul(factors.expand_dims(0), flat_squares).reshape((gradients.shape[1], gradients.shape[2]))
 
 
 def flat(sequence: Tensor) -> Tensor:
