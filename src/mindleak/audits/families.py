@@ -19,7 +19,7 @@ from mindleak.errors import InputError, first_line
 
 GROUP = "mindleak.families"
 FAMILIES = ("mindleak.audits.inversion.family:Inversion", "mindleak.audits.membership.family:Membership",
-            "mindleak.audits.sweep.family:Sweep")
+            "mindleak.audits.deletion.family:Deletion", "mindleak.audits.sweep.family:Sweep")
 
 
 @cache

@@ -86,7 +86,7 @@ class AskedTask:
 
     def _compute(self, context: StageContext, trained: StageResult) -> dict[str, Any]:
         """Ask; the stage's work."""
-        predict, sides = self._predictor(trained), self.sides()
+        predict, sides = predictor_of(self.training, trained), self.sides()
         logits = [self._ask(predict, split, rows) for split, _, rows in sides]
         context.save_arrays(logits=np.concatenate(logits))
         if self.mirrored:
@@ -101,27 +101,34 @@ class AskedTask:
         split = TEST if self.out_of_test else TRAINING
         return [(TRAINING, data.y_train[inside], inside), (split, data.of_split(split)[1][outside], outside)]
 
-    def _predictor(self, trained: StageResult) -> Predictor:
-        """Return what asks the network; models of the project's own take turns in one compiled forward pass.
-
-        Others may hold more than their parameters, which follows from the seed that they were made with.
-        """
-        if not self.plan.is_registered:
-            return Predictor(self.training.network(trained))
-        network, predict = self.plan.session.asked.get(self.training.graphs(), self._make)
-        checkpoint.load_weights(network, weights_of(trained))
-        return predict
-
-    def _make(self) -> tuple[Any, Predictor]:
-        network = self.plan.make_network(0)
-        return network, Predictor(network)
-
     def _ask(self, predict: Predictor, split: str, rows: np.ndarray,
              change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
         return ask(predict, self.plan.dataset, split, f"{self.plan.name} {self.role}", rows, change)
 
 
 Task = Union[TrainingTask, AskedTask]
+
+
+def predictor_of(training: TrainingTask, trained: StageResult) -> Predictor:
+    """Return what asks the network of a finished stage; those of the project's own take turns in one compiled pass.
+
+    Others may hold more than their parameters, which follows from the seed that they were made with.
+
+    Args:
+        training: of the network, or one of another network that is made alike.
+        trained: the stage that has its weights.
+    """
+    plan = training.plan
+    if not plan.is_registered:
+        return Predictor(training.network(trained))
+
+    def make() -> tuple[Any, Predictor]:
+        network = plan.make_network(0)
+        return network, Predictor(network)
+
+    network, predict = plan.session.asked.get(training.graphs(), make)
+    checkpoint.load_weights(network, weights_of(trained))
+    return predict
 
 
 def asked_aside(alike: TrainingTask, role: str, inside: np.ndarray, outside: np.ndarray, mirrored: bool = False,

@@ -263,7 +263,8 @@ def test_all_shards_answer_together(opened: Opened) -> None:
     each = deletion.model.shard_logits(states, TEST, rows)
     mean = np.mean([softmax(logits.astype(np.float64)) for logits in each], axis=0)
     np.testing.assert_allclose(np.exp(deletion.model.logits(states, TEST, rows)), mean, rtol=1e-5)
-    voting = ShardedModel(deletion.model.plan, np.arange(1297), aggregate="vote")
+    voting = opened("deletion.aggregate=vote", run="voting").model
+    states = voting.run(np.zeros(0, np.int64))
     votes = np.stack([(each.argmax(2) == label).sum(0) for label in range(10)], axis=1)
     answered = np.exp(voting.logits(states, TEST, rows))
     np.testing.assert_allclose(answered.sum(1), 1, rtol=1e-5)

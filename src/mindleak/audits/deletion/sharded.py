@@ -19,13 +19,11 @@ from mindleak.data.dataset import TEST
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError
 from mindleak.runs.stages import StageResult
-from mindleak.subjects.asked import WATCHED
+from mindleak.subjects.asked import WATCHED, predictor_of
 from mindleak.subjects.asking import ask
 from mindleak.subjects.own import weights_digest
 from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask
-from mindleak.training import in_place
-from mindleak.training.loop import Predictor
 from mindleak.training.methods import METHODS
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -51,24 +49,21 @@ class ShardedModel:
         plan: of what they have in common.
         rows: of the training split that are dealt to the shards, before any deletion.
         name: first part of the networks' roles.
-        shards, slices, aggregate: how many, and how they answer; ``deletion.*`` by default.
+        tells: whether it says what it trains.
 
     Raises:
         InputError: a way to train that does not repeat itself bit by bit, or too few samples for so many slices.
     """
 
-    def __init__(self, plan: SubjectPlan, rows: np.ndarray, name: str = "shard", shards: int | None = None,
-                 slices: int | None = None, aggregate: str | None = None) -> None:
+    def __init__(self, plan: SubjectPlan, rows: np.ndarray, name: str = "shard", tells: bool = True) -> None:
         settings = plan.config.deletion
         self.plan = plan
         self._name = name
-        self._aggregate = settings.aggregate if aggregate is None else aggregate
+        self._tells = tells
         self._recipe = plan.recipe()
         self._settings = plan.settings(self._recipe)
-        method = METHODS[self._recipe.method]
-        self.sharding = deal_shards(rows, settings.shards if shards is None else shards,
-                                    settings.slices if slices is None else slices,
-                                    method.epochs(self._recipe, self._settings), plan.session.seed("shards"))
+        epochs = METHODS[self._recipe.method].epochs(self._recipe, self._settings)
+        self.sharding = deal_shards(rows, settings.shards, settings.slices, epochs, plan.session.seed("shards"))
         _require_repeatable(plan, self._recipe.method, self.sharding.slices)
 
     def check(self, deleted: np.ndarray) -> None:
@@ -102,7 +97,7 @@ class ShardedModel:
             task = replace(self._task(number, step, deleted, results[-1] if results else None), plan=self._silent)
             there = task.is_done
             results.append(task.run())
-            if not there:
+            if self._tells and not there:
                 self._say(task, number, step)
         return ShardState(tuple(results), weights_digest(task.network(results[-1])))
 
@@ -130,33 +125,20 @@ class ShardedModel:
             rows: of the split; all by default.
         """
         answers = np.stack([self._answers(number, state, split, rows) for number, state in enumerate(states)])
-        return aggregated(answers, self._aggregate)
+        return aggregated(answers, self.plan.config.deletion.aggregate)
 
     def shard_logits(self, states: list[ShardState], split: str, rows: np.ndarray | None = None) -> np.ndarray:
         """Return what every shard answers, (shards, n, classes)."""
         return np.stack([self._answers(number, state, split, rows) for number, state in enumerate(states)])
 
     def _answers(self, number: int, state: ShardState, split: str, rows: np.ndarray | None) -> np.ndarray:
-        trained = self._task(number, 0, np.zeros(0, np.int64), None).network(state.slices[-1])
-        if self.plan.is_registered:
-            # Only their weights differ, so that one network, compiled once, answers for all.
-            network, predict = self._asking
-            for parameter, value in zip(network.get_parameters(), trained.get_parameters()):
-                in_place.write(parameter, value.asnumpy())
-        else:
-            predict = Predictor(trained)
+        predict = predictor_of(self.first_task, state.slices[-1])
         return ask(predict, self.plan.dataset, split, f"{self.plan.name} {self._name}{number}", rows)
 
     @cached_property
     def _silent(self) -> SubjectPlan:
         """The plan without a voice: fifty short trainings have no line per epoch each."""
         return replace(self.plan, session=self.plan.session.silent())
-
-    @cached_property
-    def _asking(self) -> tuple[nn.Cell, Predictor]:
-        """A network in which the shards take turns, and what asks it."""
-        network = self.plan.make_network(0)
-        return network, Predictor(network)
 
     def _task(self, shard: int, step: int, deleted: np.ndarray, start: StageResult | None) -> TrainingTask:
         """Return the training that follows when a shard's slice is added."""

@@ -1,0 +1,82 @@
+"""Deletion as a family of the audit: what networks still know of samples that were deleted, whichever way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+
+from mindleak.audits.family import Context, Family, Plan
+
+if TYPE_CHECKING:
+    from mindleak.audits.deletion.plan import DeletionPlan
+    from mindleak.audits.finding import Finding
+    from mindleak.evaluation.metric import Record
+    from mindleak.reporting.page import Page, Section
+    from mindleak.subjects.asked import Task
+    from mindleak.subjects.subject import SubjectPlan
+
+
+@dataclass(frozen=True, eq=False)
+class Requests(Plan):
+    """All requests on one subject."""
+
+    subject: None
+    requests: Sequence[DeletionPlan]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The trainings of all of them."""
+        return [task for planned in self.requests for task in planned.tasks]
+
+
+class Deletion(Family[Requests]):
+    """Deletes samples from several networks, by retraining and otherwise, and attacks what is left."""
+
+    name = "deletion"
+    question = "Are the deleted samples forgotten?"
+    help = "what networks still know of deleted samples"
+    attacks = False
+
+    def wants(self, subject: SubjectPlan) -> bool:
+        """Return whether the configuration has any request for an audit."""
+        return bool(subject.config.deletion.requests)
+
+    def plan(self, subject: SubjectPlan) -> Optional[Requests]:
+        """Deal the data out and plan the trainings before and after every request."""
+        from mindleak.audits.deletion.plan import plan_deletions
+
+        return Requests(None, plan_deletions(subject))
+
+    def run(self, plan: Requests) -> list[dict[str, Any]]:
+        """Delete by every method and attack."""
+        from mindleak.audits.deletion.results import deletion_result
+
+        return [deletion_result(planned) for planned in plan.requests]
+
+    def findings(self, results: Sequence[Record], context: Context) -> Iterator[Finding]:
+        """Yield what each method left, and what it is held against."""
+        from mindleak.audits.deletion.findings import deletion_findings
+
+        return deletion_findings(results, context.questions)
+
+    def named(self, results: Sequence[Record]) -> list[str]:
+        """Name requests and methods."""
+        return [f"deletion of {100 * result['request']:g} % by "
+                f"{', '.join(entry['method'] for entry in result['methods'] if entry['method'] not in _CONTROLS)}"
+                for result in results]
+
+    def sections(self, results: Sequence[Record], page: Page) -> list[Section]:
+        """Return tables and the picture of gap against cost."""
+        from mindleak.audits.deletion.section import deletion_sections
+
+        return deletion_sections(results, page)
+
+    def lines(self, results: Sequence[Record], page: Page) -> list[str]:
+        """Return a table per request."""
+        from mindleak.audits.deletion.text import deletion_lines
+
+        return ["\n".join(deletion_lines(results))] if results else []
+
+
+_CONTROLS = ("before", "never")

@@ -1,0 +1,122 @@
+"""What is measured of every network after a deletion, and how far that is from a full retraining."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mindleak.attacks.membership.sibling_attacks import lira_measures, lira_parts
+from mindleak.attacks.membership.siblings import SiblingLira
+from mindleak.audits.deletion.plan import Design
+from mindleak.audits.deletion.stages import Answers
+from mindleak.evaluation.equivalence import equivalence
+from mindleak.evaluation.intervals import mean_metric
+from mindleak.evaluation.roc import auc
+from mindleak.evaluation.shared_references import mean_over_siblings
+from mindleak.evaluation.signals import loss, phi
+
+LIRA = "lira_online"
+# Measures with a value that a deletion should bring to a full retraining's.
+ACCURACY, RETAINED = "accuracy/test", "accuracy/retained"
+FORGOTTEN, UNSEEN = "accuracy/forgotten", "accuracy/never_seen"
+LOSS, U_LIRA, TWO_MODELS, MEMBERS = "auc/loss", "auc/u_lira", "auc/two_models", "auc/retained"
+EXCESS, CHANGE = "excess@0.01/u_lira", "change/phi"
+MEASURES = (ACCURACY, FORGOTTEN, RETAINED, UNSEEN, LOSS, U_LIRA, EXCESS, TWO_MODELS, MEMBERS, CHANGE)
+# Those whose networks are each other's references.
+SHARED = (U_LIRA, TWO_MODELS, EXCESS)
+BOUNDS = {CHANGE: (-np.inf, np.inf), EXCESS: (-1.0, 1.0)}
+# What "nothing is known of the deleted samples" would give.
+NULLS = {LOSS: 0.5, U_LIRA: 0.5, TWO_MODELS: 0.5, MEMBERS: 0.5, CHANGE: 0.0, EXCESS: 0.0}
+
+
+@dataclass(frozen=True)
+class NetworkValues:
+    """The measures of one method: ``values`` by name, (models,); ``parts`` of those in ``SHARED``, (models, models)."""
+
+    values: Mapping[str, list[float]]
+    parts: Mapping[str, list[list[float | None]]]
+
+
+def measured(answers: Answers, before: Answers | None, design: Design, labels: np.ndarray) -> NetworkValues:
+    """Return every measure of every network of one method.
+
+    Deleted samples are told from never-seen ones by the loss alone (``auc/loss``), by LiRA with the other networks as
+    references, all of them treated by the same method (``auc/u_lira``), and by LiRA on how much φ fell from the network
+    before the deletion to the one after it (``auc/two_models``, Chen et al., arXiv 2005.02205: whoever has both
+    models). ``auc/retained`` tells retained samples from never-seen ones by the loss. ``change/phi`` is how much more φ
+    fell for deleted samples than for never-seen ones.
+
+    Args:
+        answers: after the deletion.
+        before: of the same networks before it; None for these themselves.
+        design: of the request.
+        labels: of the whole training split.
+    """
+    truth, shown = labels[design.pool], labels[design.shown]
+    keep = design.keep
+    signals = np.stack([phi(logits, truth) for logits in answers.pool])
+    fallen = None if before is None else np.stack([phi(logits, truth) for logits in before.pool]) - signals
+    values: dict[str, list[float]] = {ACCURACY: answers.accuracy.tolist()}
+    for model, kept in enumerate(keep):
+        right = answers.pool[model].argmax(1) == truth
+        losses, known = loss(answers.pool[model], truth), loss(answers.shown[model], shown)
+        inside = np.repeat([True, False], [len(known), int((~kept).sum())])
+        found = {FORGOTTEN: right[kept].mean(), UNSEEN: right[~kept].mean(),
+                 RETAINED: (answers.shown[model].argmax(1) == shown).mean(),
+                 LOSS: auc(-losses, kept).value,
+                 MEMBERS: auc(-np.concatenate([known, losses[~kept]]), inside).value}
+        if fallen is not None:
+            found[CHANGE] = fallen[model][kept].mean() - fallen[model][~kept].mean()
+        for name, value in found.items():
+            values.setdefault(name, []).append(float(value))
+    parts: dict[str, list[list[float | None]]] = {}
+    _take_lira("u_lira", signals, keep, values, parts)
+    if fallen is not None:
+        # A deleted sample's φ falls: more of it is more like one.
+        _take_lira("two_models", fallen, keep, values, parts)
+    return NetworkValues({name: values[name] for name in MEASURES if name in values}, parts)
+
+
+def _take_lira(name: str, signals: np.ndarray, keep: np.ndarray, values: dict[str, list[float]],
+               parts: dict[str, list[list[float | None]]]) -> None:
+    """Attack every network by LiRA among all of them; a measure that one of them lacks is left out."""
+    names, models = {f"auc/{LIRA}": f"auc/{name}", f"excess@0.01/{LIRA}": f"excess@0.01/{name}"}, len(keep)
+    turns = []
+    for model in range(models):
+        lira = SiblingLira(signals[:, :, None], keep, model)
+        turns.append((lira_measures(lira, [LIRA]), lira_parts(lira, [LIRA], models, model)))
+    for found, called in names.items():
+        if called in MEASURES and all(found in measures for measures, _ in turns):
+            values[called] = [measures[found] for measures, _ in turns]
+            parts[called] = [of[found] for _, of in turns]
+
+
+def summarised(found: NetworkValues) -> dict[str, dict[str, Any]]:
+    """Return the mean over the networks of every measure, with interval, p value and the values, as JSON values."""
+    summary = {}
+    for name, per_model in found.values.items():
+        values, bounds, null = np.asarray(per_model), BOUNDS.get(name, (0.0, 1.0)), NULLS.get(name)
+        mean = (mean_over_siblings(values, _filled(found.parts[name]), bounds=bounds, null=null) if name in found.parts
+                else mean_metric(values, bounds=bounds, null=null))
+        summary[name] = {**mean.to_json(), "values": list(per_model)}
+    return summary
+
+
+def gaps(found: NetworkValues, retrained: NetworkValues, margin: float) -> dict[str, dict[str, Any]]:
+    """Return, for every area, the mean difference from a full retraining, network by network, held against a margin."""
+    gap = {}
+    for name in (LOSS, U_LIRA, TWO_MODELS, MEMBERS):
+        if name in found.values and name in retrained.values:
+            parts = (None if name not in found.parts
+                     else _filled(found.parts[name]) - _filled(retrained.parts[name]))
+            differences = np.subtract(found.values[name], retrained.values[name])
+            gap[name] = equivalence(differences, margin, parts).to_json()
+    return gap
+
+
+def _filled(parts: Sequence[Sequence[float | None]]) -> np.ndarray:
+    """Return parts as numbers, NaN where a network has none of its own."""
+    return np.array(parts, dtype=np.float64)

@@ -1,0 +1,122 @@
+"""A deletion audit on the report's page: the tables of a request, and its picture of gap against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from matplotlib.figure import Figure
+
+from mindleak.audits.deletion.words import ATTACKS, COLUMNS, METHOD_NAMES
+from mindleak.evaluation.metric import Record
+from mindleak.reporting.canvas import blank, house_style
+from mindleak.reporting.cells import Cell, Row, Table, plain_cell
+from mindleak.reporting.page import Page, Section
+from mindleak.reporting.palette import MUTED, look
+from mindleak.reporting.wording import count, has_value, percent
+
+HERE = Path(__file__).parent
+U_LIRA = "auc/u_lira"
+
+
+def deletion_sections(results: Sequence[Record], page: Page) -> list[Section]:
+    """Return one section with a part per request."""
+    if not results:
+        return []
+    parts = [{"title": f"{result['subject']}: {percent(result['request'])} deleted", "note": note(result),
+              "tables": deletion_tables(result),
+              "drawn": page.hang(f"deletion-{number}", gap_figure(result), _caption(result), _in_words(result)),
+              "traps": [f"{METHOD_NAMES[entry['method']]}: {entry['traps']}" for entry in result["methods"]
+                        if "traps" in entry]} for number, result in enumerate(results)]
+    return [page.section(HERE / "section.html.j2", "deletion", "Deletion", parts=parts,
+                         heading="Deletion: are the deleted samples forgotten")]
+
+
+def deletion_tables(result: Record) -> list[Table]:
+    """Return what the networks can do and what it cost, and what attacks make of them; a row per method."""
+    able, attacked = (Table(f"{title}: mean over {result['models']} networks", ["Method", *columns])
+                      for title, columns in (
+                          ("Accuracy and cost", (*COLUMNS.values(), "Sample-epochs", "Seconds")),
+                          ("Attacks on deleted samples", (*ATTACKS.values(), "U-LiRA less full retraining's"))))
+    able.groups = [[Row(_name(entry), "", [*([able.metric("accuracy", entry["measures"].get(key), of=title)]
+                                             for key, title in COLUMNS.items()),
+                                           [plain_cell(round(entry["sample_epochs"]))],
+                                           [Cell(f"{entry['seconds']:.1f}")]], _is_control(entry))
+                    for entry in result["methods"]]]
+    attacked.groups = [[Row(_name(entry), "", [*([attacked.metric(key.partition("/")[0], entry["measures"].get(key),
+                                                                  of=title)] for key, title in ATTACKS.items()),
+                                               [_gap(attacked, entry["gaps"].get(U_LIRA))]], _is_control(entry))
+                        for entry in result["methods"]]]
+    return [able, attacked]
+
+
+def _name(entry: Record) -> str:
+    name = METHOD_NAMES[entry["method"]]
+    return name[0].upper() + name[1:]
+
+
+def _is_control(entry: Record) -> bool:
+    return entry["method"] in ("before", "never")
+
+
+def _gap(table: Table, gap: Optional[Mapping[str, Any]]) -> Cell:
+    """Return the difference from a full retraining, and whether it was shown to be within the margin."""
+    if gap is None:
+        return plain_cell(None)
+    cell = table.metric("auc_difference", gap)
+    said = f"within {gap['margin']:g}" if gap["equivalent"] else f"not shown within {gap['margin']:g}"
+    return Cell(cell.text, cell.interval, said if has_value(gap) else "", cell.note)
+
+
+def gap_figure(result: Record) -> Optional[Figure]:
+    """Draw every method's distance from a full retraining against its cost; the band is the margin.
+
+    Bars are the intervals that are held against the margin.
+    """
+    drawn = [entry for entry in result["methods"]
+             if has_value(entry["gaps"].get(U_LIRA)) and entry["method"] != "before"]
+    if not drawn:
+        return None
+    full = next(entry for entry in result["methods"] if entry["method"] == "full")
+    with house_style():
+        figure = blank(6.4, 3.6)
+        axes = figure.subplots()
+        axes.axhspan(-result["margin"], result["margin"], color=MUTED, alpha=0.15, linewidth=0)
+        axes.axhline(0.0, color=MUTED, linewidth=0.9)
+        for number, entry in enumerate(drawn):
+            gap, shown = entry["gaps"][U_LIRA], look(number)
+            inner = gap["inner"] or [gap["value"]] * 2
+            share = max(entry["sample_epochs"] / full["sample_epochs"], 1e-4)
+            axes.errorbar(share, gap["value"], yerr=[[gap["value"] - inner[0]], [inner[1] - gap["value"]]],
+                          color=shown.colour, marker=shown.marker, markersize=6, linestyle="",
+                          label=METHOD_NAMES[entry["method"]])
+        axes.set_xscale("log")
+        axes.set_xlabel("Sample-epochs, as a share of a full retraining's")
+        axes.set_ylabel("AUC less full retraining's")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _caption(result: Record) -> str:
+    return ("How far U-LiRA's AUC on deleted samples is from a full retraining's (upwards: more is remembered; "
+            f"downwards: over-forgotten), against what the method costs. The band is the margin of "
+            f"{result['margin']:g}; a bar wholly within it was shown to be equivalent.")
+
+
+def _in_words(result: Record) -> str:
+    said = [f"{METHOD_NAMES[entry['method']]} {entry['gaps'][U_LIRA]['value']:+.3f}" for entry in result["methods"]
+            if has_value(entry["gaps"].get(U_LIRA))]
+    return f"Difference of U-LiRA's AUC from a full retraining's: {'; '.join(said)}"
+
+
+def note(result: Record) -> str:
+    """Say who was trained on what, and what the goal of a deletion is."""
+    sharding = result["sharding"]
+    sharded = (f" Sharded networks: {sharding['shards']} shards of {sharding['slices']} slices."
+               if any(entry["method"] == "sharded" for entry in result["methods"]) else "")
+    return (f"{result['models']} networks, each trained on {count(result['members'])} samples, of which "
+            f"{count(result['forgotten'])} are deleted; {count(result['never_seen'])} of the same classes and split "
+            "were never seen. Each network is attacked with the others as references, all deleted from by the same "
+            "method. The goal of a deletion is the full retraining's figure, not one half: an area well below one half "
+            f"tells deleted samples by their being less known than never-seen ones.{sharded}")
