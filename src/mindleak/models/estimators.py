@@ -15,6 +15,9 @@ import numpy as np
 from mindleak.errors import InputError
 from mindleak.settings.estimator import DECISION_TREE, KMEANS, RANDOM_FOREST
 
+# K-means keeps the best of so many starts: of a single one, accuracy goes up and down by points with the seed.
+RESTARTS = 10
+
 
 class KMeansClassifier:
     """K-means whose distances to the centroids stand for a posterior.
@@ -53,7 +56,7 @@ class KMeansClassifier:
 
         self.classes_, of_class = np.unique(labels, return_inverse=True)
         wanted = self._centroids * len(self.classes_)
-        means = KMeans(wanted, n_init=1, random_state=self._random_state)
+        means = KMeans(wanted, n_init=RESTARTS, random_state=self._random_state)
         with warnings.catch_warnings():
             # Fewer different images than centroids: those without members are left out below.
             warnings.simplefilter("ignore", ConvergenceWarning)

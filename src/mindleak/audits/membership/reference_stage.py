@@ -95,7 +95,8 @@ def _answers(planned: MembershipPlan, references: ReferencePlan, results: list[S
              columns: np.ndarray) -> _Answers:
     """Ask the subject and read what the references have answered."""
     queries = references.rows[columns]
-    own = [answering.logits(TRAINING, queries, mirrored) for mirrored in (False, *([True] if references.mirrored else []))]
+    ways = (False, True) if references.mirrored else (False,)
+    own = [answering.logits(TRAINING, queries, mirrored) for mirrored in ways]
     pairs = [references.logits(number, result) for number, result in enumerate(results)]
     return _Answers(np.stack(own), answering.logits(TRAINING, references.population),
                     np.stack([pool[:, columns] for pool, _ in pairs]), np.stack([z for _, z in pairs]))
