@@ -23,6 +23,7 @@ from mindleak.errors import InputError
 from mindleak.evaluation.answers import LOG_PROBABILITIES, LOGITS
 from mindleak.models import own_file, registry
 from mindleak.models.estimators import ESTIMATORS
+from mindleak.settings.estimator import Estimator
 from mindleak.settings.key_names import KeyNames
 from mindleak.settings.model import Model
 from mindleak.subjects.answers import misfit, require_logits
@@ -264,8 +265,9 @@ class EstimatorPlan(SubjectPlan):
                              "nor gradients; expected a network")
 
     def architecture(self, seed: int) -> dict[str, Any]:
-        """Return what identifies the model before it is fitted."""
-        return {"name": self.model_label, **configuration.to_plain(self.config.estimator)}
+        """Return what identifies the model before it is fitted: its name and the settings that it looks at."""
+        wanted = (key for key, setting in Estimator.declared().items() if self.model_label in setting.needs_models)
+        return {"name": self.model_label, **{key: self.config.estimator[key] for key in wanted}}
 
 
 def model_options(model: EasyDict) -> dict[str, Any]:
