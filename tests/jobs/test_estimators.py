@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from command import Outcome, assert_refused, call
+from mindleak import cli
 
 
 def ran(capfd: pytest.CaptureFixture[str], folder: Path, *words: str) -> Outcome:
@@ -24,6 +25,14 @@ def test_train_fits_says_how_well_and_keeps_the_stage(tmp_path: Path, capfd: pyt
     assert not (tmp_path / "ckpt").exists(), "there is no checkpoint"
     again = ran(capfd, tmp_path, "train", "--model", "random_forest", "--set", "estimator.trees=10")
     assert again.out.splitlines()[1] == fitted.replace(": fitted;", ": already fitted;")
+
+
+@pytest.mark.parametrize("words", [["train"], ["audit"], ["attack", "membership"]], ids=" ".join)
+def test_several_processes_are_checked_in_advance_in_silence(tmp_path: Path, capfd: pytest.CaptureFixture[str],
+                                                             words: list[str]) -> None:
+    code = cli.check([*words, "--model", "kmeans", "--run_dir", str(tmp_path / "run"), "--ckpt_dir",
+                      str(tmp_path / "ckpt")], 2)
+    assert (code, *capfd.readouterr()) == (0, "", "") and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("words", "parts"), [
