@@ -48,7 +48,7 @@ def drawn_labels(folder: Path) -> Path:
 
 def test_a_tree_that_knows_its_members_by_heart_is_caught(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     found = audited(capfd, tmp_path / "run", "--model", "decision_tree", "--dataset", "custom",
-                    "--data_dir", str(drawn_labels(tmp_path)), "--set", "membership.attacks=[loss,confidence]")
+                    "--data_dir", str(drawn_labels(tmp_path)), "--set", "membership.attacks=[loss,entropy]")
     (references,) = results(found, "membership", REFERENCES)
     right_in, right_out = (references["subject_accuracy"][side]["value"] for side in ("train", "test"))
     assert right_in == 1.0 and right_out < 0.2
@@ -59,7 +59,7 @@ def test_a_tree_that_knows_its_members_by_heart_is_caught(tmp_path: Path, capfd:
     assert any(finding["verdict"] == "shown" and finding["text"].startswith("loss on decision_tree-membership")
                for finding in found["findings"])
     # It is sure of whatever it says, so how sure it is tells nothing.
-    assert attack(found, "confidence")["overall"]["auc"]["value"] == pytest.approx(0.5, abs=0.02)
+    assert attack(found, "entropy")["overall"]["auc"]["value"] == pytest.approx(0.5, abs=0.02)
 
 
 def test_a_stump_is_not_flagged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
