@@ -181,7 +181,8 @@ def _common(parser: argparse.ArgumentParser) -> None:
     """Add the options that every command on a run has, in MindSpore's spelling."""
     add = parser.add_argument
     add("--config", metavar="FILE", help="YAML file over the defaults")
-    add("--model", metavar="NAME|FILE.py:Class", help="architecture, registered or of your own")
+    add("--model", metavar="NAME|FILE.py:Class",
+        help="architecture, registered or of your own; or no network: decision_tree, random_forest, kmeans")
     add("--ckpt", metavar="FILE", help="attack or use this checkpoint instead of training")
     add("--members", metavar="FILE.npy", help="rows of the training split that the checkpoint was trained on")
     add("--dataset", metavar="NAME", help="data set (data.name)")

@@ -80,7 +80,7 @@ def test_the_command_line_wins_over_what_a_subject_sets_for_itself(tmp_path):
     ("trainig.epochs=3", ["'trainig'", "did you mean 'training'"]),
     ("zzzz=3", ["'zzzz'", "known: data, device,"]),
     ("membership.training.epoch=3", ["'membership.training.epoch' on", "did you mean 'membership.training.epochs'"]),
-    ("subjects.one.judge.epochs=3", ["'subjects.one.judge'", "known: data, dp, inversion"]),
+    ("subjects.one.judge.epochs=3", ["'subjects.one.judge'", "known: data, dp, estimator, inversion"]),
     ("subjects.one.training.epoch=3", ["'subjects.one.training.epoch' on", "mean 'subjects.one.training.epochs'"]),
     ("subjects.one.membership.suppress.mask_time=3", ["mean 'subjects.one.membership.suppress.mask_times'"]),
     ("training..epochs=3", ["'training.'"]),

@@ -215,7 +215,7 @@ def test_a_checkpoint_that_ends_in_a_softmax_is_refused(tmp_path: Path, capfd: p
 
 @pytest.mark.parametrize("end, sentence", [
     ("ops.softmax(logits)", "net answers with probabilities, no logits; its classes are the same."),
-    ("ops.log_softmax(logits)", "net answers with log-probabilities (log-softmax); they are taken for logits"),
+    ("ops.log_softmax(logits)", "net answers with log-probabilities; they are taken for logits"),
     ("logits", None),
 ])
 def test_predict_says_what_it_is_answered_with(tmp_path: Path, capfd: pytest.CaptureFixture[str], end: str,
@@ -229,7 +229,7 @@ def test_predict_says_what_it_is_answered_with(tmp_path: Path, capfd: pytest.Cap
 def test_log_probabilities_train_and_are_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     outcome = run(capfd, tmp_path, "train", "--model", net_file(tmp_path, "ops.log_softmax(logits)"))
     assert outcome.code == 0
-    assert "answers with log-probabilities (log-softmax); they are taken for logits" in outcome.out
+    assert "answers with log-probabilities; they are taken for logits" in outcome.out
 
 
 class Own(nn.Cell):

@@ -17,7 +17,7 @@ from mindleak.subjects.answers import said
 from mindleak.subjects.asked import Task
 from mindleak.subjects.own import Subject
 from mindleak.subjects.session import Session
-from mindleak.subjects.subject import SubjectPlan, others_named, require_subjects, subject_plans
+from mindleak.subjects.subject import NoNetworkError, SubjectPlan, others_named, require_subjects, subject_plans
 from mindleak.subjects.trained import Trained, headline
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -102,14 +102,18 @@ class Audit:
         return unique
 
     def _plan_families(self, subject: SubjectPlan) -> None:
-        """Plan every family that the configuration wants; among several, one without a verdict is skipped."""
+        """Plan every family that the configuration wants; among several, one without a verdict is skipped.
+
+        So is one that needs layers or gradients of a subject that is no network.
+        """
         for family in self._families:
             try:
                 plan = family.plan(subject) if family.wants(subject) else None
-            except NoVerdictError as error:
+            except (NoVerdictError, NoNetworkError) as error:
                 if not self._whole and len(self._families) == 1:
                     raise
-                self._skipped.append({"subject": subject.name, "family": family.name, "reason": error.reason})
+                reason = error.reason if isinstance(error, NoVerdictError) else str(error)
+                self._skipped.append({"subject": subject.name, "family": family.name, "reason": reason})
                 continue
             if plan is not None:
                 self._planned.append(_Planned(family, plan))

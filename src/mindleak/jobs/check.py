@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mindleak import settings as configuration
 from mindleak.audits.audit import Audit
 from mindleak.jobs.train import planned_trainings
+from mindleak.models.estimators import ESTIMATORS
 from mindleak.models.registry import CLASSIFIERS
 from mindleak.subjects.session import Session
 
@@ -39,4 +40,4 @@ def _has_own_model(session: Session) -> bool:
     whole = session.config
     parts = [whole, *(part for named in configuration.named_parts(whole).values() for part in named.values())]
     names = [part["model"]["name"] for part in parts if "name" in part.get("model", {})]
-    return any(name not in CLASSIFIERS for name in (*names, whole.judge.model))
+    return any(name not in (*CLASSIFIERS, *ESTIMATORS) for name in (*names, whole.judge.model))

@@ -9,7 +9,7 @@ from mindleak.audits.deletion.ledger import Entry, Ledger
 from mindleak.audits.deletion.requests import parse_request
 from mindleak.errors import InputError
 from mindleak.subjects.session import Session
-from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
+from mindleak.subjects.subject import EstimatorPlan, SubjectPlan, require_subjects, subject_plans
 
 
 def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> None:
@@ -41,6 +41,9 @@ def _subject(session: Session) -> SubjectPlan:
     if len(plans) > 1:
         raise InputError(f"the configuration has {len(plans)} subjects ({', '.join(plan.name for plan in plans)}); "
                          "expected one to delete from")
+    if isinstance(plans[0], EstimatorPlan):
+        raise InputError(f"{plans[0].model_label} is no network and is fitted anew in one pass; expected a network to "
+                         "delete from by shards")
     if plans[0].is_trained:
         raise InputError("a deletion trains its own networks; omit --ckpt")
     if session.device.world_size > 1:

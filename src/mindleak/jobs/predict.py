@@ -17,7 +17,7 @@ from mindleak.runs.atomic import atomic_write_bytes
 from mindleak.subjects.answers import kind, require_steady, said
 from mindleak.subjects.asking import ask
 from mindleak.subjects.session import Session
-from mindleak.subjects.subject import GivenSubject, SubjectPlan, require_subjects, subject_plans
+from mindleak.subjects.subject import EstimatorPlan, GivenSubject, SubjectPlan, require_subjects, subject_plans
 from mindleak.subjects.task import headline_task
 from mindleak.training import checkpoint
 from mindleak.training.loop import Predictor
@@ -70,6 +70,9 @@ def _trained_network(plan: SubjectPlan, best: bool) -> _Trained:
             raise InputError("--best means the best checkpoint that mindleak train left, and --ckpt gives another; "
                              "give one of them")
         return _Trained(plan.given.network, str(plan.config.model.checkpoint))
+    if isinstance(plan, EstimatorPlan):
+        raise InputError(f"'{plan.name}' is a {plan.model_label}, of which answers are kept and no checkpoint; "
+                         "mindleak predict needs a network")
     task = headline_task(plan)
     last = task.latest_checkpoint(best)
     if last is None:

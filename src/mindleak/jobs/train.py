@@ -11,10 +11,12 @@ from mindleak.reporting.charts import curves_figure
 from mindleak.reporting.wording import Subjects
 from mindleak.runs.atomic import atomic_write_bytes
 from mindleak.runs.stages import StageResult
+from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.answers import said
+from mindleak.subjects.estimator import EstimatorTask
 from mindleak.subjects.session import Session
-from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
-from mindleak.subjects.task import TrainingTask, headline_task
+from mindleak.subjects.subject import EstimatorPlan, SubjectPlan, require_subjects, subject_plans
+from mindleak.subjects.task import HEADLINE, TrainingTask, headline_task
 from mindleak.subjects.trained import trained_record
 from mindleak.training.history import EpochRecord, write_history
 
@@ -27,6 +29,9 @@ def run_train(session: Session, resume: bool, restart: bool) -> None:
             else's, and neither ``resume`` nor ``restart`` says what to do with it.
     """
     for task in planned_trainings(session, resume, restart):
+        if isinstance(task, EstimatorTask):
+            _fit(session, task)
+            continue
         _announce(session, task, resume)
         if session.device.shards > 1 and not session.device.is_main:
             task.train_along(resume)
@@ -36,7 +41,7 @@ def run_train(session: Session, resume: bool, restart: bool) -> None:
             _report(session, task.plan, task, result)
 
 
-def planned_trainings(session: Session, resume: bool, restart: bool) -> list[TrainingTask]:
+def planned_trainings(session: Session, resume: bool, restart: bool) -> list[TrainingTask | EstimatorTask]:
     """Return the trainings of a configuration's subjects, of which it is known that they can begin.
 
     Arguments and errors are those of ``run_train``.
@@ -44,15 +49,31 @@ def planned_trainings(session: Session, resume: bool, restart: bool) -> list[Tra
     tasks = [_task(plan) for plan in require_subjects(subject_plans(session), session.config)]
     for task in tasks:
         task.check()
-        _refuse_to_overwrite(task, resume, restart)
+        if isinstance(task, TrainingTask):
+            _refuse_to_overwrite(task, resume, restart)
     return tasks
 
 
-def _task(plan: SubjectPlan) -> TrainingTask:
+def _task(plan: SubjectPlan) -> TrainingTask | EstimatorTask:
     """Return the training of a subject, which must not have been trained elsewhere."""
     if plan.is_trained:
         raise InputError("training makes its own checkpoint; omit --ckpt")
-    return headline_task(plan)
+    return EstimatorTask(plan, HEADLINE) if isinstance(plan, EstimatorPlan) else headline_task(plan)
+
+
+def _fit(session: Session, task: EstimatorTask) -> None:
+    """Fit a subject that is no network, and say how well it does and where its answers are."""
+    # One fit has no batches to be divided: of several processes that share them, the main one fits.
+    if session.device.shards > 1 and not session.device.is_main:
+        return
+    data, result = task.plan.dataset, task.run()
+    shape = "x".join(str(side) for side in data.image_shape)
+    session.say(f"{task.plan.name}: {task.plan.model_label} on {data.name}, {task.size:,} training and "
+                f"{len(data.y_test):,} test images of {shape}")
+    seen = result.metrics["train_accuracy"]
+    session.say(f"{task.plan.name}: {'already fitted' if result.cached else 'fitted'}; training accuracy "
+                f"{seen['value']:.4f}, test accuracy {_measured(task.plan, task, result.metrics['test_accuracy'])}")
+    session.say(f"answers:    {result.path}")
 
 
 def _refuse_to_overwrite(task: TrainingTask, resume: bool, restart: bool) -> None:
@@ -90,10 +111,8 @@ def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: Sta
     curves = session.run.run_dir / f"{plan.name}-curves.png"
     if figure is not None:
         atomic_write_bytes(curves, png_bytes(figure))
-    accuracy = record["test_accuracy"]
     session.say(f"{plan.name}: {'already trained' if result.cached else 'trained'}; test accuracy "
-                f"{accuracy['value']:.4f} ({accuracy['ci'][0]:.4f} to {accuracy['ci'][1]:.4f}, n {accuracy['n']}"
-                f"{_seen(plan, task)})")
+                f"{_measured(plan, task, record['test_accuracy'])}")
     if "split_misfit" in record:
         session.say(f"warning: {plan.name}: {record['split_misfit']}.")
     if record["sparsity"] is not None:
@@ -106,8 +125,14 @@ def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: Sta
         session.say(f"curves:     {curves}")
 
 
-def _seen(plan: SubjectPlan, task: TrainingTask) -> str:
-    """Say how many of the test images are none that the network has not seen."""
+def _measured(plan: SubjectPlan, task: ModelTask, accuracy: dict[str, Any]) -> str:
+    """Return an accuracy on the test split with its interval, and what it was measured on."""
+    return (f"{accuracy['value']:.4f} ({accuracy['ci'][0]:.4f} to {accuracy['ci'][1]:.4f}, n {accuracy['n']}"
+            f"{_seen(plan, task)})")
+
+
+def _seen(plan: SubjectPlan, task: ModelTask) -> str:
+    """Say how many of the test images are none that the model has not seen."""
     seen, count = plan.dataset.copies.test_among(task.rows), len(plan.dataset.y_test)
     return "" if not seen else f", {'all' if seen == count else f'{seen:,}'} of them training images"
 

@@ -16,6 +16,7 @@ from mindleak import device
 from mindleak.errors import InputError, first_line, nearest
 from mindleak.models import own_file
 from mindleak.models.centred import CentredLSTMRNN
+from mindleak.models.estimators import ESTIMATORS
 from mindleak.models.lenet5 import LeNet5, LeNet5Bias
 from mindleak.models.recurrent import Recurrent
 from mindleak.models.recurrent import label as recurrent_label
@@ -53,7 +54,9 @@ def build(name: str, input_shape: tuple[int, int, int], num_classes: int, seed: 
         with device.seeded(seed):
             network = CLASSIFIERS[name](**arguments)
     else:
-        raise InputError(f"model '{name}' is unknown{nearest(name, CLASSIFIERS)} "
+        if name in ESTIMATORS:
+            raise InputError(f"model '{name}' is no network; expected one of {', '.join(CLASSIFIERS)}")
+        raise InputError(f"model '{name}' is unknown{nearest(name, (*CLASSIFIERS, *ESTIMATORS))} "
                          "(a model of your own: path/to/net.py:ClassName)")
     check_output(network, input_shape, num_classes, name)
     return network

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mindleak.errors import InputError, nearest
+from mindleak.settings.model_keys import check_models
 from mindleak.settings.schema import Schema, value_at
 
 # Subjects name stages and folders; a dot would end the name in --set subjects.NAME.training.epochs=3.
@@ -54,6 +55,7 @@ def check_merged(schema: Schema, merged: Mapping[str, Any]) -> None:
     _check_own_keys(schema, merged)
     for name, section in schema.sections.items():
         section.contradictions(merged[name])
+    check_models(schema, merged)
     _check_methods(schema, merged)
 
 

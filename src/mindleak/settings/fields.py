@@ -37,6 +37,7 @@ class Setting:
         one_network: it says which one network is meant, so it cannot be said to several subjects at once.
         of_run: it is part of what a run is, not of where, how fast or how far it is computed.
         per_variant: a variant may set it for itself although its section is common to all variants.
+        needs_models: the only values of ``model.name`` with which anybody looks at it; empty: all.
     """
 
     default: Any
@@ -53,6 +54,7 @@ class Setting:
     one_network: bool = False
     of_run: bool = True
     per_variant: bool = False
+    needs_models: tuple[str, ...] = ()
 
     def require(self, key: str, value: Any) -> None:
         """Refuse a number that is not finite or out of the range, and text that is none of the choices.

@@ -16,7 +16,8 @@ class Model(Section, per_subject=True, per_variant=True):
     """The network: its architecture, and where it comes from if it was trained elsewhere."""
 
     # lenet5, the tutorial's, starts too flat to learn from data as small as the digits.
-    name: str = setting("lenet5_bias", "architecture: a registered one, or path/to/net.py:ClassName", one_network=True)
+    name: str = setting("lenet5_bias", "architecture: a registered one, path/to/net.py:ClassName, or what is no "
+                        "network: decision_tree, random_forest, kmeans", one_network=True)
     width: float = setting(1.0, "factor on the number of channels and units (LeNet5)", above=0, most=100)
     hidden_size: int = setting(128, "units of each recurrent layer", least=1, most=20_000)
     layers: int = setting(1, "recurrent layers on top of each other", least=1, most=100)

@@ -9,6 +9,7 @@ from mindleak.settings.data import Data
 from mindleak.settings.deletion import Deletion
 from mindleak.settings.device import Device
 from mindleak.settings.dp import Dp
+from mindleak.settings.estimator import Estimator
 from mindleak.settings.fields import Named, Overrides, Section, Setting
 from mindleak.settings.general import General
 from mindleak.settings.inversion import Inversion
@@ -136,8 +137,8 @@ def value_at(config: Mapping[str, Any], path: str) -> Any:
 
 # A family of audits brings its section along; 'subjects' stands before what compares them.
 SECTIONS: dict[str, type[Section] | Named] = {
-    "device": Device, "data": Data, "model": Model, "training": Training, "suppress": Suppress, "dp": Dp,
-    "prune": Prune, "judge": Judge}
+    "device": Device, "data": Data, "model": Model, "estimator": Estimator, "training": Training,
+    "suppress": Suppress, "dp": Dp, "prune": Prune, "judge": Judge}
 FAMILIES: dict[str, type[Section] | Named] = {
     "inversion": Inversion, "membership": Membership, "deletion": Deletion,
     "subjects": Named("subject", "networks by name, each with settings of its own over the common ones"),

@@ -124,8 +124,8 @@ def require_steady(network: nn.Cell, data: Dataset, name: str) -> None:
 def said(found: str, name: str) -> str | None:
     """Return the sentence that tells a user of answers that are no plain logits; None for those."""
     if found == LOG_PROBABILITIES:
-        return (f"{name} answers with log-probabilities (log-softmax); they are taken for logits, since their softmax "
-                "gives the same probabilities.")
+        return (f"{name} answers with log-probabilities; they are taken for logits, since their softmax gives the same "
+                "probabilities.")
     if found == CONSTANT:
         return f"{name} answers all images alike: are its weights whole, and does it take pixels from 0 to 1?"
     return None if found == LOGITS else f"{name} answers with {found}, no logits; its classes are the same."

@@ -1,41 +1,33 @@
-"""Networks that are trained and then asked: two stages, so that another question retrains nothing."""
+"""Models that are trained and then asked: two stages, so that another question retrains nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Union
 
 import numpy as np
 
 from mindleak.data.dataset import TEST, TRAINING
-from mindleak.data.samples import stratified
 from mindleak.evaluation.classification import accuracy
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asking import ask
+from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.subject import SubjectPlan
-from mindleak.subjects.task import TrainingTask, weights_of
-from mindleak.training import checkpoint
-from mindleak.training.loop import Predictor
-
-# Of more samples outside a model's training set, so many watch its training.
-WATCHED = 1000
 
 
 @dataclass(frozen=True)
 class AskedTask:
-    """One of many networks beside a subject, and what it is asked about once it is trained.
+    """One of many models beside a subject, and what it is asked about once it is trained.
 
     Attributes:
-        training: of the network.
+        training: of the model.
         queries: rows that it is trained on and rows that it is not, in the order in which they are asked about.
         mirrored: it is also asked about the images mirrored left to right.
         out_of_test: the rows that it is not trained on are those of the test split.
     """
 
-    training: TrainingTask
+    training: ModelTask
     queries: tuple[np.ndarray, np.ndarray]
     mirrored: bool = False
     out_of_test: bool = False
@@ -86,13 +78,13 @@ class AskedTask:
 
     def _compute(self, context: StageContext, trained: StageResult) -> dict[str, Any]:
         """Ask; the stage's work."""
-        predict, sides = predictor_of(self.training, trained), self.sides()
-        logits = [self._ask(predict, split, rows) for split, _, rows in sides]
+        answers, sides = self.training.answering(trained), self.sides()
+        logits = [answers.logits(split, rows) for split, _, rows in sides]
         context.save_arrays(logits=np.concatenate(logits))
         if self.mirrored:
-            flipped = [self._ask(predict, split, rows, mirror) for split, _, rows in sides]
+            flipped = [answers.logits(split, rows, mirrored=True) for split, _, rows in sides]
             context.save_arrays("mirrored", mirrored=np.concatenate(flipped))
-        seen, unseen = (accuracy(answers, labels) for answers, (_, labels, _) in zip(logits, sides))
+        seen, unseen = (accuracy(found, labels) for found, (_, labels, _) in zip(logits, sides))
         return {"train_accuracy": seen.to_json(), "test_accuracy": unseen.to_json()}
 
     def sides(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -101,54 +93,20 @@ class AskedTask:
         split = TEST if self.out_of_test else TRAINING
         return [(TRAINING, data.y_train[inside], inside), (split, data.of_split(split)[1][outside], outside)]
 
-    def _ask(self, predict: Predictor, split: str, rows: np.ndarray,
-             change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
-        return ask(predict, self.plan.dataset, split, f"{self.plan.name} {self.role}", rows, change)
+
+Task = Union[ModelTask, AskedTask]
 
 
-Task = Union[TrainingTask, AskedTask]
-
-
-def predictor_of(training: TrainingTask, trained: StageResult) -> Predictor:
-    """Return what asks the network of a finished stage; those of the project's own take turns in one compiled pass.
-
-    Others may hold more than their parameters, which follows from the seed that they were made with.
-
-    Args:
-        training: of the network, or one of another network that is made alike.
-        trained: the stage that has its weights.
-    """
-    plan = training.plan
-    if not plan.is_registered:
-        return Predictor(training.network(trained))
-
-    def make() -> tuple[Any, Predictor]:
-        network = plan.make_network(0)
-        return network, Predictor(network)
-
-    network, predict = plan.session.asked.get(training.graphs(), make)
-    checkpoint.load_weights(network, weights_of(trained))
-    return predict
-
-
-def asked_aside(alike: TrainingTask, role: str, inside: np.ndarray, outside: np.ndarray, mirrored: bool = False,
+def asked_aside(alike: ModelTask, role: str, inside: np.ndarray, outside: np.ndarray, mirrored: bool = False,
                 out_of_test: bool = False) -> AskedTask:
-    """Return a network trained like another, on other rows, and asked about these and about rows outside them.
+    """Return a model made like another, on other rows, and asked about these and about rows outside them.
 
     Args:
-        alike: a training by the same recipe, in any role.
+        alike: one made by the same recipe, in any role.
         role: what it is called beside the subject.
         inside: rows that it is trained on.
-        outside: rows that it is not; a part of them watches its training.
+        outside: rows that it is not; a part of them may watch its training.
         mirrored, out_of_test: as of ``AskedTask``.
     """
-    training = replace(alike, role=role, rows=inside, aside=True)
-    split = TEST if out_of_test else TRAINING
-    labels = training.plan.dataset.of_split(split)[1]
-    watched = outside if len(outside) <= WATCHED else np.sort(stratified(labels, outside, WATCHED, training.seed))
-    return AskedTask(replace(training, watched=(split, watched)), (inside, outside), mirrored, out_of_test)
-
-
-def mirror(images: np.ndarray) -> np.ndarray:
-    """Return images (N, C, H, W) mirrored left to right."""
-    return np.ascontiguousarray(images[..., ::-1])
+    training = alike.beside(role, inside, TEST if out_of_test else TRAINING, outside)
+    return AskedTask(training, (inside, outside), mirrored, out_of_test)

@@ -8,19 +8,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from easydict import EasyDict
 from mindspore import nn
 
 from mindleak import settings as configuration
+from mindleak.attacks.inversion.layers import layer_names
 from mindleak.data.custom import read_rows
 from mindleak.data.dataset import Dataset
 from mindleak.data.splits import check_rows
 from mindleak.errors import InputError
-from mindleak.evaluation.answers import LOGITS
+from mindleak.evaluation.answers import LOG_PROBABILITIES, LOGITS
 from mindleak.models import own_file, registry
+from mindleak.models.estimators import ESTIMATORS
+from mindleak.settings.estimator import Estimator
 from mindleak.settings.key_names import KeyNames
 from mindleak.settings.model import Model
 from mindleak.subjects.answers import misfit, require_logits
@@ -30,6 +33,10 @@ from mindleak.subjects.session import Session
 from mindleak.training import checkpoint
 from mindleak.training.methods import METHODS
 from mindleak.training.recipe import Recipe
+
+
+class NoNetworkError(InputError):
+    """A subject that is no network is asked for layers, gradients or parameters, which it does not have."""
 
 
 @dataclass
@@ -59,6 +66,11 @@ class SubjectPlan:
     def example(self) -> nn.Cell:
         """A network of this architecture, trained or not, to be asked for its layers."""
         return self.untrained
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that its answers can be taken from, the logits last."""
+        return tuple(layer_names(self.example))
 
     @property
     def members(self) -> np.ndarray | None:
@@ -219,6 +231,45 @@ class GivenSubject(SubjectPlan):
         return {"architecture": architecture(untrained), "start": weights_digest(untrained)}
 
 
+@dataclass
+class EstimatorPlan(SubjectPlan):
+    """A subject that is no network: it offers answers, and neither layers nor gradients nor parameters."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Its answers alone."""
+        return (LOGITS,)
+
+    @property
+    def answers(self) -> str:
+        """The logarithms of its probabilities."""
+        return LOG_PROBABILITIES
+
+    @property
+    def trains_by_logits(self) -> bool:
+        """False: it is fitted to images and labels."""
+        return False
+
+    @property
+    def model_label(self) -> str:
+        """Its name: there are no options that make another model of it."""
+        return str(self.config.model.name)
+
+    def make_network(self, seed: int) -> NoReturn:
+        """Refuse: there is none.
+
+        Raises:
+            NoNetworkError: whoever wants one needs more than answers.
+        """
+        raise NoNetworkError(f"model.name of '{self.name}' is {self.model_label}, which has answers and neither layers "
+                             "nor gradients; expected a network")
+
+    def architecture(self, seed: int) -> dict[str, Any]:
+        """Return what identifies the model before it is fitted: its name and the settings that it looks at."""
+        wanted = (key for key, setting in Estimator.declared().items() if self.model_label in setting.needs_models)
+        return {"name": self.model_label, **{key: self.config.estimator[key] for key in wanted}}
+
+
 def model_options(model: EasyDict) -> dict[str, Any]:
     """Return the constructor arguments that a registered network takes from its ``model`` section.
 
@@ -260,7 +311,14 @@ def subject_plans(session: Session, provided: Subject | None = None) -> list[Sub
     else:
         plans = [(_default_name(config), config)]
     plans = [(name, sized(session, own, registry.CLASSIFIERS.get(own.model.name))) for name, own in plans]
-    return [_from_checkpoint(session, name, own) or SubjectPlan(session, name, own) for name, own in plans]
+    return [_subject_plan(session, name, own) for name, own in plans]
+
+
+def _subject_plan(session: Session, name: str, config: EasyDict) -> SubjectPlan:
+    """Return the subject of a configuration of its own."""
+    if config.model.name in ESTIMATORS:
+        return EstimatorPlan(session, name, config)
+    return _from_checkpoint(session, name, config) or SubjectPlan(session, name, config)
 
 
 def sized(session: Session, config: EasyDict, kind: type[nn.Cell] | None) -> EasyDict:
@@ -293,7 +351,8 @@ def _default_name(config: EasyDict) -> str:
     """Return what the one subject of a configuration without names is called."""
     label = Path(config.model.name.rpartition(":")[0] or registry.label(config.model.name, config.model)).stem
     label = re.sub(r"[^A-Za-z0-9._-]", "_", label)
-    return label if config.model.checkpoint is not None else f"{label}-{config.training.method}"
+    made_otherwise = config.model.checkpoint is not None or config.model.name in ESTIMATORS
+    return label if made_otherwise else f"{label}-{config.training.method}"
 
 
 def _from_checkpoint(session: Session, name: str, config: EasyDict) -> GivenSubject | None:

@@ -13,6 +13,7 @@ from mindspore import nn
 
 from mindleak import device
 from mindleak.data.dataset import TEST, TRAINING
+from mindleak.data.samples import stratified
 from mindleak.errors import InputError, Key
 from mindleak.evaluation.classification import accuracy
 from mindleak.models.base import count_parameters
@@ -20,6 +21,7 @@ from mindleak.runs.closure import code_digest
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.result import referred_files
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.answering import ModelTask, NetworkAnswering
 from mindleak.subjects.answers import split_misfit
 from mindleak.subjects.asking import ask
 from mindleak.subjects.subject import SubjectPlan
@@ -34,6 +36,8 @@ from mindleak.training.trainer import Training
 
 HEADLINE = "headline"
 WEIGHTS = "weights.ckpt"
+# Of more samples outside a model's training set, so many watch its training.
+WATCHED = 1000
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,12 @@ class TrainingTask:
     def training(self) -> TrainingTask:
         """Itself: what is trained and asked has it, too."""
         return self
+
+    def beside(self, role: str, rows: np.ndarray, split: str, outside: np.ndarray) -> TrainingTask:
+        """Return the training of a network like this one, in another role and on other rows (``ModelTask``)."""
+        other, labels = replace(self, role=role, rows=rows, aside=True), self.plan.dataset.of_split(split)[1]
+        watched = outside if len(outside) <= WATCHED else np.sort(stratified(labels, outside, WATCHED, other.seed))
+        return replace(other, watched=(split, watched))
 
     @property
     def stage_name(self) -> str:
@@ -123,6 +133,10 @@ class TrainingTask:
         given = None if self.settings is None else self.settings.as_dict()
         return {section: given if section == self.method.section else None for section in SECTIONS}
 
+    def made_by(self) -> dict[str, Any]:
+        """Return recipe and settings, by section of the configuration."""
+        return {"training": self.recipe.as_dict(), **self.method_settings()}
+
     def check(self) -> None:
         """Raise InputError for what can be known to fail before any work is done."""
         with self.plan.key_names(self.section).in_messages():
@@ -174,8 +188,7 @@ class TrainingTask:
     def _inputs(self) -> dict[str, Any]:
         """Everything of the configuration and the data that the stage depends on."""
         rows = self.plan.dataset.digest if self.rows is None else stable_hash([self.plan.dataset.digest, self.rows])
-        return {"model": self._architecture(), "training": self.recipe.as_dict(),
-                **self.method_settings(), "data": rows,
+        return {"model": self._architecture(), **self.made_by(), "data": rows,
                 "watched": None if self.watched is None else stable_hash(list(self.watched)), "aside": self.aside,
                 "start": None if self.start is None else self.start.digest,
                 **({"shards": self.plan.session.device.shards} if self.plan.session.device.shards > 1 else {})}
@@ -185,6 +198,23 @@ class TrainingTask:
         network = self.plan.make_network(self.seed)
         checkpoint.load_weights(network, weights_of(result))
         return network
+
+    def answering(self, result: StageResult) -> NetworkAnswering:
+        """Return what asks the trained network; models of the project's own take turns in one compiled forward pass.
+
+        Others may hold more than their parameters, which follows from the seed that they were made with.
+        """
+        name = f"{self.plan.name} {self.role}"
+        if not self.plan.is_registered:
+            network = self.network(result)
+            return NetworkAnswering(network, Predictor(network), self.plan.dataset, name)
+        network, predict = self.plan.session.asked.get(self.graphs(), self._compiled)
+        checkpoint.load_weights(network, weights_of(result))
+        return NetworkAnswering(network, predict, self.plan.dataset, name)
+
+    def _compiled(self) -> tuple[nn.Cell, Predictor]:
+        network = self.plan.make_network(0)
+        return network, Predictor(network)
 
     def _architecture(self) -> dict[str, Any]:
         """Return what identifies the untrained network."""
@@ -283,7 +313,7 @@ def headline_task(plan: SubjectPlan) -> TrainingTask:
     return TrainingTask(plan, HEADLINE, recipe, plan.settings(recipe))
 
 
-def stale_trainings(tasks: Sequence[TrainingTask]) -> list[str]:
+def stale_trainings(tasks: Sequence[ModelTask]) -> list[str]:
     """Return the names of finished trainings of the same run and name that are none of these.
 
     They belong to another split, recipe, seed, data or version of the code. A key never lets them be used; a user who

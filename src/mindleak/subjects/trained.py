@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,12 @@ from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import join_reasons
 from mindleak.models.base import count_parameters
 from mindleak.runs.stages import StageResult
+from mindleak.subjects.answering import Answering, ModelTask, NetworkAnswering
 from mindleak.subjects.answers import split_misfit
 from mindleak.subjects.asking import ask
-from mindleak.subjects.subject import GivenSubject, SubjectPlan
-from mindleak.subjects.task import TrainingTask, headline_task
+from mindleak.subjects.estimator import EstimatorTask
+from mindleak.subjects.subject import EstimatorPlan, GivenSubject, SubjectPlan
+from mindleak.subjects.task import HEADLINE, TrainingTask, headline_task
 from mindleak.training.loop import Predictor
 
 
@@ -32,13 +35,22 @@ class Trained(ABC):
 
     @property
     @abstractmethod
-    def tasks(self) -> list[TrainingTask]:
+    def tasks(self) -> Sequence[ModelTask]:
         """The trainings that it takes."""
 
     @property
     @abstractmethod
     def network(self) -> nn.Cell:
-        """The network, trained where that has not been done."""
+        """The network, trained where that has not been done.
+
+        Raises:
+            NoNetworkError: it is none.
+        """
+
+    @property
+    @abstractmethod
+    def answering(self) -> Answering:
+        """What answers about images, trained where that has not been done."""
 
     @property
     @abstractmethod
@@ -72,6 +84,11 @@ class TrainedHere(Trained):
         return self.task.network(self.task.run())
 
     @property
+    def answering(self) -> NetworkAnswering:
+        """The network, asked under the subject's name."""
+        return _answering(self.network, self.task.plan)
+
+    @property
     def size(self) -> int:
         """Number of samples that it is trained on."""
         return len(self.task.plan.dataset.y_train if self.task.rows is None else self.task.rows)
@@ -103,6 +120,11 @@ class Given(Trained):
         return self.plan.given.network
 
     @property
+    def answering(self) -> NetworkAnswering:
+        """The network, asked under the subject's name."""
+        return _answering(self.network, self.plan)
+
+    @property
     def size(self) -> int:
         """Number of samples that it was trained on; all where nobody has said."""
         return len(self.plan.trained_on)
@@ -124,14 +146,66 @@ class Given(Trained):
                 "checkpoint": plan.config.model.checkpoint, **({"split_misfit": differs} if differs else {})}
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted(Trained):
+    """A subject of this run that is no network."""
+
+    task: EstimatorTask
+
+    @property
+    def identifier(self) -> str:
+        """Subject and role."""
+        return f"{self.task.plan.name}-{self.task.role}"
+
+    @property
+    def tasks(self) -> list[EstimatorTask]:
+        """Its own fitting."""
+        return [self.task]
+
+    @property
+    def network(self) -> nn.Cell:
+        """Refused: there is none."""
+        return self.task.plan.untrained
+
+    @property
+    def answering(self) -> Answering:
+        """Its answers, fitted where that has not been done."""
+        return self.task.answering(self.task.run())
+
+    @property
+    def size(self) -> int:
+        """Number of samples that it is fitted to."""
+        return self.task.size
+
+    def record(self) -> dict[str, Any]:
+        """Return the subject's entry in the record of a run."""
+        task, result = self.task, self.task.run()
+        plan, metrics = task.plan, result.metrics
+        return {"id": self.identifier, "name": plan.name, "model": plan.model_label, "training": "fitted",
+                "role": task.role, "n_train": metrics["n_train"],
+                "test_accuracy": on_test_split(metrics["test_accuracy"], plan.dataset, task.rows),
+                "train_accuracy": metrics["train_accuracy"], "sparsity": None, "privacy": None, "history": [],
+                "parameters": None, "seconds": result.seconds, **task.made_by(), "data_digest": plan.dataset.digest,
+                "image_shape": list(plan.dataset.image_shape), "checkpoint": None, **_unusual(plan)}
+
+
 def headline(plan: SubjectPlan) -> Trained:
     """Return the subject as it was given, or as trained on the whole training split."""
-    return Given(plan) if isinstance(plan, GivenSubject) else TrainedHere(headline_task(plan))
+    return in_role(plan, EstimatorTask(plan, HEADLINE) if isinstance(plan, EstimatorPlan) else headline_task(plan))
 
 
-def in_role(plan: SubjectPlan, task: TrainingTask) -> Trained:
+def in_role(plan: SubjectPlan, task: ModelTask) -> Trained:
     """Return the subject as it was given, or as trained by ``task``."""
-    return Given(plan) if isinstance(plan, GivenSubject) else TrainedHere(task)
+    if isinstance(plan, GivenSubject):
+        return Given(plan)
+    if isinstance(task, EstimatorTask):
+        return Fitted(task)
+    assert isinstance(task, TrainingTask)
+    return TrainedHere(task)
+
+
+def _answering(network: nn.Cell, plan: SubjectPlan) -> NetworkAnswering:
+    return NetworkAnswering(network, Predictor(network), plan.dataset, plan.name)
 
 
 def trained_record(task: TrainingTask, result: StageResult) -> dict[str, Any]:

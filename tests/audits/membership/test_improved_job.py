@@ -184,7 +184,7 @@ def test_null_control_a_network_that_never_saw_the_members_gives_nothing_away(fo
     assert leaking.metrics["overall"]["auc"]["ci"][0] > 0.5
     # A network without named layers offers no hidden state, and the record says so.
     assert "hidden" not in leaking.metrics["features"]
-    assert leaking.metrics["notes"][0].startswith("the network has no layer before the logits with a name")
+    assert leaking.metrics["notes"][0].startswith("the subject has no layer before the logits with a name")
 
 
 @pytest.mark.parametrize("more, complaint", [

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mindleak.audits.finding import Finding
     from mindleak.evaluation.metric import Record
     from mindleak.reporting.page import Page, Section
-    from mindleak.subjects.asked import Task
+    from mindleak.subjects.answering import ModelTask
     from mindleak.subjects.subject import SubjectPlan
 
 
@@ -25,7 +25,7 @@ class Requests(Plan):
     requests: Sequence[DeletionPlan]
 
     @property
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[ModelTask]:
         """The trainings of all of them."""
         return [task for planned in self.requests for task in planned.tasks]
 

@@ -25,9 +25,10 @@ from mindleak.data.samples import stratified
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError, known_names
 from mindleak.settings.deletion import METHODS
-from mindleak.subjects.asked import WATCHED
-from mindleak.subjects.subject import SubjectPlan
-from mindleak.subjects.task import TrainingTask
+from mindleak.subjects.answering import ModelTask
+from mindleak.subjects.estimator import EstimatorTask
+from mindleak.subjects.subject import EstimatorPlan, SubjectPlan
+from mindleak.subjects.task import WATCHED, TrainingTask
 from mindleak.training.unlearning.methods import METHODS as APPROXIMATE
 from mindleak.training.unlearning.unlearning import Unlearning
 
@@ -78,7 +79,7 @@ class DeletionPlan(Plan):
         return f"{self.plan.name}-deletion{self.number}"
 
     @cached_property
-    def trained(self) -> dict[str, list[TrainingTask]]:
+    def trained(self) -> dict[str, list[ModelTask]]:
         """The trainings before the deletion, without the deleted samples, and of networks that never saw them."""
         design, count = self.design, range(len(self.design.keep))
         return {BEFORE: [self._task(BEFORE, model, design.members(model)) for model in count],
@@ -86,7 +87,7 @@ class DeletionPlan(Plan):
                 NEVER: [self._task(NEVER, model, design.retained) for model in count]}
 
     @property
-    def tasks(self) -> list[TrainingTask]:
+    def tasks(self) -> list[ModelTask]:
         """All trainings of whole networks; shards and unlearning come after them."""
         return [task for tasks in self.trained.values() for task in tasks]
 
@@ -103,14 +104,17 @@ class DeletionPlan(Plan):
         """The approximate methods that are asked for, at their defaults."""
         return {name: APPROXIMATE[name]() for name in self.methods if name in APPROXIMATE}
 
-    def _task(self, kind: str, model: int, rows: np.ndarray) -> TrainingTask:
+    def _task(self, kind: str, model: int, rows: np.ndarray) -> ModelTask:
+        role = f"deletion{self.number}-{kind}{model}"
+        if isinstance(self.plan, EstimatorPlan):
+            return EstimatorTask(self.plan, role, rows)
         recipe = self.plan.recipe()
         data, seed = self.plan.dataset, self.plan.session.seed("deletion", "watched")
         watched = np.arange(len(data.y_test))
         if len(watched) > WATCHED:
             watched = np.sort(stratified(data.y_test, watched, WATCHED, seed))
-        return TrainingTask(self.plan, f"deletion{self.number}-{kind}{model}", recipe, self.plan.settings(recipe), rows,
-                            watched=(TEST, watched), aside=True)
+        return TrainingTask(self.plan, role, recipe, self.plan.settings(recipe), rows, watched=(TEST, watched),
+                            aside=True)
 
 
 def plan_deletions(plan: SubjectPlan) -> list[DeletionPlan]:
@@ -125,6 +129,10 @@ def plan_deletions(plan: SubjectPlan) -> list[DeletionPlan]:
         raise NoVerdictError(f"'{plan.name}' was trained elsewhere; an audit of deletions trains its own networks, "
                              "with the samples and without")
     methods = known_names(settings.methods, METHODS, "deletion.methods")
+    others = [name for name in methods if name != FULL]
+    if isinstance(plan, EstimatorPlan) and others:
+        raise InputError(f"deletion.methods has '{others[0]}', which is for networks; expected full for "
+                         f"{plan.model_label}")
     if settings.models % 2:
         raise InputError(f"deletion.models is {settings.models}; expected an even number from {FEWEST} on, so that "
                          "every sample is deleted from half of the networks")

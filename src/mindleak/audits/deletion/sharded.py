@@ -19,11 +19,9 @@ from mindleak.data.dataset import TEST
 from mindleak.data.samples import stratified
 from mindleak.errors import InputError
 from mindleak.runs.stages import StageResult
-from mindleak.subjects.asked import WATCHED, predictor_of
-from mindleak.subjects.asking import ask
 from mindleak.subjects.own import weights_digest
 from mindleak.subjects.subject import SubjectPlan
-from mindleak.subjects.task import TrainingTask
+from mindleak.subjects.task import WATCHED, TrainingTask
 from mindleak.training.methods import METHODS
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -132,8 +130,7 @@ class ShardedModel:
         return np.stack([self._answers(number, state, split, rows) for number, state in enumerate(states)])
 
     def _answers(self, number: int, state: ShardState, split: str, rows: np.ndarray | None) -> np.ndarray:
-        predict = predictor_of(self.first_task, state.slices[-1])
-        return ask(predict, self.plan.dataset, split, f"{self.plan.name} {self._name}{number}", rows)
+        return self.first_task.answering(state.slices[-1]).logits(split, rows)
 
     @cached_property
     def _silent(self) -> SubjectPlan:

@@ -16,11 +16,9 @@ from mindleak.evaluation.classification import accuracy
 from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asked import predictor_of
-from mindleak.subjects.asking import ask
+from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.task import WEIGHTS, TrainingTask, weights_of
 from mindleak.training import checkpoint
-from mindleak.training.loop import Predictor
 from mindleak.training.unlearning.unlearning import Unlearning, UnlearningRequest
 
 SHARDED_BEFORE = "sharded_before"
@@ -64,7 +62,9 @@ class DeletionStages:
     def _of_trainings(self, kind: str) -> Answers:
         tasks = self._planned.trained[kind]
         asked = [self._asked(f"{kind}{model}", task, task.run()) for model, task in enumerate(tasks)]
-        costs = [len(task.rows) * task.epochs for task in tasks if task.rows is not None]
+        # What is no network is fitted in one pass.
+        costs = [len(task.rows) * (task.epochs if isinstance(task, TrainingTask) else 1) for task in tasks
+                 if task.rows is not None]
         return _gathered(asked, costs, [task.run().seconds for task in tasks])
 
     def _of_shards(self, deleted: bool) -> Answers:
@@ -101,6 +101,7 @@ class DeletionStages:
         """
         planned, plan = self._planned, self._plan
         task = planned.trained[BEFORE][model]
+        assert isinstance(task, TrainingTask)
         before, design = task.run(), planned.design
         inputs = {"start": before.digest, "data": plan.dataset.digest, "forget": stable_hash(design.forgotten(model)),
                   "retained": stable_hash(design.retained), "method": name, "settings": method.settings(),
@@ -119,14 +120,11 @@ class DeletionStages:
 
         return plan.session.run.stage(f"unlearned-{planned.name}-{name}{model}", __name__, inputs, task.seed, compute)
 
-    def _asked(self, what: str, task: TrainingTask, result: StageResult) -> StageResult:
+    def _asked(self, what: str, task: ModelTask, result: StageResult) -> StageResult:
         """Return one network's answers, asked where they are not there."""
         def logits(split: str, rows: np.ndarray | None) -> np.ndarray:
-            if not asking:
-                asking.append(predictor_of(task, result))
-            return ask(asking[0], self._plan.dataset, split, f"{self._planned.name} {what}", rows)
+            return task.answering(result).logits(split, rows)
 
-        asking: list[Predictor] = []
         return self._asked_by(what, [result.digest], logits)
 
     def _asked_by(self, what: str, digests: list[str],

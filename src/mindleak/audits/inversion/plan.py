@@ -21,6 +21,7 @@ from mindleak.errors import InputError, nearest
 from mindleak.evaluation.images import WINDOW
 from mindleak.runs.digest import stable_hash
 from mindleak.settings.model import Model
+from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.subject import SubjectPlan
 from mindleak.subjects.task import TrainingTask
 from mindleak.subjects.trained import Trained, headline
@@ -59,7 +60,7 @@ class InversionPlan(Plan):
     attacks: list[Attack]
 
     @property
-    def tasks(self) -> list[TrainingTask]:
+    def tasks(self) -> list[ModelTask]:
         """The subject's training, if it takes one, and the judge's."""
         return [*self.subject.tasks, self.judge]
 

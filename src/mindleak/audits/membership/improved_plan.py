@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from easydict import EasyDict
-from mindspore import nn
 
-from mindleak.attacks.inversion.layers import layer_names
 from mindleak.attacks.membership.attack_models import ImprovedTraining
 from mindleak.attacks.membership.features import ACTIVATIONS, GROUPS, HIDDEN, checked_features
 from mindleak.attacks.membership.improved import checked_ablation
@@ -39,12 +37,14 @@ class ImprovedPlan:
     notes: tuple[str, ...]
 
 
-def plan_improved(settings: EasyDict, network: nn.Cell, attacks: Sequence[str]) -> ImprovedPlan | None:
+def plan_improved(settings: EasyDict, layers: Sequence[str], model: str,
+                  attacks: Sequence[str]) -> ImprovedPlan | None:
     """Return the plan of the attack, or None where it was not asked for.
 
     Args:
         settings: ``membership`` of the subject's configuration.
-        network: of the subject's architecture, to be asked for its layers.
+        layers: that the subject offers, the logits last.
+        model: what messages call its architecture.
         attacks: names that have been checked.
 
     Raises:
@@ -60,15 +60,15 @@ def plan_improved(settings: EasyDict, network: nn.Cell, attacks: Sequence[str]) 
             raise InputError(f"membership.ablation takes the attack '{IMPROVED}' apart, which membership.attacks does "
                              "not have; add it there, or set membership.ablation=false")
         return None
-    names = [name for name in layer_names(network) if not name.endswith(".pre")]
+    names = [name for name in layers if not name.endswith(".pre")]
     penultimate, further = (names[-2] if len(names) > 1 else None), tuple(names[:-2])
     offered = {HIDDEN: penultimate is not None, ACTIVATIONS: bool(further)}
     available = tuple(name for name in GROUPS if offered.get(name, True))
     missing = {HIDDEN: "layer before the logits", ACTIVATIONS: "further layers"}
-    notes = tuple(f"the network has no {missing[name]} with a name, so the features '{name}' are left out"
+    notes = tuple(f"the subject has no {missing[name]} with a name, so the features '{name}' are left out"
                   for name in features if name not in available)
     usable = tuple(name for name in features if name in available)
     if not usable:
-        raise InputError(f"membership.improved.features is {', '.join(features)}, and {type(network).__name__} offers "
+        raise InputError(f"membership.improved.features is {', '.join(features)}, and {model} offers "
                          f"none of these; expected any of {', '.join(available)}")
     return ImprovedPlan(usable, available if ablation else usable, training, ablation, penultimate, further, notes)

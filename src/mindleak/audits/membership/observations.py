@@ -7,6 +7,7 @@ samples lie outside all shadows, so all of these calibrate them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,10 @@ from mindleak.models import own_file
 from mindleak.models.base import LOGITS
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.answering import Answering, NetworkAnswering
 from mindleak.subjects.asked import AskedTask
 from mindleak.subjects.asking import ask
-from mindleak.subjects.own import network_digest
-from mindleak.subjects.task import weights_of
+from mindleak.subjects.task import TrainingTask, weights_of
 from mindleak.training import checkpoint
 from mindleak.training.compiled import Shelf
 from mindleak.training.loop import Predictor
@@ -88,25 +89,30 @@ class Observer:
         return Observation(own, labels, calibration, *(stage.arrays.get(name) for name in (HIDDEN, ACTIVATIONS)))
 
     def _shadow_stage(self, task: AskedTask) -> StageResult:
-        trained = task.training.run()
-        rows = np.concatenate(task.queries)
+        training, rows = task.training, np.concatenate(task.queries)
+        trained = training.run()
 
-        def network() -> _Asked:
+        def model() -> _Asked | Answering:
+            if not isinstance(training, TrainingTask):
+                return training.answering(trained)
             # A network of the user's own may hold more than its parameters, by the seed that it was made with.
             if not self._planned.plan.is_registered:
-                return _Asked(task.training.network(trained))
+                return _Asked(training.network(trained))
             if self._twin is None:
                 self._twin = _Asked(self._planned.plan.make_network(0))
             checkpoint.load_weights(self._twin.network, weights_of(trained))
             return self._twin
 
-        return self._stage(task.role, trained.digest, network, self._everything if self._calibrates else rows, rows)
+        return self._stage(task.role, trained.digest, model, self._everything if self._calibrates else rows, rows)
 
     def _subject_stage(self) -> StageResult:
-        subject = self._planned.subject.network
-        return self._stage("subject", network_digest(subject), lambda: _Asked(subject), self._targets, self._targets)
+        subject = self._planned.subject.answering
+        return self._stage("subject", subject.digest,
+                           lambda: _Asked(subject.network) if isinstance(subject, NetworkAnswering) else subject,
+                           self._targets, self._targets)
 
-    def _stage(self, role: str, weights: str, network: Any, asked: np.ndarray, own: np.ndarray) -> StageResult:
+    def _stage(self, role: str, weights: str, model: Callable[[], _Asked | Answering], asked: np.ndarray,
+               own: np.ndarray) -> StageResult:
         """Ask one model: logits on ``asked``, layers on ``own`` rows."""
         plan, groups = self._planned.plan, self._improved.groups
         population = self._planned.split.indices["population"]
@@ -118,7 +124,10 @@ class Observer:
                   "layers": layers}
 
         def compute(context: StageContext) -> dict[str, Any]:
-            images, labels, answers = plan.dataset.x_train, plan.dataset.y_train, network()
+            images, labels, answers = plan.dataset.x_train, plan.dataset.y_train, model()
+            if not isinstance(answers, _Asked):
+                context.save_arrays(logits=answers.logits(TRAINING, asked))
+                return {"asked": len(asked), "own": len(own), "layers": layers}
             found = {"logits": ask(lambda wanted: answers(LOGITS, wanted), plan.dataset, TRAINING,
                                    f"{plan.name} {role}", asked)}
             if penultimate is not None:

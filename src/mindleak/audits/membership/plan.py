@@ -11,7 +11,7 @@ from mindleak.attacks.membership.names import SHADOW_ATTACKS, checked_attacks
 from mindleak.attacks.membership.shadow import ShadowAttack, require_enough
 from mindleak.audits.family import NoVerdictError, Plan
 from mindleak.audits.membership.improved_plan import ImprovedPlan, plan_improved
-from mindleak.audits.membership.references import ReferencePlan, plan_references
+from mindleak.audits.membership.references import MIRROR, ReferencePlan, plan_references
 from mindleak.audits.membership.rnn_tutorial import RnnTutorialPlan, plan_rnn_tutorial
 from mindleak.data.splits import (
     Split,
@@ -22,8 +22,10 @@ from mindleak.data.splits import (
     split_roles,
 )
 from mindleak.errors import InputError
+from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.asked import AskedTask, Task, asked_aside
-from mindleak.subjects.subject import SubjectPlan
+from mindleak.subjects.estimator import EstimatorTask
+from mindleak.subjects.subject import EstimatorPlan, SubjectPlan
 from mindleak.subjects.task import TrainingTask, stale_trainings
 from mindleak.subjects.trained import Trained, in_role
 from mindleak.training.methods import METHODS
@@ -122,7 +124,7 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     settings = plan.config.membership
     attacks = checked_attacks(settings.attacks, "membership.attacks")
     wants_shadows = any(name in SHADOW_ATTACKS for name in attacks)
-    improved = plan_improved(settings, plan.example, attacks)
+    improved = plan_improved(settings, plan.layers, plan.model_label, attacks)
     members = settled_members(plan)
     sizes = role_sizes(plan)
     if sizes["target_in"] != sizes["target_out"]:
@@ -134,17 +136,25 @@ def plan_membership(plan: SubjectPlan) -> MembershipPlan:
     labels = plan.dataset.y_train
     if wants_shadows:
         require_enough([(labels[rows_in], labels[rows_out]) for rows_in, rows_out in pairs], plan.dataset.num_classes)
-    recipe = plan.recipe(settings.training, MEMBERSHIP)
-    method = METHODS[recipe.method]
-    given = {} if method.section is None else settings[method.section]
-    method_settings = method.resized(plan.settings(recipe, given, MEMBERSHIP), given, len(members), len(labels))
-    alike = TrainingTask(plan, MEMBERSHIP, recipe, method_settings, split.indices["target_in"], section=MEMBERSHIP)
+    alike = _alike(plan, split, len(members))
     shadows = [asked_aside(alike, f"shadow{number}", rows_in, rows_out)
                for number, (rows_in, rows_out) in enumerate(pairs)]
     references = plan_references(plan, split, alike, members, attacks)
     rnn_tutorial = plan_rnn_tutorial(plan, split, alike, members, attacks)
     return MembershipPlan(in_role(plan, alike), plan, split, shadows, attack, references, improved, rnn_tutorial,
                           attacks)
+
+
+def _alike(plan: SubjectPlan, split: Split, size: int) -> ModelTask:
+    """Return how the subject, and all that is made like it, is made of ``size`` samples."""
+    rows, settings = split.indices["target_in"], plan.config.membership
+    if isinstance(plan, EstimatorPlan):
+        return EstimatorTask(plan, MEMBERSHIP, rows, mirrored=settings.augment == MIRROR)
+    recipe = plan.recipe(settings.training, MEMBERSHIP)
+    method = METHODS[recipe.method]
+    given = {} if method.section is None else settings[method.section]
+    method_settings = method.resized(plan.settings(recipe, given, MEMBERSHIP), given, size, len(plan.dataset.y_train))
+    return TrainingTask(plan, MEMBERSHIP, recipe, method_settings, rows, section=MEMBERSHIP)
 
 
 def settled_members(plan: SubjectPlan) -> np.ndarray | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mindspore import nn
 
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.metric import MetricAttack
@@ -28,10 +26,7 @@ from mindleak.evaluation.classification import accuracy
 from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asked import mirror
-from mindleak.subjects.asking import ask
-from mindleak.subjects.own import network_digest
-from mindleak.training.loop import Predictor
+from mindleak.subjects.answering import Answering
 
 EXPOSED = 20
 
@@ -56,30 +51,30 @@ def reference_stage(planned: MembershipPlan) -> StageResult:
     assert references is not None
     plan = planned.plan
     results = [task.run() for task in references.tasks]
-    network = planned.subject.network
+    answering = planned.subject.answering
     inputs = {"attacks": list(references.attacks),
               "source": own_file.source(plan.config.model.name),
-              "subject": network_digest(network), "rmia": vars(references.rmia), "mirrored": references.mirrored,
+              "subject": answering.digest, "rmia": vars(references.rmia), "mirrored": references.mirrored,
               "references": [[result.key, stable_hash(result.arrays["logits"])] for result in results],
               "split": planned.split.digest, "pool": stable_hash([references.rows, references.keep]),
               "classes": list(plan.dataset.class_names)}
     seed = plan.session.seed("references", "bootstrap")
 
     def compute(context: StageContext) -> dict[str, Any]:
-        return _attack(context, planned, references, results, network, seed)
+        return _attack(context, planned, references, results, answering, seed)
 
     return plan.session.run.stage(f"references-{plan.name}", __name__, inputs, seed, compute)
 
 
 def _attack(context: StageContext, planned: MembershipPlan, references: ReferencePlan, results: list[StageResult],
-            network: nn.Cell, seed: int) -> dict[str, Any]:
+            answering: Answering, seed: int) -> dict[str, Any]:
     """Gather the answers, score, save every sample's scores, and return the record."""
     data, rows_in = planned.plan.dataset, planned.split.indices["target_in"]
     targets, _ = planned.targets()
     columns = np.isin(references.rows, targets)
     rows = references.rows[columns]
     truth = Truth(np.isin(rows, rows_in), references.keep[:, columns], data.y_train[rows])
-    answers = _answers(planned, references, results, network, columns)
+    answers = _answers(planned, references, results, answering, columns)
     subject, others = _signals(references, answers, truth, data.y_train[references.population])
     scores = _scores(references, answers, truth, subject, others)
     lead = scores[references.attacks[0]].target
@@ -96,17 +91,14 @@ def _attack(context: StageContext, planned: MembershipPlan, references: Referenc
             **_likeness(answers, truth, results)}
 
 
-def _answers(planned: MembershipPlan, references: ReferencePlan, results: list[StageResult], network: nn.Cell,
+def _answers(planned: MembershipPlan, references: ReferencePlan, results: list[StageResult], answering: Answering,
              columns: np.ndarray) -> _Answers:
     """Ask the subject and read what the references have answered."""
-    predict, queries = Predictor(network), references.rows[columns]
-
-    def asked(rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
-        return ask(predict, planned.plan.dataset, TRAINING, planned.plan.name, rows, change)
-
-    own = [asked(queries), *([asked(queries, mirror)] if references.mirrored else [])]
+    queries = references.rows[columns]
+    ways = (False, True) if references.mirrored else (False,)
+    own = [answering.logits(TRAINING, queries, mirrored) for mirrored in ways]
     pairs = [references.logits(number, result) for number, result in enumerate(results)]
-    return _Answers(np.stack(own), asked(references.population),
+    return _Answers(np.stack(own), answering.logits(TRAINING, references.population),
                     np.stack([pool[:, columns] for pool, _ in pairs]), np.stack([z for _, z in pairs]))
 
 

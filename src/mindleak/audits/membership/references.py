@@ -18,13 +18,14 @@ from mindleak.data.reference_pool import in_pool_order, reference_pool
 from mindleak.data.splits import Split, halves
 from mindleak.errors import InputError, nearest
 from mindleak.runs.stages import StageResult
+from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.asked import AskedTask, asked_aside
 from mindleak.subjects.subject import SubjectPlan
-from mindleak.subjects.task import TrainingTask
 
 # With fewer, a reference that plays the target has a side without any reference left.
 FEWEST = 4
-AUGMENTATIONS = ("none", "mirror")
+MIRROR = "mirror"
+AUGMENTATIONS = ("none", MIRROR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +64,14 @@ class ReferencePlan:
         return in_pool_order(sides, answers[:, :size]), answers[0, size:]
 
 
-def plan_references(plan: SubjectPlan, split: Split, alike: TrainingTask, members: np.ndarray,
+def plan_references(plan: SubjectPlan, split: Split, alike: ModelTask, members: np.ndarray,
                     attacks: Sequence[str]) -> ReferencePlan | None:
     """Return the references that the configured attacks need, or None where none of them needs any.
 
     Args:
         plan: the subject's.
         split: its roles.
-        alike: a training by the subject's recipe, in any role.
+        alike: what is made by the subject's recipe, in any role.
         members: rows that the subject is trained on.
         attacks: names that have been checked.
 
@@ -93,7 +94,7 @@ def plan_references(plan: SubjectPlan, split: Split, alike: TrainingTask, member
     rows, keep = halves(split.labels, pool, settings.references, plan.session.seed("references"), split.images)
     population = split.indices["population"]
     tasks = [asked_aside(alike, f"reference{number}", rows[inside], np.concatenate([rows[~inside], population]),
-                         mirrored=settings.augment == "mirror")
+                         mirrored=settings.augment == MIRROR)
              for number, inside in enumerate(keep)]
     return ReferencePlan(wanted, rows, keep, population, len(pool) - len(rows), tasks, rmia)
 

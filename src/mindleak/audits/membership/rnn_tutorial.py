@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from mindspore import nn
 
 from mindleak.attacks.membership import report
 from mindleak.attacks.membership.balancing import AS_IN_TUTORIAL, AttackData
@@ -23,12 +22,9 @@ from mindleak.evaluation.classification import accuracy
 from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.answering import Answering, ModelTask
 from mindleak.subjects.asked import AskedTask, asked_aside
-from mindleak.subjects.asking import ask
-from mindleak.subjects.own import network_digest
 from mindleak.subjects.subject import SubjectPlan
-from mindleak.subjects.task import TrainingTask
-from mindleak.training.loop import Predictor
 
 # The attack was called "document". The word stays where it enters seeds, as a purpose or in the shadows' roles, and in
 # the names of stages and arrays: with another, equal seeds would give other scores.
@@ -55,14 +51,14 @@ class RnnTutorialPlan:
     tasks: list[AskedTask]
 
 
-def plan_rnn_tutorial(plan: SubjectPlan, split: Split, alike: TrainingTask, members: np.ndarray,
+def plan_rnn_tutorial(plan: SubjectPlan, split: Split, alike: ModelTask, members: np.ndarray,
                   attacks: Sequence[str]) -> RnnTutorialPlan | None:
     """Return the RNN tutorial's shadows, or None where its attack was not asked for.
 
     Args:
         plan: the subject's.
         split: its roles.
-        alike: a training by the subject's recipe, in any role.
+        alike: what is made by the subject's recipe, in any role.
         members: rows that the subject is trained on.
         attacks: names that have been checked.
 
@@ -86,7 +82,7 @@ def plan_rnn_tutorial(plan: SubjectPlan, split: Split, alike: TrainingTask, memb
     return RnnTutorialPlan(settings, sizes, pool, drawn.target_test, tasks)
 
 
-def rnn_tutorial_stage(plan: SubjectPlan, split: Split, planned: RnnTutorialPlan, network: nn.Cell,
+def rnn_tutorial_stage(plan: SubjectPlan, split: Split, planned: RnnTutorialPlan, answering: Answering,
                    subject_size: int) -> StageResult:
     """Attack the subject, judge the attack in every way, and keep its data and scores.
 
@@ -94,24 +90,24 @@ def rnn_tutorial_stage(plan: SubjectPlan, split: Split, planned: RnnTutorialPlan
         plan: the subject's.
         split: its roles.
         planned: the attack.
-        network: the subject's.
+        answering: what answers as the subject.
         subject_size: number of samples that it was trained on.
     """
     shadows = [(task, task.run()) for task in planned.tasks]
     inputs = {"attack": RNN_TUTORIAL, "source": own_file.source(plan.config.model.name),
-              "subject": network_digest(network), "split": split.digest,
+              "subject": answering.digest, "split": split.digest,
               "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
               "settings": asdict(planned.settings), "test": stable_hash(planned.target_test),
               "classes": list(plan.dataset.class_names), "subject_size": subject_size}
     seed = plan.session.seed(SEED)
 
     def compute(context: StageContext) -> dict[str, Any]:
-        return _attack(context, plan, split, planned, network, subject_size, seed)
+        return _attack(context, plan, split, planned, answering, subject_size, seed)
 
     return plan.session.run.stage(f"document-{plan.name}", __name__, inputs, seed, compute)
 
 
-def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: RnnTutorialPlan, network: nn.Cell,
+def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: RnnTutorialPlan, answering: Answering,
             subject_size: int, seed: int) -> dict[str, Any]:
     """Gather the answers, train the attack models, score and judge, and return the record."""
     data, results = plan.dataset, [task.run() for task in planned.tasks]
@@ -119,9 +115,8 @@ def _attack(context: StageContext, plan: SubjectPlan, split: Split, planned: Rnn
     sides = [split.distinct(role) for role in ("target_in", "target_out")]
     rows = np.concatenate(sides)
     n_in, n_own = len(sides[0]), len(rows)
-    predict = Predictor(network)
-    logits = np.concatenate([ask(predict, data, TRAINING, plan.name, rows),
-                             ask(predict, data, TEST, plan.name, planned.target_test)])
+    logits = np.concatenate([answering.logits(TRAINING, rows),
+                             answering.logits(TEST, planned.target_test)])
     labels = np.concatenate([data.y_train[rows], data.y_test[planned.target_test]])
     place = np.arange(len(labels))
     asked = Asked(place < n_in, place >= n_own, labels)

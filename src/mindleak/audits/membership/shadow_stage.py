@@ -14,29 +14,26 @@ from mindleak.evaluation.metric import Metric
 from mindleak.models import own_file
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
-from mindleak.subjects.asking import ask
-from mindleak.subjects.own import network_digest
-from mindleak.training.loop import Predictor
 
 
 def membership_stage(planned: MembershipPlan) -> StageResult:
     """Attack the membership subject with its shadows' answers."""
     plan = planned.plan
     shadows = [(task, task.run()) for task in planned.shadows]
-    network = planned.subject.network
+    answers = planned.subject.answering
     inputs = {"attack": "shadow", "source": own_file.source(plan.config.model.name),
-              "subject": network_digest(network),
+              "subject": answers.digest,
               "shadows": [[result.key, stable_hash(result.arrays["logits"])] for _, result in shadows],
               "split": planned.split.digest, "training": dict(plan.config.membership.attack)}
     seed = plan.session.seed("membership")
 
     def compute(context: StageContext) -> dict[str, Any]:
         rows, members = planned.targets()
-        logits = ask(Predictor(network), plan.dataset, TRAINING, plan.name, rows)
+        logits = answers.logits(TRAINING, rows)
         subject = Answers(logits, plan.dataset.y_train[rows], members)
-        result = planned.attack.attack([answers_of(task, answer) for task, answer in shadows], subject)
+        result = planned.attack.attack([answers_of(task, found) for task, found in shadows], subject)
         context.save_arrays(rows=rows, scores=result.scores, members=members, logits=subject.logits)
-        figures = membership_figures(result, plan.dataset.class_names, [answer.metrics for _, answer in shadows])
+        figures = membership_figures(result, plan.dataset.class_names, [found.metrics for _, found in shadows])
         return {**figures, "subject_accuracy": report.generalisation(
             *(accuracy(subject.logits[side], subject.labels[side]) for side in (members, ~members)))}
 

@@ -44,13 +44,13 @@ def _by_shadows(identifier: str, result: StageResult, planned: MembershipPlan, r
     """Return the result of an attack, with the recipe that its shadows were trained by."""
     shadow = planned.shadows[0].training
     return {**_result(SHADOWS, identifier, result, run_dir),
-            "shadow_recipe": {"training": shadow.recipe.as_dict(), **shadow.method_settings()}}
+            "shadow_recipe": shadow.made_by()}
 
 
 def _rnn_tutorial(planned: MembershipPlan, others: list[dict[str, Any]], run_dir: Path) -> dict[str, Any]:
     """Return the result of the RNN tutorial's attack, with where its data lie, beside others on the same samples."""
     assert planned.rnn_tutorial is not None
-    stage = rnn_tutorial_stage(planned.plan, planned.split, planned.rnn_tutorial, planned.subject.network,
+    stage = rnn_tutorial_stage(planned.plan, planned.split, planned.rnn_tutorial, planned.subject.answering,
                            planned.subject.size)
     folder = stage.path.relative_to(run_dir)
     saved = {name: (folder / f"{name}.npz").as_posix() for name in ("attack_train_data", "attack_test_data")}

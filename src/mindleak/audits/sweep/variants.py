@@ -11,6 +11,7 @@ from mindleak.data.dataset import Dataset
 from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError
 from mindleak.models import registry
+from mindleak.models.estimators import ESTIMATORS
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import SubjectPlan, sized
 from mindleak.subjects.variant import Pool, Variant
@@ -35,6 +36,9 @@ def planned_variants(session: Session) -> list[Variant]:
 
 def _variant(session: Session, name: str) -> Variant:
     own = configuration.for_variant(session.config, name)
+    if own.model.name in ESTIMATORS:
+        raise InputError(f"model.name of variant '{name}' is {own.model.name}, which is no network; expected one, or "
+                         "subjects instead of variants")
     plan = SubjectPlan(session, name, sized(session, own, registry.CLASSIFIERS.get(own.model.name)))
     plan.place = "sweep.variants"
     settings = plan.config.sweep
