@@ -30,7 +30,7 @@ def deletion_findings(results: Sequence[Record], questions: Questions) -> Iterat
         key: Comparison.of(entry["measures"].get(LOSS, {}), 0.5) for key, entry in entries.items()})
     for result in results:
         yield _control(result, chance)
-        yield from (_method(result, entry, chance, gap) for entry in result["methods"]
+        yield from (_method(result, entry, (chance, weak), gap) for entry in result["methods"]
                     if entry["method"] not in (BEFORE, NEVER))
         yield from _missed(result, chance, weak)
         yield from _two_models(result, both)
@@ -66,20 +66,26 @@ def _control(result: Record, chance: Family) -> Finding:
     return Finding(f"{said}.", result["subject"], None, (metric,))
 
 
-def _method(result: Record, entry: Record, chance: Family, gap: Family) -> Finding:
-    """Say of one method whether the deleted samples are still told from never-seen ones."""
+def _method(result: Record, entry: Record, attacks: tuple[Family, Family], gap: Family) -> Finding:
+    """Say of one method whether the deleted samples are still told from never-seen ones.
+
+    References that were deleted from alike learn what deleted samples look like, so that U-LiRA's area exceeds one half
+    for over-forgotten ones, too: the loss alone tells which of both it is.
+    """
+    chance, weak = attacks
     key, metric = _key(result, entry), entry["measures"][U_LIRA]
-    way = chance.direction(key)
+    less = weak.direction(key) < 0
+    way = chance.direction(key) or weak.direction(key)
     sound = not chance.direction(_key(result, _entry(result, NEVER)))
     able = sound and chance.direction(_key(result, _entry(result, BEFORE))) > 0
     equal = entry["gaps"].get(U_LIRA, {})
     parts = [f"{_named(result)}: {METHOD_NAMES[entry['method']]}: AUC {_written(metric)}"]
     interval = known_interval(metric)
-    if way > 0:
+    if less:
+        parts.append("over-forgetting: the deleted samples are told by being less known than never-seen ones (AUC by "
+                     f"the loss {_written(entry['measures'][LOSS])}), which gives the deletion away")
+    elif way:
         parts.append("the deleted samples are still told from never-seen ones")
-    elif way < 0:
-        parts.append("over-forgetting: the deleted samples are told by being less known than never-seen ones, which "
-                     "gives the deletion away")
     elif interval is None:
         parts.append("no interval, so nothing can be said")
     else:

@@ -1,0 +1,127 @@
+"""What is measured after a deletion, on made-up answers whose truth is known: known, forgotten, over-forgotten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mindleak.audits.deletion.figures import gaps, measured, summarised
+from mindleak.audits.deletion.findings import deletion_findings
+from mindleak.audits.deletion.plan import Design
+from mindleak.audits.deletion.stages import Answers
+from mindleak.audits.questions import Questions
+from mindleak.data.splits import halves
+from mindleak.evaluation.roc import auc
+
+CLASSES, POOL, SHOWN = 2, 200, 100
+LABELS = np.tile([0, 1], 500).astype(np.int32)
+
+
+def make_design(models: int = 8, seed: int = 0) -> Design:
+    pool, keep = halves(LABELS, np.arange(POOL), models, seed)
+    return Design(.1, np.arange(POOL, 1000), pool, keep, np.arange(POOL, POOL + SHOWN))
+
+
+def answers(design: Design, remembered: float, generator: np.random.Generator, hard: np.ndarray) -> Answers:
+    """Networks whose φ is each sample's own difficulty, noise, and so much more for samples of their half."""
+    models = len(design.keep)
+    signal = hard + generator.normal(size=(models, len(design.pool))) + remembered * design.keep
+    shown = 1 + generator.normal(size=(models, len(design.shown)))
+
+    def logits(phi: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        # Of two classes φ is the difference of the two logits.
+        return np.where(np.arange(CLASSES) == LABELS[rows][:, None], phi[..., None], 0.0)
+
+    return Answers(logits(signal, design.pool), logits(shown, design.shown), np.full(models, .9), 1000.0, 1.0)
+
+
+def entry(method: str, values: Any, full: Any, margin: float = .05) -> dict[str, Any]:
+    return {"method": method, "measures": summarised(values), "sample_epochs": 1000.0, "seconds": 1.0,
+            "gaps": {} if method == "full" else gaps(values, full, margin)}
+
+
+def audit(left: dict[str, float], remembered: float = 3.0, seed: int = 0, models: int = 8) -> dict[str, Any]:
+    """The result of a made-up audit: what each method leaves of what was remembered."""
+    generator, design = np.random.default_rng(seed), make_design(models, seed)
+    hard = 2 * generator.normal(size=len(design.pool))
+    before = answers(design, remembered, generator, hard)
+    known = {"before": remembered, "full": 0.0, "never": 0.0, **left}
+    values = {name: measured(before if name == "before" else answers(design, level, generator, hard),
+                             None if name == "before" else before, design, LABELS) for name, level in known.items()}
+    return {"subject": "net", "request": .1, "models": models, "members": 900, "forgotten": 100, "never_seen": 100,
+            "shown": SHOWN, "margin": .05, "sharding": {"shards": 1, "slices": 1, "aggregate": "mean"},
+            "methods": [entry(name, found, values["full"]) for name, found in values.items()]}
+
+
+def said(result: dict[str, Any]) -> dict[str, tuple[Any, str]]:
+    """By method what is said of it, and the verdict."""
+    found = list(deletion_findings([result], Questions()))
+    names = {"full": "full retraining", "scrub": "SCRUB", "fine_tune": "fine-tuning on the rest"}
+    return {key: next(((each.verdict, each.text) for each in found if f": {name}: AUC" in each.text), (None, ""))
+            for key, name in names.items()} | {"notes": (None, " ".join(e.text for e in found if e.verdict is None))}
+
+
+def test_the_areas_are_those_of_deleted_and_never_seen_samples() -> None:
+    design, generator = make_design(), np.random.default_rng(3)
+    hard = np.zeros(len(design.pool))
+    before, after = (answers(design, level, generator, hard) for level in (3.0, 0.0))
+    values = measured(after, before, design, LABELS).values
+    signal = (after.pool[..., 1] - after.pool[..., 0]) * np.where(LABELS[design.pool] == 1, 1, -1)
+    for model, kept in enumerate(design.keep):
+        # The loss falls as φ rises, so both rank alike.
+        assert values["auc/loss"][model] == pytest.approx(auc(signal[model], kept).value)
+        assert values["accuracy/forgotten"][model] == np.mean(signal[model][kept] > 0)
+        assert values["accuracy/never_seen"][model] == np.mean(signal[model][~kept] > 0)
+    assert np.mean(values["change/phi"]) == pytest.approx(3.0, abs=.2), "what was remembered is gone"
+    assert np.mean(values["auc/two_models"]) > .9, "who has both models sees it go"
+
+
+def test_references_find_what_the_loss_alone_does_not() -> None:
+    result = audit({"fine_tune": 1.0})
+    loss, lira = (next(e for e in result["methods"] if e["method"] == "fine_tune")["measures"][name]["value"]
+                  for name in ("auc/loss", "auc/u_lira"))
+    assert lira > loss + .05
+
+
+def test_what_is_remembered_is_shown_and_a_full_retraining_is_acquitted() -> None:
+    found = said(audit({"scrub": 2.0}))
+    assert found["scrub"][0] == "shown" and "still told from never-seen ones" in found["scrub"][1]
+    assert "and shown to differ" in found["scrub"][1]
+    assert found["full"][0] == "not shown"
+    assert "before the deletion the attack tells the 100 samples" in found["notes"][1]
+
+
+def test_over_forgetting_is_shown_as_such() -> None:
+    found = said(audit({"scrub": -3.0}))
+    assert found["scrub"][0] == "shown" and "over-forgetting" in found["scrub"][1]
+
+
+def test_where_nothing_was_remembered_nobody_is_acquitted() -> None:
+    found = said(audit({"scrub": 0.0}, remembered=0.0, seed=5))
+    assert found["full"][0] == found["scrub"][0] == "cannot tell"
+    assert "so that it can acquit no deletion" in found["notes"][1]
+
+
+def test_a_method_as_good_as_retraining_is_shown_to_be_equivalent() -> None:
+    found = said(audit({"scrub": 0.0}, models=16, seed=2))
+    assert found["scrub"][0] == "not shown" and "shown to be within 0.05 of it" in found["scrub"][1]
+    few = said(audit({"scrub": 0.0}, models=6, seed=2))
+    assert "not shown to be within 0.05" in few["scrub"][1] or "shown to be within" in few["scrub"][1]
+
+
+@pytest.mark.parametrize("repetitions", [12, pytest.param(40, marks=pytest.mark.slow)])
+def test_a_control_that_never_saw_the_samples_is_rarely_flagged(repetitions: int) -> None:
+    flagged = sum("the attack finds what is not there" in said(audit({}, seed=100 + number, models=6))["notes"][1]
+                  for number in range(repetitions))
+    assert flagged <= max(1, .05 * repetitions)
+
+
+def test_a_control_that_is_flagged_takes_every_verdict_back() -> None:
+    result = audit({"scrub": 2.0})
+    never = next(each for each in result["methods"] if each["method"] == "never")
+    never["measures"] = next(each for each in result["methods"] if each["method"] == "before")["measures"]
+    found = said(result)
+    assert found["full"][0] == found["scrub"][0] == "cannot tell" or found["scrub"][0] == "not shown"
+    assert "no figure of this request says anything" in found["notes"][1]
