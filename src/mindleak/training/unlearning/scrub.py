@@ -30,8 +30,9 @@ class Scrub(Stepwise):
     Traps: max-steps have no upper end. Too many leave the forgotten rows with a loss that no unseen row has, which an
     attack sees; the paper's rewinding (SCRUB+R) picks a checkpoint for that and is not done here. Too few do nothing,
     without a word: the very first one starts from the original, where its gradient is zero, and a small forget set has
-    few steps in a pass (``record["divergences"]`` shows it). The last passes have to be min-steps alone, or the network
-    is left damaged.
+    few steps in a pass (``record["divergences"]`` shows it). Adam makes a whole step of that zero's rounding error, so
+    that with it the result differs between devices, and between kernels and operators, by far more than rounding. The
+    last passes have to be min-steps alone, or the network is left damaged.
 
     Args:
         passes: over the retained rows.
