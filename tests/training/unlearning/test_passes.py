@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindleak.training import in_place
-from mindleak.training.loop import epoch_order, make_optimizer
+from mindleak.training.loop import Predictor, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe
 from mindleak.training.unlearning.passes import LEARN, Objective, Passes, batches, classes_of, log_probabilities
 from training_setup import Linear, Stochastic, arrays, seeded, train, weights
@@ -82,8 +82,8 @@ def test_kl_is_zero_at_the_teacher_and_larger_elsewhere() -> None:
     rows = np.arange(12, dtype=np.int32)
     imitate = Objective(divergence=1.0)
     passes = Passes(network, make_optimizer(network, Recipe(optimizer="sgd", learning_rate=1e-9)), x, 64)
-    own = log_probabilities(network, x, rows)
-    other = log_probabilities(seeded(Linear, 8), x, rows)
+    own = log_probabilities(passes.predict, x, rows)
+    other = log_probabilities(Predictor(seeded(Linear, 8)), x, rows)
     assert passes.run(imitate, rows, (0, 1), y, own).loss == pytest.approx(0, abs=1e-6)
     expected = (np.exp(other[:12]) * (other[:12] - own[:12])).sum(axis=1).mean()
     assert passes.run(imitate, rows, (0, 1), y, other).loss == pytest.approx(expected, rel=1e-4)
@@ -92,7 +92,7 @@ def test_kl_is_zero_at_the_teacher_and_larger_elsewhere() -> None:
 def test_log_probabilities_stand_at_their_rows() -> None:
     network, (x, _) = seeded(Linear), arrays(40)
     rows = np.array([3, 17], np.int32)
-    table = log_probabilities(network, x, rows)
+    table = log_probabilities(Predictor(network), x, rows)
     assert table.shape == (40, 3) and table.dtype == np.float32 and np.all(np.delete(table, rows, axis=0) == 0)
     np.testing.assert_allclose(table[rows], Affine(network).log_probabilities(x[rows]), rtol=1e-5)
 

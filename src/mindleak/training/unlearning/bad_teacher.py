@@ -7,6 +7,7 @@ from typing import Optional
 import numpy as np
 
 from mindleak.errors import InputError
+from mindleak.training.loop import Predictor
 from mindleak.training.unlearning.parameters import fraction
 from mindleak.training.unlearning.passes import Objective, log_probabilities
 from mindleak.training.unlearning.stepwise import Stepwise
@@ -57,8 +58,9 @@ class BadTeacher(Stepwise):
     def _unlearn(self, request: UnlearningRequest) -> UnlearningResult:
         retained = chosen(request.retained, self.retained_fraction, request.seed)
         rows = np.union1d(request.forget, retained)
-        answers = _teachers(request, retained)
-        losses = self._repeat(self._begin(request), IMITATE, request, rows, request.y, answers)
+        passes = self._begin(request)
+        answers = _untrained(request) + log_probabilities(passes.predict, request.x, retained)
+        losses = self._repeat(passes, IMITATE, request, rows, request.y, answers)
         return UnlearningResult(request.network, float(self.passes * len(rows)), float(len(rows)),
                                 {"losses": losses, "retained_used": len(retained)})
 
@@ -69,13 +71,13 @@ def chosen(rows: np.ndarray, share: float, seed: int) -> np.ndarray:
     return np.sort(generator.choice(rows, max(1, round(share * len(rows))), replace=False))
 
 
-def _teachers(request: UnlearningRequest, retained: np.ndarray) -> np.ndarray:
-    """Return the untrained teacher's log-probabilities of forgotten rows and the original's of retained ones.
+def _untrained(request: UnlearningRequest) -> np.ndarray:
+    """Return the untrained teacher's log-probabilities of the forgotten rows, (N, classes), 0 elsewhere.
 
-    Shape: (N, classes), 0 elsewhere.
+    Raises:
+        InputError: the teacher is the network itself.
     """
     untrained = request.fresh(request.seed)
     if untrained is request.network:
         raise InputError("fresh returns the network itself; expected a new, untrained one")
-    return (log_probabilities(untrained, request.x, request.forget)
-            + log_probabilities(request.network, request.x, retained))
+    return log_probabilities(Predictor(untrained), request.x, request.forget)

@@ -51,10 +51,15 @@ class Passes:
         optimizer: over its trainable parameters.
         images: float32 (N, C, H, W).
         batch_size: of the steps; smaller where a pass has fewer rows.
+
+    Attributes:
+        optimizer: as given.
+        predict: asks the network as it is.
     """
 
     def __init__(self, network: nn.Cell, optimizer: nn.Cell, images: np.ndarray, batch_size: int) -> None:
         self.optimizer = optimizer
+        self.predict = Predictor(network)
         self._network = network
         # The array itself is kept, too: whoever looks compiled passes up by its id relies on that.
         self._source = images
@@ -116,9 +121,9 @@ def batches(rows: np.ndarray, batch_size: int, seed: int, number: int) -> tuple[
     return rows[places].astype(np.int32), shares.astype(np.float32)
 
 
-def log_probabilities(network: nn.Cell, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def log_probabilities(predict: Predictor, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return a network's log-probabilities for some rows, in a table float32 (N, classes) that is 0 elsewhere."""
-    logits = Predictor(network)(images[rows])
+    logits = predict(images[rows])
     table = np.zeros((len(images), logits.shape[1]), np.float32)
     table[rows] = log_softmax(logits.astype(np.float64), axis=1)
     return table
