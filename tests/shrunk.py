@@ -37,7 +37,7 @@ SMALL_METHODS = {
     "prune": {"prune.finetune_epochs": 1},
 }
 # The commands that work in a run directory.
-ON_A_RUN = ("audit", "attack", "train", "predict")
+ON_A_RUN = ("audit", "attack", "train", "predict", "delete")
 
 
 def run(capfd: pytest.CaptureFixture[str], words: list[str], data: Path) -> None:

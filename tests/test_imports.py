@@ -186,8 +186,9 @@ def test_rooms_without_framework_load_none_at_run_time() -> None:
 
 
 FAMILY_NAMES = {path.parent.name for path in PACKAGE.glob("audits/*/family.py")}
-# Who may name any family: the list of them, what a user may set, and the attacks, which lie in folders of those names.
-MAY_NAME = re.compile(r"audits/families\.py|settings/|attacks/")
+# Who may name any family: the list of them, what a user may set, the attacks, which lie in folders of those names, and
+# the command with which samples are deleted, whose work is that family's.
+MAY_NAME = re.compile(r"audits/families\.py|settings/|attacks/|jobs/delete\.py")
 
 
 def words(path: Path) -> Iterator[tuple[int, str]]:

@@ -20,7 +20,8 @@ OURS = [words for start in ("mindleak", "run_ascend.sh") for words in commands(G
 
 def test_the_guide_has_what_these_tests_look_for() -> None:
     assert len(blocks(GUIDE, "python")) == 1 and len(OURS) >= 14
-    assert {words[0] for words in OURS} == {"audit", "train", "predict", "attack", "report", "data", "doctor", "config"}
+    assert {words[0] for words in OURS} == {"audit", "train", "predict", "attack", "delete", "report", "data", "doctor",
+                                            "config"}
 
 
 def test_the_readme_is_short_and_its_commands_are_the_guides() -> None:

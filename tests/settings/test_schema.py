@@ -219,7 +219,7 @@ def test_one_key_or_section_is_shown_alone(capfd: pytest.CaptureFixture[str], ke
     ("trainig", "unknown key 'trainig'; did you mean 'training'?"),
     ("training.epoch", "did you mean 'training.epochs'?"), ("epochs", "did you mean 'training.epochs'?"),
     ("subjects.a.judge", "unknown key 'subjects.a.judge'"), ("training.epochs.x", "unknown key 'training.epochs.x'"),
-    ("zzzz", "known: data, device,"), ("training.", "unknown key 'training.'"), ("", "unknown key ''"),
+    ("zzzz", "known: data, deletion,"), ("training.", "unknown key 'training.'"), ("", "unknown key ''"),
 ])
 def test_an_unknown_key_is_refused_with_the_nearest(capfd: pytest.CaptureFixture[str], key: str, part: str) -> None:
     assert_refused(call(capfd, "config", key), part)

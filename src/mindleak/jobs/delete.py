@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mindleak.audits.deletion.exact import ExactDeletion
 from mindleak.audits.deletion.ledger import Entry, Ledger
-from mindleak.audits.deletion.requests import parse_request
+from mindleak.audits.deletion.requests import check_request, parse_request
 from mindleak.errors import InputError
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import EstimatorPlan, SubjectPlan, require_subjects, subject_plans
@@ -18,9 +18,11 @@ def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> Non
     Raises:
         InputError: requests or settings that cannot work, or a ledger that is not as it should be.
     """
-    for request in requests:
-        parse_request(request)
-    deletion = ExactDeletion(_subject(session))
+    asked = [parse_request(request) for request in requests]
+    subject = _subject(session)
+    for request in asked:
+        check_request(request, len(subject.dataset.y_train), subject.dataset.class_names)
+    deletion = ExactDeletion(subject)
     if verifies:
         found = deletion.verify()
         session.say(f"verified: {found.entries} deletions; {found.retrained} shards trained again without the deleted "
@@ -29,7 +31,7 @@ def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> Non
         session.say(f"last hash: {found.last_hash}")
         return
     ledger = deletion.opened()
-    for request in requests:
+    for request in asked:
         ledger, entry = deletion.delete(request)
         _say_entry(session, entry)
     _say_state(session, deletion, ledger)

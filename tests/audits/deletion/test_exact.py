@@ -14,6 +14,7 @@ import pytest
 from mindleak.audits.deletion import exact
 from mindleak.audits.deletion.exact import ExactDeletion
 from mindleak.audits.deletion.ledger import BEGUN, read_ledger
+from mindleak.audits.deletion.requests import parse_request
 from mindleak.audits.deletion.sharded import ShardedModel
 from mindleak.data.dataset import TEST, Dataset
 from mindleak.errors import InputError
@@ -55,7 +56,7 @@ def test_the_weights_are_those_of_a_training_that_never_had_the_samples(opened: 
     deletion = opened(*METHODS[method])
     before = deletion.opened().weights
     request = one_row(deletion, tmp_path, 1, 0)
-    ledger, entry = deletion.delete(request)
+    ledger, entry = deletion.delete(parse_request(request))
     # Elsewhere, from data in which the samples are not there.
     other = opened(*METHODS[method], run="elsewhere")
     gone = ledger.deleted()
@@ -72,7 +73,7 @@ def test_only_what_held_a_sample_is_trained_again(opened: Opened, tmp_path: Path
     deletion.opened()
     log = deletion.model.plan.session.run.log
     trained = len(log)
-    deletion.delete(one_row(deletion, tmp_path, 2, 1))
+    deletion.delete(parse_request(one_row(deletion, tmp_path, 2, 1)))
     computed = [event.name for event in log[trained:] if event.how == "computed"]
     assert computed == ["train-lstm_rnn-ordinary-shard2-slice1"]
 
@@ -82,7 +83,7 @@ def test_weights_that_saw_a_deleted_sample_are_gone_from_the_run_directory(opene
     deletion.opened()
     stages = tmp_path / "run" / "stages"
     before = {folder.name for folder in stages.iterdir()}
-    deletion.delete(one_row(deletion, tmp_path, 0, 1))
+    deletion.delete(parse_request(one_row(deletion, tmp_path, 0, 1)))
     after = {folder.name for folder in stages.iterdir()}
     (removed,), (added,) = before - after, after - before
     assert removed.startswith("train-lstm_rnn-ordinary-shard0-slice1-") and added[:-13] == removed[:-13]
@@ -94,7 +95,7 @@ def test_deletions_one_after_the_other_end_where_one_of_all_ends(opened: Opened,
     deletion.opened()
     requests = [one_row(deletion, tmp_path, 0, 1), "0.01", one_row(deletion, tmp_path, 2, 0)]
     for request in requests:
-        ledger, entry = deletion.delete(request)
+        ledger, entry = deletion.delete(parse_request(request))
     assert [entry.number for entry in ledger.entries] == [1, 2, 3]
     found = opened(run="at-once").model.run(ledger.deleted())
     assert [state.digest for state in found] == ledger.weights
@@ -108,7 +109,7 @@ def test_deletions_one_after_the_other_end_where_one_of_all_ends(opened: Opened,
 def test_a_killed_deletion_goes_on_and_is_not_made_twice(opened: Opened, tmp_path: Path, when: str,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     request = "0.02"
-    undisturbed = opened(run="undisturbed").delete(request)[0]
+    undisturbed = opened(run="undisturbed").delete(parse_request(request))[0]
 
     def kill(*_: object) -> None:
         raise KeyboardInterrupt
@@ -127,12 +128,12 @@ def test_a_killed_deletion_goes_on_and_is_not_made_twice(opened: Opened, tmp_pat
         else:
             patched.setattr(exact.Ledger, "finished", kill)
         with pytest.raises(KeyboardInterrupt):
-            deletion.delete(request)
+            deletion.delete(parse_request(request))
     left = read_ledger(tmp_path / "run")
     assert left is not None and left.entries[-1].state == BEGUN
     with pytest.raises(InputError, match="deletion 1 of .* was begun and not finished"):
         opened().verify()
-    ledger, entry = opened().delete(request)
+    ledger, entry = opened().delete(parse_request(request))
     assert len(ledger.entries) == 1 and entry.state == "done"
     assert ledger.weights == undisturbed.weights and entry.rows_digest == undisturbed.entries[0].rows_digest
     opened().verify()
@@ -140,7 +141,7 @@ def test_a_killed_deletion_goes_on_and_is_not_made_twice(opened: Opened, tmp_pat
 
 def test_the_most_exposed_are_those_that_their_own_shard_is_surest_of(opened: Opened) -> None:
     deletion = opened("training.epochs=30")
-    ledger, entry = deletion.delete("exposed:4")
+    ledger, entry = deletion.delete(parse_request("exposed:4"))
     rows = ledger.rows(entry)
     gone = np.zeros(0, np.int64)
     before = opened("training.epochs=30", run="again")
@@ -159,8 +160,8 @@ def alter(path: Path, change: object) -> None:
 def test_a_tampered_ledger_is_caught(opened: Opened, tmp_path: Path) -> None:
     deletion = opened()
     deletion.opened()
-    deletion.delete(one_row(deletion, tmp_path, 0, 0))
-    deletion.delete(one_row(deletion, tmp_path, 1, 0))
+    deletion.delete(parse_request(one_row(deletion, tmp_path, 0, 0)))
+    deletion.delete(parse_request(one_row(deletion, tmp_path, 1, 0)))
     path = tmp_path / "run" / "deletions.json"
     whole = path.read_bytes()
 
@@ -195,7 +196,7 @@ def test_forged_weights_with_a_forged_ledger_are_caught_by_training_again(opened
     # All that training leaves out is the deleted sample; whoever forges stage, checksums and ledger passes all else.
     deletion = opened()
     deletion.opened()
-    deletion.delete(one_row(deletion, tmp_path, 1, 1))
+    deletion.delete(parse_request(one_row(deletion, tmp_path, 1, 1)))
     stages = tmp_path / "run" / "stages"
     forged, other = (next(stages.glob(f"train-lstm_rnn-ordinary-shard{shard}-slice1-*")) for shard in (1, 0))
     record = json.loads((forged / RESULT_NAME).read_text())
@@ -218,7 +219,7 @@ def test_a_copy_of_old_weights_in_the_run_directory_is_found(opened: Opened, tmp
     old = next(stages.glob("train-lstm_rnn-ordinary-shard0-slice0-*"))
     kept = tmp_path / "kept"
     shutil.copytree(old, kept)
-    deletion.delete(one_row(deletion, tmp_path, 0, 0))
+    deletion.delete(parse_request(one_row(deletion, tmp_path, 0, 0)))
     assert not old.exists()
     shutil.copytree(kept, old)
     with pytest.raises(InputError, match="holds weights of shard 0 from before a deletion, or after one"):
@@ -251,7 +252,7 @@ def test_a_deletion_that_leaves_a_slice_less_than_a_batch_is_refused(opened: Ope
     path = tmp_path / "most.npy"
     np.save(path, deletion.model.sharding.parts[0][0][:-5])
     with pytest.raises(InputError, match="shard 0 has 5 samples in its first slice"):
-        deletion.delete(str(path))
+        deletion.delete(parse_request(str(path)))
     ledger = read_ledger(tmp_path / "run")
     assert ledger is not None and not ledger.entries, "nothing was begun"
 

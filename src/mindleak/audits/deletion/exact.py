@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mindleak.audits.deletion.ledger import Entry, Ledger, read_ledger
-from mindleak.audits.deletion.requests import Present, Request, parse_request, requested_rows, rows_digest
+from mindleak.audits.deletion.requests import Present, Request, requested_rows, rows_digest
 from mindleak.audits.deletion.sharded import ShardedModel, ShardState
 from mindleak.data.dataset import TEST, TRAINING
 from mindleak.errors import InputError
@@ -76,7 +76,7 @@ class ExactDeletion:
         self._require_same(ledger)
         return ledger if ledger.pending is None else self._finished(ledger)
 
-    def delete(self, request: str) -> tuple[Ledger, Entry]:
+    def delete(self, asked: Request) -> tuple[Ledger, Entry]:
         """Delete what a request names, and return the ledger and the entry of it.
 
         A request that was begun, killed, and finished by this call is not made twice.
@@ -84,7 +84,6 @@ class ExactDeletion:
         Raises:
             InputError: a request that cannot be met.
         """
-        asked = parse_request(request)
         before = read_ledger(self._plan.session.run_dir)
         pending = None if before is None else before.pending
         ledger = self.opened()

@@ -89,6 +89,20 @@ def parse_request(given: object) -> Request:
     return Request(FRACTION, fraction)
 
 
+def check_request(request: Request, samples: int, class_names: tuple[str, ...]) -> None:
+    """Raise InputError for what of a request can be known to fail before anything is trained.
+
+    Args:
+        request: what is asked for.
+        samples: of the training split.
+        class_names: of the data set.
+    """
+    if request.kind == ROWS:
+        _read(request, samples)
+    elif request.kind == CLASS:
+        _class(int(request.value), class_names)
+
+
 def requested_rows(request: Request, present: Present, seed: int, exposure: Exposure | None = None) -> np.ndarray:
     """Return the rows of the training split that a request names, sorted int64 (n,).
 
@@ -108,15 +122,14 @@ def requested_rows(request: Request, present: Present, seed: int, exposure: Expo
         count = math.floor(float(request.value) * len(rows) + 1e-9)
         found = generator.permutation(rows)[:count]
     elif request.kind == CLASS:
-        found = rows[labels[rows] == _class(int(request.value), present)]
+        found = rows[labels[rows] == _class(int(request.value), present.class_names)]
     elif request.kind == GROUP:
         found = _group(int(request.value), rows, generator)
     elif request.kind == EXPOSED:
         assert exposure is not None
         found = rows[np.argsort(-exposure(rows), kind="stable")[:int(request.value)]]
     else:
-        path = Path(str(request.value))
-        found = check_rows(read_rows(path), len(labels), f"request '{path}'")
+        found = _read(request, len(labels))
     _require_present(request, found, present)
     return np.sort(found).astype(np.int64)
 
@@ -126,11 +139,17 @@ def rows_digest(rows: np.ndarray) -> str:
     return stable_hash(np.sort(rows).astype(np.int64))
 
 
-def _class(number: int, present: Present) -> int:
+def _read(request: Request, samples: int) -> np.ndarray:
+    """Return the rows of a request's file."""
+    path = Path(str(request.value))
+    return check_rows(read_rows(path), samples, f"request '{path}'")
+
+
+def _class(number: int, class_names: tuple[str, ...]) -> int:
     """Return the number of a class that the data set has."""
-    if number >= len(present.class_names):
-        raise InputError(f"request 'class:{number}': the data have {len(present.class_names)} classes; expected 0 to "
-                         f"{len(present.class_names) - 1}")
+    if number >= len(class_names):
+        raise InputError(f"request 'class:{number}': the data have {len(class_names)} classes; expected 0 to "
+                         f"{len(class_names) - 1}")
     return number
 
 

@@ -99,9 +99,9 @@ def gap_figure(result: Record) -> Optional[Figure]:
 
 
 def _caption(result: Record) -> str:
-    return ("How far U-LiRA's AUC on deleted samples is from a full retraining's (upwards: more is remembered; "
-            f"downwards: over-forgotten), against what the method costs. The band is the margin of "
-            f"{result['margin']:g}; a bar wholly within it was shown to be equivalent.")
+    return ("How much more U-LiRA tells of deleted samples than after a full retraining (upwards), against what the "
+            f"method costs. The band is the margin of {result['margin']:g}; a bar wholly within it was shown to be "
+            "equivalent.")
 
 
 def _in_words(result: Record) -> str:
@@ -115,8 +115,9 @@ def note(result: Record) -> str:
     sharding = result["sharding"]
     sharded = (f" Sharded networks: {sharding['shards']} shards of {sharding['slices']} slices."
                if any(entry["method"] == "sharded" for entry in result["methods"]) else "")
-    return (f"{result['models']} networks, each trained on {count(result['members'])} samples, of which "
-            f"{count(result['forgotten'])} are deleted; {count(result['never_seen'])} of the same classes and split "
-            "were never seen. Each network is attacked with the others as references, all deleted from by the same "
-            "method. The goal of a deletion is the full retraining's figure, not one half: an area well below one half "
-            f"tells deleted samples by their being less known than never-seen ones.{sharded}")
+    who = (f"{result['models']} networks, each trained on {count(result['members'])} samples, of which "
+           f"{count(result['forgotten'])} are deleted; {count(result['never_seen'])} of the same classes and split "
+           "were never seen.")
+    return (f"{who} Each network is attacked with the others as references, all deleted from by the same method. The "
+            "goal of a deletion is the full retraining's figure, not one half. An area by the loss well below one half "
+            f"is over-forgetting: deleted samples are told by being less known than never-seen ones.{sharded}")

@@ -1,0 +1,135 @@
+"""The command line: samples deleted and verified, and an audit of deletions end to end on real digits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mindleak import settings
+from mindleak.cli import main
+from mindleak.errors import InputError
+from mindleak.jobs.audit import run_audit
+from mindleak.jobs.session import open_session
+from records import results
+
+SMALL = ["--dataset", "digits", "--model", "lstm_rnn", "--device_target", "CPU", "--set", "data.image_size=8", "--set",
+         "model.hidden_size=8", "--set", "training.epochs=4", "--set", "deletion.shards=3", "--set",
+         "deletion.slices=2"]
+
+
+def delete(folder: Path, *words: str) -> int:
+    return main(["delete", *SMALL, "--run_dir", str(folder / "run"), "--ckpt_dir", str(folder / "ckpt"), *words])
+
+
+def test_samples_are_deleted_and_the_ledger_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "forget.npy", np.array([3, 77]))
+    assert delete(tmp_path, "--forget", str(tmp_path / "forget.npy"), "--forget", "0.01") == 0
+    shown = capsys.readouterr().out
+    assert "deletion 1: 2 samples by request" in shown and "deletion 2: 12 samples by request '0.01'" in shown
+    assert "3 shards of 2 slices on 1,283 samples; test accuracy" in shown
+    assert delete(tmp_path, "--verify") == 0
+    verified = capsys.readouterr().out
+    assert "verified: 2 deletions; 3 shards trained again without the deleted samples" in verified
+    (last,) = {line for text in (shown, verified) for line in text.splitlines() if line.startswith("last hash: ")
+               for line in [line.split()[2]]}
+    assert len(last) == 64, "both name the same hash"
+    assert delete(tmp_path, "--forget", str(tmp_path / "forget.npy")) == 2
+    assert "row 3 is not among the 1,283 samples" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "complaint"), [
+    (["--forget", "1.5"], "a fraction of 1.5 leaves nothing"),
+    (["--forget", "clas:3"], "did you mean 'class'"),
+    (["--forget", "nowhere.npy"], "nowhere.npy: no such file"),
+    (["--verify"], "has no ledger of deletions"),
+    (["--set", "deletion.shards=0"], "deletion.shards is 0; expected at least 1"),
+    (["--model", "random_forest"], "random_forest is no network"),
+    (["--ckpt", "somewhere.ckpt"], "somewhere.ckpt"),
+])
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, words: list[str], complaint: str,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"--set": SMALL[:6], "--model": [*SMALL[:2], *SMALL[4:6]]}.get(words[0], SMALL)
+    assert main(["delete", *given, "--run_dir", str(tmp_path / "run"), "--ckpt_dir", str(tmp_path / "ckpt"),
+                 *words]) == 2
+    said = capsys.readouterr().err
+    assert complaint in said and said.count("\n") == 1
+
+
+AUDIT = """
+data: {name: digits, image_size: 8}
+model: {name: lstm_rnn, hidden_size: 32}
+training: {epochs: 60, batch_size: 16, learning_rate: 0.2}
+inversion: {enabled: false}
+membership: {enabled: false}
+deletion: {requests: [0.1], methods: [full, sharded, fine_tune, gradient_ascent], models: 6, shards: 2, members: 400}
+"""
+
+
+TREE = """
+data: {name: digits, image_size: 8}
+model: {name: decision_tree}
+inversion: {enabled: false}
+membership: {enabled: false}
+deletion: {requests: [0.1], models: 6, members: 400}
+"""
+
+
+def audited(folder: Path, *assignments: str, text: str = AUDIT) -> dict[str, object]:
+    path = folder / "deletion.yaml"
+    path.write_text(text)
+    session = open_session(settings.load(str(path), ["device.target=CPU", *assignments]), str(folder / "run"),
+                           str(folder / "ckpt"), "test")
+    report = run_audit(session)
+    assert report is not None
+    return report.document
+
+
+@pytest.mark.slow
+def test_an_overfitted_network_is_caught_before_and_acquitted_after_retraining(tmp_path: Path) -> None:
+    document = audited(tmp_path)
+    (found,) = results(document, "deletion")
+    methods = {entry["method"]: entry for entry in found["methods"]}
+    assert list(methods) == ["before", "full", "never", "sharded", "fine_tune", "gradient_ascent"]
+    assert methods["before"]["measures"]["auc/u_lira"]["value"] > .6
+    low, high = methods["full"]["measures"]["auc/u_lira"]["ci"]
+    assert low < .5 < high
+    assert methods["fine_tune"]["measures"]["auc/u_lira"]["value"] > .58, "fine-tuning forgets nothing"
+    assert methods["fine_tune"]["gaps"]["auc/u_lira"]["margin"] == .05
+    assert methods["gradient_ascent"]["sample_epochs"] < methods["full"]["sample_epochs"] / 10
+    verdicts = {finding["text"].split(": ")[1]: finding["verdict"] for finding in document["findings"]  # type: ignore
+                if finding["family"] == "deletion" and finding["verdict"]}
+    assert verdicts["fine-tuning on the rest"] == "shown" and verdicts["full retraining"] == "not shown"
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert 'id="deletion"' in page and "Known traps of the approximate methods" in page
+    assert (tmp_path / "run" / "figures" / "deletion-0.png").stat().st_size > 5000
+    again = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert results(audited(tmp_path), "deletion") == results(again, "deletion"), "a second call computes the same"
+
+
+@pytest.mark.slow
+def test_a_tree_is_deleted_from_by_fitting_it_anew(tmp_path: Path) -> None:
+    document = audited(tmp_path, text=TREE)
+    (found,) = results(document, "deletion")
+    methods = {entry["method"]: entry["measures"] for entry in found["methods"]}
+    assert methods["before"]["accuracy/forgotten"]["value"] == 1.0 > methods["full"]["accuracy/forgotten"]["value"]
+
+
+@pytest.mark.parametrize(("assignment", "complaint"), [
+    ("deletion.requests=[0.1, 0.1]", "deletion.requests has 0.1 twice"),
+    ("deletion.requests=['class:3']", "has 'class:3'; an audit deletes fractions"),
+    ("deletion.requests=[1.0]", "a fraction of 1 leaves nothing"),
+    ("deletion.requests=[0.01]", "of 400 samples .* deletes 4; expected at least one of each of 10 classes"),
+    ("deletion.methods=[ful]", "deletion.methods: 'ful' is unknown; did you mean 'full'"),
+    ("deletion.models=7", "deletion.models is 7; expected an even number from 6 on"),
+    ("deletion.models=4", "deletion.models is 4; expected at least 6"),
+    ("deletion.members=1290", "deletion.members is 1290; with 129 never-seen samples"),
+    ("deletion.shards=30", "samples in its first slice, fewer than training.batch_size 16"),
+])
+def test_what_cannot_be_audited_is_refused_before_anything_is_trained(tmp_path: Path, assignment: str,
+                                                                      complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        audited(tmp_path, assignment)
+    assert not (tmp_path / "run").exists()
