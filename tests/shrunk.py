@@ -13,6 +13,7 @@ from command import call
 from data_files import idx_bytes, write_cifar, write_idx_set, write_stl10, write_svhn
 from mindleak import settings as config
 from mindleak.data import catalogue
+from mindleak.settings.estimator import ESTIMATORS
 from paths import ROOT
 
 ROWS = (1297, 200)
@@ -47,7 +48,9 @@ def run(capfd: pytest.CaptureFixture[str], words: list[str], data: Path) -> None
         known = [] if "--data_dir" in words else ["--data_dir", "DATA"]
         # What the page sets itself stays.
         small = [word for pair in zip(*[iter(settings(recipe))] * 2) for word in pair
-                 if not any(pair[1].partition("=")[0] + "=" in given for given in words)]
+                 if not any(pair[1].partition("=")[0] + "=" in given for given in words)
+                 # Refused for what is no network.
+                 and not (set(words) & set(ESTIMATORS) and pair[1].startswith("training."))]
         words = [*words, *known, *small]
     outcome = call(capfd, *[str(data) if word == "DATA" else word for word in words])
     assert outcome.code == 0, f"mindleak {' '.join(words)}: {outcome.err[-2000:]}"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mindleak.audits.deletion.words import ATTACKS, COLUMNS, METHOD_NAMES
 from mindleak.evaluation.metric import Record
-from mindleak.reporting.canvas import blank, house_style
+from mindleak.reporting.canvas import blank, house_style, percent_axis
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
 from mindleak.reporting.page import Page, Section
 from mindleak.reporting.palette import MUTED, look
@@ -92,6 +92,7 @@ def gap_figure(result: Record) -> Optional[Figure]:
                           color=shown.colour, marker=shown.marker, markersize=6, linestyle="",
                           label=METHOD_NAMES[entry["method"]])
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(percent_axis())
         axes.set_xlabel("Sample-epochs, as a share of a full retraining's")
         axes.set_ylabel("AUC less full retraining's")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)

@@ -1,0 +1,51 @@
+"""Audits of deletions with made-up answers, whose truth is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mindleak.audits.deletion.figures import gaps, measured, summarised
+from mindleak.audits.deletion.plan import Design
+from mindleak.audits.deletion.stages import Answers
+from mindleak.data.splits import halves
+
+CLASSES, POOL, SHOWN = 2, 200, 100
+LABELS = np.tile([0, 1], 500).astype(np.int32)
+
+
+def make_design(models: int = 8, seed: int = 0) -> Design:
+    pool, keep = halves(LABELS, np.arange(POOL), models, seed)
+    return Design(.1, np.arange(POOL, 1000), pool, keep, np.arange(POOL, POOL + SHOWN))
+
+
+def answers(design: Design, remembered: float, generator: np.random.Generator, hard: np.ndarray) -> Answers:
+    """Networks whose φ is each sample's own difficulty, noise, and so much more for samples of their half."""
+    models = len(design.keep)
+    signal = hard + generator.normal(size=(models, len(design.pool))) + remembered * design.keep
+    shown = 1 + generator.normal(size=(models, len(design.shown)))
+
+    def logits(phi: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        # Of two classes φ is the difference of the two logits.
+        return np.where(np.arange(CLASSES) == LABELS[rows][:, None], phi[..., None], 0.0)
+
+    return Answers(logits(signal, design.pool), logits(shown, design.shown), np.full(models, .9), 1000.0, 1.0)
+
+
+def entry(method: str, values: Any, full: Any, margin: float = .05) -> dict[str, Any]:
+    return {"method": method, "measures": summarised(values), "sample_epochs": 1000.0, "seconds": 1.0,
+            "gaps": {} if method == "full" else gaps(values, full, margin)}
+
+
+def audit(left: dict[str, float], remembered: float = 3.0, seed: int = 0, models: int = 8) -> dict[str, Any]:
+    """The result of a made-up audit: what each method leaves of what was remembered."""
+    generator, design = np.random.default_rng(seed), make_design(models, seed)
+    hard = 2 * generator.normal(size=len(design.pool))
+    before = answers(design, remembered, generator, hard)
+    known = {"before": remembered, "full": 0.0, "never": 0.0, **left}
+    values = {name: measured(before if name == "before" else answers(design, level, generator, hard),
+                             None if name == "before" else before, design, LABELS) for name, level in known.items()}
+    return {"subject": "net", "request": .1, "models": models, "members": 900, "forgotten": 100, "never_seen": 100,
+            "shown": SHOWN, "margin": .05, "sharding": {"shards": 1, "slices": 1, "aggregate": "mean"},
+            "methods": [entry(name, found, values["full"]) for name, found in values.items()]}
