@@ -8,6 +8,7 @@ from mindleak.errors import InputError
 from mindleak.models.base import count_parameters
 from mindleak.reporting.canvas import png_bytes
 from mindleak.reporting.charts import curves_figure
+from mindleak.reporting.training_text import privacy_lines, sparsity_lines
 from mindleak.reporting.wording import Subjects
 from mindleak.runs.atomic import atomic_write_bytes
 from mindleak.runs.stages import StageResult
@@ -115,10 +116,9 @@ def _report(session: Session, plan: SubjectPlan, task: TrainingTask, result: Sta
                 f"{_measured(plan, task, record['test_accuracy'])}")
     if "split_misfit" in record:
         session.say(f"warning: {plan.name}: {record['split_misfit']}.")
-    if record["sparsity"] is not None:
-        _say_sparsity(session, record["sparsity"])
-    if record["privacy"] is not None:
-        _say_privacy(session, record["privacy"])
+    for lines, found in ((sparsity_lines, record["sparsity"]), (privacy_lines, record["privacy"])):
+        for line in lines(found) if found is not None else ():
+            session.say(line)
     session.say(f"checkpoint: {record['checkpoint']}")
     session.say(f"history:    {history}")
     if figure is not None:
@@ -135,27 +135,3 @@ def _seen(plan: SubjectPlan, task: ModelTask) -> str:
     """Say how many of the test images are none that the model has not seen."""
     seen, count = plan.dataset.copies.test_among(task.rows), len(plan.dataset.y_test)
     return "" if not seen else f", {'all' if seen == count else f'{seen:,}'} of them training images"
-
-
-def _say_sparsity(session: Session, sparsity: dict[str, Any]) -> None:
-    """Print the zeros per masked layer beside the target and what its floor allows."""
-    for layer in sparsity["layers"]:
-        session.say(f"  {layer['name']:<24} {layer['zeros']:>7} of {layer['size']:>7} zero, {layer['fraction']:.4f} "
-                    f"(target {layer['target']:.2f}, reachable {layer['reachable']:.4f})")
-    session.say(f"  {'all masked weights':<24} {sparsity['overall']:.4f} zero{_how(sparsity)}")
-
-
-def _how(sparsity: dict[str, Any]) -> str:
-    """Say by how many mask updates, where there were any."""
-    return f" after {sparsity['mask_updates']} mask updates" if "mask_updates" in sparsity else ""
-
-
-def _say_privacy(session: Session, privacy: dict[str, Any]) -> None:
-    """Print what is promised and what that rests on."""
-    promised = "no epsilon: " + privacy["reason"] if privacy["epsilon"] is None else f"epsilon {privacy['epsilon']:.3f}"
-    session.say(f"  {promised} at delta {privacy['delta']:g} after {privacy['steps']:,} steps, by "
-                f"{privacy['accountant']}; noise multiplier {privacy['noise_multiplier']:.4g}, clipping norm "
-                f"{privacy['clip_norm']:g}, sampling rate {privacy['sampling_rate']:.4g}")
-    session.say("  it holds where:")
-    for assumption in privacy["assumptions"]:
-        session.say(f"  - {assumption}")

@@ -29,6 +29,7 @@ from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.estimator import EstimatorTask
 from mindleak.subjects.subject import EstimatorPlan, SubjectPlan
 from mindleak.subjects.task import WATCHED, TrainingTask
+from mindleak.training.methods import METHODS as METHODS_TO_TRAIN
 from mindleak.training.unlearning.methods import METHODS as APPROXIMATE
 from mindleak.training.unlearning.unlearning import Unlearning
 
@@ -113,8 +114,8 @@ class DeletionPlan(Plan):
         watched = np.arange(len(data.y_test))
         if len(watched) > WATCHED:
             watched = np.sort(stratified(data.y_test, watched, WATCHED, seed))
-        return TrainingTask(self.plan, role, recipe, self.plan.settings(recipe), rows, watched=(TEST, watched),
-                            aside=True)
+        settings = METHODS_TO_TRAIN[recipe.method].resized(self.plan.settings(recipe), {}, len(rows), len(data.y_train))
+        return TrainingTask(self.plan, role, recipe, settings, rows, watched=(TEST, watched), aside=True)
 
 
 def plan_deletions(plan: SubjectPlan) -> list[DeletionPlan]:

@@ -144,7 +144,8 @@ class ShardedModel:
         labels, seed = self.plan.dataset.y_test, self.plan.session.seed("shards", "watched")
         watched = np.arange(len(labels))
         watched = watched if len(labels) <= WATCHED else np.sort(stratified(labels, watched, WATCHED, seed))
-        return TrainingTask(self.plan, f"{self._name}{shard}-slice{step}", recipe, self._settings, rows,
+        settings = METHODS[recipe.method].resized(self._settings, {}, len(rows), len(self.plan.dataset.y_train))
+        return TrainingTask(self.plan, f"{self._name}{shard}-slice{step}", recipe, settings, rows,
                             watched=(TEST, watched), aside=True, start=start)
 
 
