@@ -226,6 +226,14 @@ def test_a_copy_of_old_weights_in_the_run_directory_is_found(opened: Opened, tmp
         opened().verify()
 
 
+def test_an_untouched_shard_with_other_weights_than_recorded_stops_a_deletion(opened: Opened, tmp_path: Path) -> None:
+    deletion = opened()
+    ledger = deletion.opened()
+    alter(ledger.path, lambda body: body["initial"].__setitem__(0, "0" * 64))
+    with pytest.raises(InputError, match="shard 0, which this deletion does not touch, has the weights"):
+        opened().delete(parse_request(one_row(deletion, tmp_path, 1, 1)))
+
+
 def test_another_model_does_not_take_over_the_ledger(opened: Opened, tmp_path: Path) -> None:
     opened().opened()
     alter(tmp_path / "run" / "deletions.json", lambda body: body["head"].update(shards=4))
