@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from made_up_deletions import LABELS, answers, audit, make_design
+from made_up_deletions import LABELS, answers, audit, make_design, relearning
 from mindleak.audits.deletion.figures import measured
 from mindleak.audits.deletion.findings import deletion_findings
 from mindleak.audits.questions import Questions
@@ -17,7 +17,8 @@ from mindleak.evaluation.roc import auc
 def said(result: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     """By method what is said of it, and the verdict."""
     found = list(deletion_findings([result], Questions()))
-    names = {"full": "full retraining", "scrub": "SCRUB", "fine_tune": "fine-tuning on the rest"}
+    names = {"full": "full retraining", "scrub": "SCRUB", "fine_tune": "fine-tuning on the rest",
+             "drop_group": "dropping a group at random"}
     return {key: next(((each.verdict, each.text) for each in found if f": {name}: AUC" in each.text), (None, ""))
             for key, name in names.items()} | {"notes": (None, " ".join(e.text for e in found if e.verdict is None))}
 
@@ -75,6 +76,35 @@ def test_a_control_that_never_saw_the_samples_is_rarely_flagged(repetitions: int
     flagged = sum("the attack finds what is not there" in said(audit({}, seed=100 + number, models=6))["notes"][1]
                   for number in range(repetitions))
     assert flagged <= max(1, .05 * repetitions)
+
+
+def test_what_comes_back_sooner_than_the_never_seen_is_not_forgotten() -> None:
+    result = audit({"scrub": 0.0}, seed=2)
+    scrub = next(each for each in result["methods"] if each["method"] == "scrub")
+    assert said(result)["scrub"][0] == "not shown"
+    scrub["relearning"] = relearning("scrub", sooner=2.0)
+    verdict, text = said(result)["scrub"]
+    assert verdict == "shown" and "relearning takes 10.0 steps for them" in text and "something of them is left" in text
+    scrub["relearning"] = relearning("scrub", sooner=-2.0)
+    verdict, text = said(result)["scrub"]
+    assert verdict == "not shown" and "which gives the deletion away" in text
+
+
+def test_dropping_another_group_is_never_acquitted() -> None:
+    result = audit({"drop_group": 0.0}, seed=2)
+    verdict, text = said(result)["drop_group"]
+    assert verdict == "cannot tell" and "it is still trained on" in text
+    result["request"] = "group:10"
+    assert said(result)["drop_group"][0] == "not shown", "here the group is what was asked for"
+
+
+def test_success_is_by_a_threshold_of_the_other_networks() -> None:
+    design, generator = make_design(), np.random.default_rng(3)
+    hard = np.zeros(len(design.pool))
+    known, unknown = (measured(answers(design, level, generator, hard), None, design, LABELS).values
+                      for level in (3.0, 0.0))
+    assert np.mean(known["balanced_accuracy/forgotten"]) == pytest.approx(.933, abs=.02), "Φ(3/2)"
+    assert np.mean(unknown["balanced_accuracy/forgotten"]) == pytest.approx(.5, abs=.04)
 
 
 def test_a_control_that_is_flagged_takes_every_verdict_back() -> None:

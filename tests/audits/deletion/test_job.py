@@ -118,10 +118,15 @@ def test_a_tree_is_deleted_from_by_fitting_it_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("assignment", "complaint"), [
-    ("deletion.requests=[0.1, 0.1]", "deletion.requests has 0.1 twice"),
-    ("deletion.requests=['class:3']", "has 'class:3'; an audit deletes fractions"),
+    ("deletion.requests=[0.1, 0.1]", "deletion.requests has '0.1' twice"),
+    ("deletion.requests=['class:10']", "the data have 10 classes"),
+    ("deletion.requests=['group:100']", "has 'group:100', which deletes 4 of a network's 400"),
+    ("deletion.requests=['exposed:3']", "has 'exposed:3', which deletes 3 of a network's 400 .* expected at least 5"),
+    ("deletion.requests=['exposed:400']", "expected more than the 400 samples that 'exposed:400' deletes"),
+    ("deletion.requests=[nowhere.npy]", "nowhere.npy: no such file"),
+    ("deletion.validation_models=3", "deletion.validation_models is 3; expected an even number"),
     ("deletion.requests=[1.0]", "a fraction of 1 leaves nothing"),
-    ("deletion.requests=[0.01]", "of 400 samples .* deletes 4; expected at least one of each of 10 classes"),
+    ("deletion.requests=[0.01]", "deletes 4 of a network's 400 samples .* expected at least one of each of 10 classes"),
     ("deletion.methods=[ful]", "deletion.methods: 'ful' is unknown; did you mean 'full'"),
     ("deletion.models=7", "deletion.models is 7; expected an even number from 6 on"),
     ("deletion.models=4", "deletion.models is 4; expected at least 6"),

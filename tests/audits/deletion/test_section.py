@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from made_up_deletions import audit
-from mindleak.audits.deletion.section import deletion_tables, gap_figure, note
+from mindleak.audits.deletion.findings import deletion_findings
+from mindleak.audits.deletion.section import deletion_tables, further_tables, gap_figure, ledger_table, note
 from mindleak.audits.deletion.text import deletion_lines
+from mindleak.audits.questions import Questions
 from mindleak.reporting.text import WIDTH
 
 
@@ -44,3 +46,31 @@ def test_the_note_says_what_the_goal_is(result: dict[str, Any]) -> None:
     said = note(result)
     assert "8 networks, each trained on 900 samples, of which 100 are deleted" in said
     assert "the full retraining's figure, not one half" in said and "shards" not in said
+
+
+LEDGER = {"subject": "net", "ledger": {
+    "shards": 3, "slices": 2, "samples": 1200, "last_hash": "ab" * 32,
+    "entries": [{"number": 1, "when": "2026-11-27T04:00:00+00:00", "request": "class:3", "rows_digest": "cd" * 32,
+                 "count": 120, "copies": 0, "seconds": 1.5, "state": "done", "shards": 3,
+                 "sample_epochs": [4000, 4400]}]}}
+
+
+def test_a_ledger_has_a_row_per_deletion_a_line_and_a_finding_without_a_verdict(result: dict[str, Any]) -> None:
+    (row,) = ledger_table(LEDGER["ledger"]).groups[0]
+    assert [cell.text for cells in row.cells for cell in cells][1:5] == ["class:3", "120", "3", "4,000"]
+    lines = deletion_lines([result, LEDGER])
+    assert "the ledger records 1 deletion of 120 in all of 1,200 samples; last hash abababababababab" in lines[-1]
+    assert max(map(len, lines)) <= WIDTH
+    (said,) = list(deletion_findings([LEDGER], Questions()))
+    assert said.verdict is None and "'mindleak delete --verify'" in said.text
+
+
+def test_relearning_and_what_was_tried_have_tables_of_their_own(result: dict[str, Any]) -> None:
+    scrub = next(entry for entry in result["methods"] if entry["method"] == "scrub")
+    chosen, other = ({"passes": 10, "learning_rate": rate} for rate in (.05, .015))
+    scrub.update(settings=chosen, tried=[{"settings": chosen, "score": .91}, {"settings": other, "score": None}])
+    again, tried = further_tables(result)
+    assert [row.header for row in again.groups[0]] == ["Full retraining", "Never saw the samples (control)", "SCRUB",
+                                                       "Pruning, then fine-tuning"]
+    texts = [[cell.text for cells in row.cells for cell in cells] for row in tried.groups[0]]
+    assert texts[0] == ["passes 10, learning_rate 0.05", "0.910", "yes"] and texts[1][1:] == ["–", ""]

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Requests(Plan):
-    """All requests on one subject."""
+    """All requests on one subject, and the ledger of what was deleted from it in this run directory."""
 
     subject: None
     requests: Sequence[DeletionPlan]
+    ledger: Sequence[dict[str, Any]]
 
     @property
     def tasks(self) -> list[ModelTask]:
@@ -39,20 +40,24 @@ class Deletion(Family[Requests]):
     attacks = False
 
     def wants(self, subject: SubjectPlan) -> bool:
-        """Return whether the configuration has any request for an audit."""
-        return bool(subject.config.deletion.requests)
+        """Return whether the configuration has any request for an audit, or the run directory a ledger to show."""
+        from mindleak.audits.deletion.ledger import NAME
+
+        return bool(subject.config.deletion.requests) or (subject.session.run_dir / NAME).exists()
 
     def plan(self, subject: SubjectPlan) -> Optional[Requests]:
         """Deal the data out and plan the trainings before and after every request."""
+        from mindleak.audits.deletion.ledger import ledger_results
         from mindleak.audits.deletion.plan import plan_deletions
 
-        return Requests(None, plan_deletions(subject))
+        requests = plan_deletions(subject) if subject.config.deletion.requests else []
+        return Requests(None, requests, ledger_results(subject.session.run_dir, subject.name))
 
     def run(self, plan: Requests) -> list[dict[str, Any]]:
         """Delete by every method and attack."""
         from mindleak.audits.deletion.results import deletion_result
 
-        return [deletion_result(planned) for planned in plan.requests]
+        return [*(deletion_result(planned) for planned in plan.requests), *plan.ledger]
 
     def findings(self, results: Sequence[Record], context: Context) -> Iterator[Finding]:
         """Yield what each method left, and what it is held against."""
@@ -62,9 +67,11 @@ class Deletion(Family[Requests]):
 
     def named(self, results: Sequence[Record]) -> list[str]:
         """Name requests and methods."""
-        return [f"deletion of {100 * result['request']:g} % by "
-                f"{', '.join(entry['method'] for entry in result['methods'] if entry['method'] not in _CONTROLS)}"
-                for result in results]
+        from mindleak.audits.deletion.words import audited, ledger_words, recorded, request_words
+
+        return [*(f"{request_words(result['request'])} by "
+                  f"{', '.join(entry['method'] for entry in result['methods'] if entry['method'] not in _CONTROLS)}"
+                  for result in audited(results)), *(ledger_words(result["ledger"]) for result in recorded(results))]
 
     def sections(self, results: Sequence[Record], page: Page) -> list[Section]:
         """Return tables and the picture of gap against cost."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from mindleak.attacks.membership.metric import balanced_threshold
 from mindleak.attacks.membership.sibling_attacks import lira_measures, lira_parts
 from mindleak.attacks.membership.siblings import SiblingLira
-from mindleak.audits.deletion.plan import Design
+from mindleak.audits.deletion.design import Design
 from mindleak.audits.deletion.stages import Answers
 from mindleak.evaluation.equivalence import equivalence
 from mindleak.evaluation.intervals import mean_metric
-from mindleak.evaluation.roc import auc
+from mindleak.evaluation.roc import auc, balanced_accuracy_at
 from mindleak.evaluation.shared_references import mean_over_siblings
 from mindleak.evaluation.signals import loss, phi
 
@@ -24,12 +25,14 @@ ACCURACY, RETAINED = "accuracy/test", "accuracy/retained"
 FORGOTTEN, UNSEEN = "accuracy/forgotten", "accuracy/never_seen"
 LOSS, U_LIRA, TWO_MODELS, MEMBERS = "auc/loss", "auc/u_lira", "auc/two_models", "auc/retained"
 EXCESS, CHANGE = "excess@0.01/u_lira", "change/phi"
-MEASURES = (ACCURACY, FORGOTTEN, RETAINED, UNSEEN, LOSS, U_LIRA, EXCESS, TWO_MODELS, MEMBERS, CHANGE)
+SUCCESS, SUCCESS_MEMBERS = "balanced_accuracy/forgotten", "balanced_accuracy/retained"
+MEASURES = (ACCURACY, FORGOTTEN, RETAINED, UNSEEN, LOSS, SUCCESS, SUCCESS_MEMBERS, U_LIRA, EXCESS, TWO_MODELS, MEMBERS,
+            CHANGE)
 # Those whose networks are each other's references.
 SHARED = (U_LIRA, TWO_MODELS, EXCESS)
 BOUNDS = {CHANGE: (-np.inf, np.inf), EXCESS: (-1.0, 1.0)}
 # What "nothing is known of the deleted samples" would give.
-NULLS = {LOSS: 0.5, U_LIRA: 0.5, TWO_MODELS: 0.5, MEMBERS: 0.5, CHANGE: 0.0, EXCESS: 0.0}
+NULLS = {**dict.fromkeys((LOSS, SUCCESS, SUCCESS_MEMBERS, U_LIRA, TWO_MODELS, MEMBERS), 0.5), CHANGE: 0.0, EXCESS: 0.0}
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,10 @@ def measured(answers: Answers, before: Answers | None, design: Design, labels: n
     Deleted samples are told from never-seen ones by the loss alone (``auc/loss``), by LiRA with the other networks as
     references, all of them treated by the same method (``auc/u_lira``), and by LiRA on how much φ fell from the network
     before the deletion to the one after it (``auc/two_models``, Chen et al., arXiv 2005.02205: whoever has both
-    models). ``auc/retained`` tells retained samples from never-seen ones by the loss. ``change/phi`` is how much more φ
-    fell for deleted samples than for never-seen ones.
+    models). ``auc/retained`` tells retained samples from never-seen ones by the loss. ``balanced_accuracy`` is how
+    often a threshold on the loss is right that was fixed on the other networks: the "success" of a simple attack on
+    the deleted samples, and on the retained ones. ``change/phi`` is how much more φ fell for deleted samples than for
+    never-seen ones.
 
     Args:
         answers: after the deletion.
@@ -55,29 +60,57 @@ def measured(answers: Answers, before: Answers | None, design: Design, labels: n
         design: of the request.
         labels: of the whole training split.
     """
-    truth, shown = labels[design.pool], labels[design.shown]
-    keep = design.keep
+    truth, keep = labels[design.pool], design.keep
     signals = np.stack([phi(logits, truth) for logits in answers.pool])
+    values = measured_alone(answers, design, labels)
+    values.update(_success(answers, design, labels))
     fallen = None if before is None else np.stack([phi(logits, truth) for logits in before.pool]) - signals
-    values: dict[str, list[float]] = {ACCURACY: answers.accuracy.tolist()}
-    for model, kept in enumerate(keep):
-        right = answers.pool[model].argmax(1) == truth
-        losses, known = loss(answers.pool[model], truth), loss(answers.shown[model], shown)
-        inside = np.repeat([True, False], [len(known), int((~kept).sum())])
-        found = {FORGOTTEN: right[kept].mean(), UNSEEN: right[~kept].mean(),
-                 RETAINED: (answers.shown[model].argmax(1) == shown).mean(),
-                 LOSS: auc(-losses, kept).value,
-                 MEMBERS: auc(-np.concatenate([known, losses[~kept]]), inside).value}
-        if fallen is not None:
-            found[CHANGE] = fallen[model][kept].mean() - fallen[model][~kept].mean()
-        for name, value in found.items():
-            values.setdefault(name, []).append(float(value))
+    if fallen is not None:
+        values[CHANGE] = [float(fell[kept].mean() - fell[~kept].mean()) for fell, kept in zip(fallen, keep)]
     parts: dict[str, list[list[float | None]]] = {}
     _take_lira("u_lira", signals, keep, values, parts)
     if fallen is not None:
         # A deleted sample's φ falls: more of it is more like one.
         _take_lira("two_models", fallen, keep, values, parts)
     return NetworkValues({name: values[name] for name in MEASURES if name in values}, parts)
+
+
+def measured_alone(answers: Answers, design: Design, labels: np.ndarray) -> dict[str, list[float]]:
+    """Return the measures of each network that need no other network; see ``measured``."""
+    truth, shown = labels[design.pool], labels[design.shown]
+    values: dict[str, list[float]] = {ACCURACY: answers.accuracy.tolist()}
+    for pool, known, kept in zip(answers.pool, answers.shown, design.keep):
+        right, (scores, inside) = pool.argmax(1) == truth, _of_members(pool, known, kept, truth, shown)
+        found = {FORGOTTEN: right[kept].mean(), UNSEEN: right[~kept].mean(),
+                 RETAINED: (known.argmax(1) == shown).mean(),
+                 LOSS: auc(-loss(pool, truth), kept).value, MEMBERS: auc(scores, inside).value}
+        for name, value in found.items():
+            values.setdefault(name, []).append(float(value))
+    return values
+
+
+def _of_members(pool: np.ndarray, known: np.ndarray, kept: np.ndarray, truth: np.ndarray,
+                shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of retained and never-seen samples by the loss, and which are retained."""
+    losses, unseen = loss(known, shown), loss(pool, truth)[~kept]
+    return -np.concatenate([losses, unseen]), np.repeat([True, False], [len(losses), len(unseen)])
+
+
+def _success(answers: Answers, design: Design, labels: np.ndarray) -> dict[str, list[float]]:
+    """Return how often a threshold on the loss is right that was fixed on all other networks."""
+    truth, shown = labels[design.pool], labels[design.shown]
+    scored = {SUCCESS: [(-loss(pool, truth), kept) for pool, kept in zip(answers.pool, design.keep)],
+              SUCCESS_MEMBERS: [_of_members(pool, known, kept, truth, shown)
+                                for pool, known, kept in zip(answers.pool, answers.shown, design.keep)]}
+    found: dict[str, list[float]] = {}
+    for name, networks in scored.items():
+        for number, (scores, inside) in enumerate(networks):
+            others = [each for place, each in enumerate(networks) if place != number]
+            members = np.concatenate([of[who] for of, who in others])
+            rest = np.concatenate([of[~who] for of, who in others])
+            border = balanced_threshold(members, rest)
+            found.setdefault(name, []).append(float(balanced_accuracy_at(scores, inside, border).value))
+    return found
 
 
 def _take_lira(name: str, signals: np.ndarray, keep: np.ndarray, values: dict[str, list[float]],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from mindleak.audits.deletion.words import METHOD_NAMES
+from mindleak.audits.deletion.words import METHOD_NAMES, audited, ledger_words, recorded, request_words
 from mindleak.audits.finding import CANNOT_TELL, NOT_SHOWN, SHOWN, Finding
 from mindleak.audits.questions import Questions, alone, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
@@ -12,11 +13,25 @@ from mindleak.evaluation.metric import Record
 
 U_LIRA, LOSS, TWO_MODELS, ACCURACY = "auc/u_lira", "auc/loss", "auc/two_models", "accuracy/test"
 BEFORE, FULL, NEVER = "before", "full", "never"
-Key = tuple[str, float, str]
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of every method: U-LiRA and the loss against chance, U-LiRA against retraining, and relearning."""
+
+    chance: Family
+    weak: Family
+    gap: Family
+    again: Family
 
 
 def deletion_findings(results: Sequence[Record], questions: Questions) -> Iterator[Finding]:
     """Yield a finding per method of every request, what each is held against, and what tells the attacks apart."""
+    for result in recorded(results):
+        yield Finding(f"{result['subject']}: {ledger_words(result['ledger'])}; its entries follow from one another. Of "
+                      "these samples the proof is not an attack but 'mindleak delete --verify'.", result["subject"])
+    results = audited(results)
     entries = {_key(result, entry): entry for result in results for entry in result["methods"]}
     if not entries:
         return
@@ -28,9 +43,11 @@ def deletion_findings(results: Sequence[Record], questions: Questions) -> Iterat
         key: Comparison.of(entry["measures"].get(TWO_MODELS, {}), 0.5) for key, entry in entries.items()})
     weak = questions.ask("AUCs of the loss alone compared with chance", {
         key: Comparison.of(entry["measures"].get(LOSS, {}), 0.5) for key, entry in entries.items()})
+    again = questions.ask("times of relearning deleted samples compared with never-seen ones'", {
+        key: Comparison.of((entry.get("relearning") or {}).get("faster", {})) for key, entry in entries.items()})
     for result in results:
         yield _control(result, chance)
-        yield from (_method(result, entry, (chance, weak), gap) for entry in result["methods"]
+        yield from (_method(result, entry, Asked(chance, weak, gap, again)) for entry in result["methods"]
                     if entry["method"] not in (BEFORE, NEVER))
         yield from _missed(result, chance, weak)
         yield from _two_models(result, both)
@@ -46,7 +63,7 @@ def _entry(result: Record, method: str) -> Record:
 
 
 def _named(result: Record) -> str:
-    return f"{result['subject']}, {100 * result['request']:g} % deleted"
+    return f"{result['subject']}, {request_words(result['request'])}"
 
 
 def _control(result: Record, chance: Family) -> Finding:
@@ -66,13 +83,13 @@ def _control(result: Record, chance: Family) -> Finding:
     return Finding(f"{said}.", result["subject"], None, (metric,))
 
 
-def _method(result: Record, entry: Record, attacks: tuple[Family, Family], gap: Family) -> Finding:
+def _method(result: Record, entry: Record, asked: Asked) -> Finding:
     """Say of one method whether the deleted samples are still told from never-seen ones.
 
     References that were deleted from alike learn what deleted samples look like, so that U-LiRA's area exceeds one half
     for over-forgotten ones, too: the loss alone tells which of both it is.
     """
-    chance, weak = attacks
+    chance, weak = asked.chance, asked.weak
     key, metric = _key(result, entry), entry["measures"][U_LIRA]
     less = weak.direction(key) < 0
     way = chance.direction(key) or weak.direction(key)
@@ -92,8 +109,16 @@ def _method(result: Record, entry: Record, attacks: tuple[Family, Family], gap: 
         parts.append("the deleted samples were not shown to be told from never-seen ones"
                      + alone(chance, key, interval, 0.5))
     if equal:
-        parts.append(_against_retraining(equal, gap.direction(key)))
-    verdict = SHOWN if way and sound else NOT_SHOWN if able and interval is not None else CANNOT_TELL
+        parts.append(_against_retraining(equal, asked.gap.direction(key)))
+    kept = entry["method"] == "drop_group" and not result["request"].startswith("group")
+    if kept:
+        parts.append("it leaves out a group drawn at random; most of the samples that were to be deleted it is still "
+                     "trained on")
+    sooner = asked.again.direction(key)
+    if sooner:
+        parts.append(_relearnt(entry["relearning"], sooner))
+    acquits = able and interval is not None and not kept
+    verdict = SHOWN if (way or sooner > 0) and sound else NOT_SHOWN if acquits else CANNOT_TELL
     metrics = (metric, equal) if equal else (metric,)
     return Finding("; ".join(parts) + ".", result["subject"], verdict, metrics)
 
@@ -109,6 +134,13 @@ def _against_retraining(gap: Record, way: int) -> str:
     low, high = gap["inner"]
     return (f"{said}, not shown to be within {margin} of it (it may be {low:+.3f} to {high:+.3f})"
             + (", and shown to differ" if way else ""))
+
+
+def _relearnt(relearning: Record, sooner: int) -> str:
+    """Say that the deleted samples are relearned sooner, or later, than never-seen ones."""
+    steps, control = (relearning[name]["value"] for name in ("steps", "control"))
+    return (f"relearning takes {steps:.1f} steps for them and {control:.1f} for never-seen ones, "
+            + ("so that something of them is left" if sooner > 0 else "which gives the deletion away"))
 
 
 def _missed(result: Record, chance: Family, weak: Family) -> Iterator[Finding]:

@@ -169,6 +169,23 @@ def read_ledger(run_dir: Path) -> Ledger | None:
     return ledger
 
 
+def ledger_results(run_dir: Path, subject: str) -> list[dict[str, Any]]:
+    """Return what a report says of the ledger of a run directory, where it has one of this subject.
+
+    Raises:
+        InputError: it is damaged, of another version, or was altered.
+    """
+    ledger = read_ledger(run_dir)
+    if ledger is None or ledger.head.get("subject") != subject:
+        return []
+    shown = ("number", "when", "request", "rows_digest", "count", "copies", "seconds", "state")
+    entries = [{**{name: getattr(entry, name) for name in shown}, "shards": len(entry.first_slices),
+                "sample_epochs": list(entry.sample_epochs)} for entry in ledger.entries]
+    return [{"subject": subject, "ledger": {
+        **{name: ledger.head[name] for name in ("shards", "slices", "samples")}, "entries": entries,
+        "last_hash": ledger.last_hash}}]
+
+
 def _require_chain(ledger: Ledger) -> None:
     """Raise InputError where an entry does not follow from the one before it, or its rows are not those recorded."""
     last, weights = replace(ledger, entries=()).last_hash, list(ledger.initial)

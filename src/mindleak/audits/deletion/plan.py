@@ -1,28 +1,21 @@
-"""What the audit of deletions needs, checked before any training: who learns what, and what is deleted from whom.
-
-Of every class there are retained samples, which all networks learn from, and a pool, of which each network learns from
-one half and never sees the other. Its half is what is deleted from it; the other half are the never-seen samples, of
-the same classes and the same split. Every sample of the pool was thus deleted from half of the networks and never seen
-by the others, so that each network can be attacked with the rest as references, by whatever method all of them were
-deleted from: per-sample U-LiRA (Hayes et al., arXiv 2403.01218).
-"""
+"""What the audit of deletions needs, checked before any training: the networks, and the ways to delete from them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from mindleak.attacks.membership.siblings import FEWEST
-from mindleak.audits.deletion.requests import FRACTION, parse_request
+from mindleak.audits.deletion.design import Dealer, Design
+from mindleak.audits.deletion.exposure import most_exposed
+from mindleak.audits.deletion.requests import EXPOSED, GROUP, Request, parse_request
 from mindleak.audits.deletion.sharded import ShardedModel
 from mindleak.audits.family import NoVerdictError, Plan
 from mindleak.data.dataset import TEST
 from mindleak.data.samples import stratified
-from mindleak.data.splits import halves, split_roles
 from mindleak.errors import InputError, known_names
 from mindleak.settings.deletion import METHODS
 from mindleak.subjects.answering import ModelTask
@@ -31,82 +24,140 @@ from mindleak.subjects.subject import EstimatorPlan, SubjectPlan
 from mindleak.subjects.task import WATCHED, TrainingTask
 from mindleak.training.methods import METHODS as METHODS_TO_TRAIN
 from mindleak.training.unlearning.methods import METHODS as APPROXIMATE
-from mindleak.training.unlearning.unlearning import Unlearning
 
-BEFORE, FULL, NEVER, SHARDED = "before", "full", "never", "sharded"
-
-
-@dataclass(frozen=True, eq=False)
-class Design:
-    """One request of the audit: who is trained on what.
-
-    Attributes:
-        fraction: of a network's training data that is deleted.
-        retained: rows that every network is trained on, sorted (R,).
-        pool: rows of which each network is trained on half, sorted (P,).
-        keep: bool (models, P), who is trained on which.
-        shown: some of the retained rows, as many as are deleted, to be asked about.
-    """
-
-    fraction: float
-    retained: np.ndarray
-    pool: np.ndarray
-    keep: np.ndarray
-    shown: np.ndarray
-
-    def forgotten(self, model: int) -> np.ndarray:
-        """Return the rows that are deleted from a network."""
-        return self.pool[self.keep[model]]
-
-    def members(self, model: int) -> np.ndarray:
-        """Return the rows that a network is trained on before the deletion."""
-        return np.sort(np.concatenate([self.retained, self.forgotten(model)]))
+BEFORE, FULL, NEVER, DROP_GROUP, SHARDED = "before", "full", "never", "drop_group", "sharded"
+TRAINED = (BEFORE, FULL, NEVER, DROP_GROUP)
 
 
 @dataclass(frozen=True, eq=False)
 class DeletionPlan(Plan):
-    """One request on one subject: its design, its trainings, and the ways to delete."""
+    """One request on one subject: its design, its trainings, and the ways to delete.
+
+    Attributes:
+        plan: of the subject.
+        tag: what tells its stages from those of other requests.
+        dealer: deals the training split out for it.
+        models: how many networks.
+        methods: how the samples are deleted.
+        margin: of the equivalence test.
+        reported: the plan that this one is the validation of; None for one that is reported.
+    """
 
     subject: None
     plan: SubjectPlan
-    number: int
-    design: Design
+    tag: str
+    dealer: Dealer
+    models: int
     methods: tuple[str, ...]
     margin: float
+    reported: DeletionPlan | None = None
 
     @property
     def name(self) -> str:
         """What stages and results call it."""
-        return f"{self.plan.name}-deletion{self.number}"
+        return f"{self.plan.name}-{self.tag}"
+
+    @property
+    def request(self) -> Request:
+        """What is deleted."""
+        return self.dealer.request
+
+    @cached_property
+    def design(self) -> Design:
+        """Who is trained on what; to find the most exposed samples, networks are trained first."""
+        if self.reported is not None:
+            return self.dealer.validation(self.models, self.reported.design, self.reported.exposed)
+        return self.dealer.design(self.models, self.exposed)
+
+    @cached_property
+    def exposed(self) -> np.ndarray:
+        """The rows that a request for the most exposed chooses from, the most exposed first; none for another."""
+        return most_exposed(self.plan, self.name, self.scouts, *self._scouted) if self.scouts else np.zeros(0, np.int64)
+
+    @cached_property
+    def scouts(self) -> list[ModelTask]:
+        """The trainings that show which samples are exposed, where a request asks for these."""
+        if self.request.kind != EXPOSED or self.reported is not None:
+            return []
+        rows, keep = self._scouted
+        return [self._task("scout", model, rows[kept]) for model, kept in enumerate(keep)]
+
+    @cached_property
+    def _scouted(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.dealer.scouts(self.models)
 
     @cached_property
     def trained(self) -> dict[str, list[ModelTask]]:
         """The trainings before the deletion, without the deleted samples, and of networks that never saw them."""
-        design, count = self.design, range(len(self.design.keep))
-        return {BEFORE: [self._task(BEFORE, model, design.members(model)) for model in count],
-                FULL: [self._task(FULL, model, design.retained) for model in count],
-                NEVER: [self._task(NEVER, model, design.retained) for model in count]}
+        return self._trained(self.design)
+
+    def _trained(self, design: Design) -> dict[str, list[ModelTask]]:
+        rows = {BEFORE: design.members, FULL: lambda _: design.retained, NEVER: lambda _: design.retained,
+                DROP_GROUP: lambda model: self._without_group(design, model)}
+        kinds = [BEFORE, FULL] if self.reported is not None else [BEFORE, FULL, NEVER]
+        return {kind: [self._task(kind, model, rows[kind](model)) for model in range(self.models)]
+                for kind in (*kinds, *(name for name in self.methods if name == DROP_GROUP))}
 
     @property
     def tasks(self) -> list[ModelTask]:
-        """All trainings of whole networks; shards and unlearning come after them."""
-        return [task for tasks in self.trained.values() for task in tasks]
+        """All trainings of whole networks that are known by now; shards and unlearning come after them."""
+        known = self.scouts or [task for tasks in self.trained.values() for task in tasks]
+        return [*known, *(task for task in ([] if self.validation is None or self.scouts else self.validation.tasks))]
 
     @cached_property
     def sharded(self) -> list[ShardedModel]:
         """The sharded models, one per network, where they are asked for."""
+        return self._sharded(self.design)
+
+    def _sharded(self, design: Design) -> list[ShardedModel]:
         if SHARDED not in self.methods:
             return []
-        return [ShardedModel(self.plan, self.design.members(model), f"deletion{self.number}-model{model}-shard",
-                             tells=False)
-                for model in range(len(self.design.keep))]
+        return [ShardedModel(self.plan, design.members(model), f"{self.tag}-model{model}-shard", tells=False)
+                for model in range(self.models)]
 
-    def approximate(self) -> dict[str, Unlearning]:
-        """The approximate methods that are asked for, at their defaults."""
-        return {name: APPROXIMATE[name]() for name in self.methods if name in APPROXIMATE}
+    @property
+    def approximate(self) -> list[str]:
+        """The approximate methods that are asked for."""
+        return [name for name in self.methods if name in APPROXIMATE]
+
+    @cached_property
+    def validation(self) -> DeletionPlan | None:
+        """Another request of the kind, on which the approximate methods' hyper-parameters are chosen; None for none."""
+        models = self.plan.config.deletion.validation_models
+        if self.reported is not None or not models or not self.approximate:
+            return None
+        return replace(self, tag=f"{self.tag}-validation", models=models, methods=tuple(self.approximate),
+                       reported=self)
+
+    def check(self) -> None:
+        """Raise InputError for a request that cannot be met, trainings that cannot begin or do not repeat themselves.
+
+        What the most exposed samples are is not known yet; as many at random stand for them.
+        """
+        self.dealer.check()
+        design = self.dealer.design(self.models)
+        for tasks in self._trained(design).values():
+            tasks[0].check()
+        for model, sharded in enumerate(self._sharded(design)):
+            sharded.check(design.forgotten(model))
+        if self.validation is not None:
+            self.dealer.validation(self.validation.models, design)
+
+    def _without_group(self, design: Design, model: int) -> np.ndarray:
+        """Return a network's rows without one group of neighbours, drawn at random, as the tutorial "deletes".
+
+        There are as many groups as there would be of the size of the deletion. Only where the request is itself a group
+        are these the samples that were to be deleted.
+        """
+        if self.request.kind == GROUP:
+            return design.retained
+        members, size = design.members(model), len(design.forgotten(model))
+        drawn = np.random.default_rng(self.plan.session.seed("deletion", self.tag, "group", model))
+        start = size * int(drawn.integers(len(members) // size))
+        return np.delete(members, slice(start, start + size))
 
     def _task(self, kind: str, model: int, rows: np.ndarray) -> ModelTask:
-        role = f"deletion{self.number}-{kind}{model}"
+        role = f"{self.tag}-{kind}{model}"
         if isinstance(self.plan, EstimatorPlan):
             return EstimatorTask(self.plan, role, rows)
         recipe = self.plan.recipe()
@@ -130,66 +181,29 @@ def plan_deletions(plan: SubjectPlan) -> list[DeletionPlan]:
         raise NoVerdictError(f"'{plan.name}' was trained elsewhere; an audit of deletions trains its own networks, "
                              "with the samples and without")
     methods = known_names(settings.methods, METHODS, "deletion.methods")
-    others = [name for name in methods if name != FULL]
+    others = [name for name in methods if name not in (FULL, DROP_GROUP)]
     if isinstance(plan, EstimatorPlan) and others:
-        raise InputError(f"deletion.methods has '{others[0]}', which is for networks; expected full for "
+        raise InputError(f"deletion.methods has '{others[0]}', which is for networks; expected full or drop_group for "
                          f"{plan.model_label}")
-    if settings.models % 2:
-        raise InputError(f"deletion.models is {settings.models}; expected an even number from {FEWEST} on, so that "
-                         "every sample is deleted from half of the networks")
-    found = [DeletionPlan(None, plan, number, _design(plan, _fraction(given), number), methods, settings.margin)
-             for number, given in enumerate(_different(settings.requests))]
+    for key, models in (("models", settings.models), ("validation_models", settings.validation_models)):
+        if models % 2:
+            raise InputError(f"deletion.{key} is {models}; expected an even number"
+                             + (f" from {FEWEST} on" if key == "models" else "")
+                             + ", so that every sample is deleted from half of the networks")
+    members = len(plan.dataset.y_train) // 3 if settings.members is None else settings.members
+    found = [DeletionPlan(None, plan, f"deletion{number}",
+                          Dealer(plan.dataset, request, members, plan.session.seed("deletion", number)),
+                          settings.models, methods, settings.margin)
+             for number, request in enumerate(_different(settings.requests))]
     for planned in found:
-        _check(planned)
+        planned.check()
     return found
 
 
-def _check(planned: DeletionPlan) -> None:
-    """Raise InputError for trainings that cannot begin, and for a network whose training does not repeat itself."""
-    planned.trained[FULL][0].check()
-    for model, sharded in enumerate(planned.sharded):
-        sharded.check(planned.design.forgotten(model))
-
-
-def _different(requests: Sequence[object]) -> list[object]:
-    """Refuse the same request twice."""
-    for given in requests:
-        if list(requests).count(given) > 1:
-            raise InputError(f"deletion.requests has {given!r} twice; expected different ones")
-    return list(requests)
-
-
-def _fraction(given: object) -> float:
-    """Return the fraction that a request of an audit asks for.
-
-    Raises:
-        InputError: it asks for something else.
-    """
-    request = parse_request(given)
-    if request.kind != FRACTION:
-        raise InputError(f"deletion.requests has '{request}'; an audit deletes fractions, drawn anew for every "
-                         "network, such as 0.05 (the other requests are those of 'mindleak delete')")
-    return float(request.value)
-
-
-def _design(plan: SubjectPlan, fraction: float, number: int) -> Design:
-    """Deal the training split out to the retained samples and the pool.
-
-    Raises:
-        InputError: more samples than there are, or too few to delete any of every class.
-    """
-    data, settings = plan.dataset, plan.config.deletion
-    members = len(data.y_train) // 3 if settings.members is None else settings.members
-    deleted = math.floor(fraction * members + 1e-9)
-    if members + deleted > len(data.y_train):
-        raise InputError(f"deletion.members is {members}; with {deleted} never-seen samples beside them that is more "
-                         f"than the {len(data.y_train)} of the training split")
-    if deleted < data.num_classes:
-        raise InputError(f"deletion.requests has {fraction:g}, which of {members} samples (deletion.members) deletes "
-                         f"{deleted}; expected at least one of each of {data.num_classes} classes")
-    seed = plan.session.seed("deletion", number)
-    split = split_roles(data, {"retained": members - deleted, "pool": 2 * deleted}, seed)
-    pool, keep = halves(data.y_train, split.indices["pool"], settings.models, seed, split.images)
-    retained = split.indices["retained"]
-    shown = np.sort(stratified(data.y_train, retained, min(len(retained), int(keep[0].sum())), seed))
-    return Design(fraction, retained, pool, keep, shown)
+def _different(requests: Sequence[object]) -> list[Request]:
+    """Return what is asked for, refusing the same twice."""
+    parsed = [parse_request(given) for given in requests]
+    for request in parsed:
+        if parsed.count(request) > 1:
+            raise InputError(f"deletion.requests has '{request}' twice; expected different ones")
+    return parsed

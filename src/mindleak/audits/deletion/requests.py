@@ -98,7 +98,7 @@ def check_request(request: Request, samples: int, class_names: tuple[str, ...]) 
         class_names: of the data set.
     """
     if request.kind == ROWS:
-        _read(request, samples)
+        rows_of_file(request, samples)
     elif request.kind == CLASS:
         _class(int(request.value), class_names)
 
@@ -129,7 +129,7 @@ def requested_rows(request: Request, present: Present, seed: int, exposure: Expo
         assert exposure is not None
         found = rows[np.argsort(-exposure(rows), kind="stable")[:int(request.value)]]
     else:
-        found = _read(request, len(labels))
+        found = rows_of_file(request, len(labels))
     _require_present(request, found, present)
     return np.sort(found).astype(np.int64)
 
@@ -139,8 +139,12 @@ def rows_digest(rows: np.ndarray) -> str:
     return stable_hash(np.sort(rows).astype(np.int64))
 
 
-def _read(request: Request, samples: int) -> np.ndarray:
-    """Return the rows of a request's file."""
+def rows_of_file(request: Request, samples: int) -> np.ndarray:
+    """Return the rows of a request's file, sorted int64.
+
+    Raises:
+        InputError: no file of distinct row numbers of the training split, which has so many samples.
+    """
     path = Path(str(request.value))
     return check_rows(read_rows(path), samples, f"request '{path}'")
 

@@ -6,28 +6,72 @@ from typing import Any
 
 from mindleak.audits.deletion.figures import NetworkValues, gaps, measured, summarised
 from mindleak.audits.deletion.plan import BEFORE, FULL, NEVER, SHARDED, DeletionPlan
+from mindleak.audits.deletion.relearning import RelearningStages
+from mindleak.audits.deletion.selection import Selection
 from mindleak.audits.deletion.stages import SHARDED_BEFORE, Answers, DeletionStages
+from mindleak.subjects.subject import EstimatorPlan
+from mindleak.training.unlearning.unlearning import Unlearning
 
 
 def deletion_result(planned: DeletionPlan) -> dict[str, Any]:
     """Return what one request has shown, by every method, beside the networks before it and those that never saw."""
-    stages, design, labels = DeletionStages(planned), planned.design, planned.plan.dataset.y_train
-    methods = [BEFORE, FULL, NEVER, *(name for name in planned.methods if name != FULL)]
-    before = stages.answers(BEFORE)
-    sharded_before = stages.answers(SHARDED_BEFORE) if SHARDED in planned.methods else before
-    answers: dict[str, Answers] = {}
-    values: dict[str, NetworkValues] = {}
-    for name in methods:
-        answers[name] = stages.answers(name)
-        earlier = {BEFORE: None, SHARDED: sharded_before}.get(name, before)
-        values[name] = measured(answers[name], earlier, design, labels)
-    traps = {name: method.traps for name, method in planned.approximate().items()}
-    return {"subject": planned.plan.name, "request": design.fraction, "models": len(design.keep),
+    design = planned.design
+    return {"subject": planned.plan.name, "request": str(planned.request), "models": planned.models,
             "members": len(design.retained) + int(design.keep[0].sum()), "forgotten": int(design.keep[0].sum()),
             "never_seen": int((~design.keep[0]).sum()), "shown": len(design.shown), "margin": planned.margin,
             "sharding": {key: planned.plan.config.deletion[key] for key in ("shards", "slices", "aggregate")},
-            "methods": [{"method": name, "measures": summarised(values[name]),
-                         "gaps": {} if name == FULL else gaps(values[name], values[FULL], planned.margin),
-                         "sample_epochs": answers[name].sample_epochs, "seconds": answers[name].seconds,
-                         **({"settings": planned.approximate()[name].settings(), "traps": traps[name]}
-                            if name in traps else {})} for name in methods]}
+            "validation_models": 0 if planned.validation is None else planned.validation.models,
+            "methods": _Methods(planned).entries()}
+
+
+class _Methods:
+    """Measures every method of one request."""
+
+    def __init__(self, planned: DeletionPlan) -> None:
+        self._planned = planned
+        self._stages = DeletionStages(planned)
+        self._selection = Selection(planned)
+        self._before = self._stages.answers(BEFORE)
+        self._relearning = (None if isinstance(planned.plan, EstimatorPlan)
+                            else RelearningStages(planned, self._before.pool))
+        self._full: NetworkValues | None = None
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return an entry per method, the networks before the deletion and those that never saw the samples beside."""
+        return [self._entry(name) for name in
+                (BEFORE, FULL, NEVER, *(name for name in self._planned.methods if name != FULL))]
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        choice = self._selection.chosen(name) if name in self._planned.approximate else None
+        method = None if choice is None else choice.method
+        answers = self._stages.answers(name) if method is None else self._stages.unlearned_answers(method, name)
+        values = measured(answers, self._earlier(name), self._planned.design, self._planned.plan.dataset.y_train)
+        if name == FULL:
+            self._full = values
+        compared = {} if name == FULL else gaps(values, self._full_values(), self._planned.margin)
+        entry = {"method": name, "measures": summarised(values), "gaps": compared,
+                 "sample_epochs": answers.sample_epochs, "seconds": answers.seconds,
+                 "relearning": self._relearnt(name, method)}
+        return entry if choice is None else {
+            **entry, "settings": choice.method.settings(), "traps": choice.method.traps, "tried": list(choice.tried)}
+
+    def _full_values(self) -> NetworkValues:
+        """Return what a full retraining leaves, which all others are held against."""
+        if self._full is None:
+            self._full = measured(self._stages.answers(FULL), self._before, self._planned.design,
+                                  self._planned.plan.dataset.y_train)
+        return self._full
+
+    def _earlier(self, name: str) -> Answers | None:
+        """Return the answers before the deletion, of the same networks; of those before it themselves none."""
+        if name == BEFORE:
+            return None
+        return self._stages.answers(SHARDED_BEFORE) if name == SHARDED else self._before
+
+    def _relearnt(self, name: str, method: Unlearning | None) -> dict[str, Any] | None:
+        """Return how long the networks relearn; None for what is known still, fitted in one pass, or many networks."""
+        if self._relearning is None or name in (BEFORE, SHARDED):
+            return None
+        results = ([task.run() for task in self._planned.trained[name]] if method is None
+                   else self._stages.unlearned(method, name))
+        return self._relearning.record(name, results)

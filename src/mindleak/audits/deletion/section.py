@@ -8,28 +8,30 @@ from typing import Any, Optional
 
 from matplotlib.figure import Figure
 
-from mindleak.audits.deletion.words import ATTACKS, COLUMNS, METHOD_NAMES
+from mindleak.audits.deletion.words import ATTACKS, COLUMNS, METHOD_NAMES, audited, recorded, request_words
 from mindleak.evaluation.metric import Record
 from mindleak.reporting.canvas import blank, house_style, percent_axis
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
 from mindleak.reporting.page import Page, Section
 from mindleak.reporting.palette import MUTED, look
-from mindleak.reporting.wording import count, has_value, percent
+from mindleak.reporting.wording import count, has_value
 
 HERE = Path(__file__).parent
 U_LIRA = "auc/u_lira"
 
 
 def deletion_sections(results: Sequence[Record], page: Page) -> list[Section]:
-    """Return one section with a part per request."""
+    """Return one section with a part per request, and the ledger of the run directory where it has one."""
     if not results:
         return []
-    parts = [{"title": f"{result['subject']}: {percent(result['request'])} deleted", "note": note(result),
-              "tables": deletion_tables(result),
+    parts = [{"title": f"{result['subject']}: {request_words(result['request'])}", "note": note(result),
+              "tables": deletion_tables(result), "further": further_tables(result),
               "drawn": page.hang(f"deletion-{number}", gap_figure(result), _caption(result), _in_words(result)),
               "traps": [f"{METHOD_NAMES[entry['method']]}: {entry['traps']}" for entry in result["methods"]
-                        if "traps" in entry]} for number, result in enumerate(results)]
-    return [page.section(HERE / "section.html.j2", "deletion", "Deletion", parts=parts,
+                        if "traps" in entry]} for number, result in enumerate(audited(results))]
+    ledgers = [{"title": f"{result['subject']}: ledger of deletions", "table": ledger_table(result["ledger"]),
+                "last_hash": result["ledger"]["last_hash"]} for result in recorded(results)]
+    return [page.section(HERE / "section.html.j2", "deletion", "Deletion", parts=parts, ledgers=ledgers,
                          heading="Deletion: are the deleted samples forgotten")]
 
 
@@ -49,6 +51,44 @@ def deletion_tables(result: Record) -> list[Table]:
                                                [_gap(attacked, entry["gaps"].get(U_LIRA))]], _is_control(entry))
                         for entry in result["methods"]]]
     return [able, attacked]
+
+
+def further_tables(result: Record) -> list[Table]:
+    """Return relearning times, and how the hyper-parameters of approximate methods were chosen, where there are any."""
+    again = Table(f"Relearning: steps until known as before, mean over {result['models']} networks",
+                  ["Method", "Deleted samples", "Never-seen samples", "Binary logarithm of the ratio"])
+    again.groups = [[Row(_name(entry), "", [[again.metric("steps", entry["relearning"]["steps"], of="deleted samples")],
+                                            [again.metric("steps", entry["relearning"]["control"],
+                                                          of="never-seen samples")],
+                                            [again.metric("log_ratio", entry["relearning"]["faster"])]],
+                         _is_control(entry))
+                     for entry in result["methods"] if entry.get("relearning")]]
+    tried = Table(f"Hyper-parameters, chosen on another request: score of {result['validation_models']} networks, 1 "
+                  "being a full retraining", ["Method", "Hyper-parameters", "Score", "Chosen"])
+    tried.groups = [[Row(_name(entry), "", [[Cell(_settings(each["settings"]))],
+                                            [plain_cell(None) if each["score"] is None
+                                             else Cell(f"{each['score']:.3f}")],
+                                            [Cell("yes" if each["settings"] == entry["settings"] else "")]])
+                     for entry in result["methods"] for each in entry.get("tried", ())]]
+    return [table for table in (again, tried) if table.groups[0]]
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    """Write hyper-parameters."""
+    return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+                     for name, value in settings.items() if value is not None)
+
+
+def ledger_table(ledger: Record) -> Table:
+    """Return a row per deletion of a ledger."""
+    table = Table(f"{len(ledger['entries'])} deletions from {count(ledger['samples'])} samples in {ledger['shards']} "
+                  f"shards of {ledger['slices']} slices",
+                  ["Deletion", "When", "Request", "Samples", "Shards retrained", "Sample-epochs", "All anew", "Digest"])
+    table.groups = [[Row(str(entry["number"]), "", [
+        [Cell(entry["when"])], [Cell(entry["request"])], [plain_cell(entry["count"])], [plain_cell(entry["shards"])],
+        *([plain_cell(cost)] for cost in entry["sample_epochs"]), [Cell(entry["rows_digest"][:12])]])
+        for entry in ledger["entries"]]]
+    return table
 
 
 def _name(entry: Record) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-from mindleak.audits.deletion.plan import BEFORE, FULL, NEVER, SHARDED, DeletionPlan
+from mindleak.audits.deletion.plan import BEFORE, SHARDED, TRAINED, DeletionPlan
 from mindleak.data.dataset import TEST, TRAINING
 from mindleak.evaluation.classification import accuracy
 from mindleak.models import own_file
@@ -49,15 +49,21 @@ class DeletionStages:
     def __init__(self, planned: DeletionPlan) -> None:
         self._planned = planned
         self._plan = planned.plan
-        self._models = range(len(planned.design.keep))
+        self._models = range(planned.models)
 
     def answers(self, method: str) -> Answers:
-        """Return what the networks answer as a method leaves them, or ``before``, ``never`` and ``sharded_before``."""
-        if method in (BEFORE, FULL, NEVER):
+        """Return what networks that were trained answer: by a method, ``before``, ``never`` and ``sharded_before``."""
+        if method in TRAINED:
             return self._of_trainings(method)
-        if method in (SHARDED, SHARDED_BEFORE):
-            return self._of_shards(method == SHARDED)
-        return self._of_unlearning(method, self._planned.approximate()[method])
+        return self._of_shards(method == SHARDED)
+
+    def unlearned_answers(self, method: Unlearning, called: str) -> Answers:
+        """Return what the networks answer as an approximate method leaves them; ``called`` names its stages."""
+        results = self.unlearned(method, called)
+        asked = [self._asked(f"{called}{model}", self._planned.trained[BEFORE][model], result)
+                 for model, result in enumerate(results)]
+        return _gathered(asked, [result.metrics["sample_epochs"] for result in results],
+                         [result.seconds for result in results])
 
     def _of_trainings(self, kind: str) -> Answers:
         tasks = self._planned.trained[kind]
@@ -81,20 +87,17 @@ class DeletionStages:
                                for result in states[shard].slices[step:]))
         return _gathered(asked, costs, seconds)
 
-    def _of_unlearning(self, name: str, method: Unlearning) -> Answers:
+    def unlearned(self, method: Unlearning, called: str) -> list[StageResult]:
+        """Return the networks as an approximate method leaves them, their weights beside the results."""
         # One network takes turns, so that what a method has compiled serves them all.
         network = self._plan.make_network(0) if self._plan.is_registered else None
-        results = [self._unlearned(name, method, model, network) for model in self._models]
-        asked = [self._asked(f"{name}{model}", self._planned.trained[BEFORE][model], result)
-                 for model, result in enumerate(results)]
-        return _gathered(asked, [result.metrics["sample_epochs"] for result in results],
-                         [result.seconds for result in results])
+        return [self._unlearned(called, method, model, network) for model in self._models]
 
-    def _unlearned(self, name: str, method: Unlearning, model: int, network: nn.Cell | None) -> StageResult:
+    def _unlearned(self, called: str, method: Unlearning, model: int, network: nn.Cell | None) -> StageResult:
         """Return a network after approximate unlearning, its weights beside the result.
 
         Args:
-            name: of the method.
+            called: what its stage is called.
             method: it.
             model: number of the network.
             network: that takes its weights; None where its own must be made, holding more than weights.
@@ -104,7 +107,7 @@ class DeletionStages:
         assert isinstance(task, TrainingTask)
         before, design = task.run(), planned.design
         inputs = {"start": before.digest, "data": plan.dataset.digest, "forget": stable_hash(design.forgotten(model)),
-                  "retained": stable_hash(design.retained), "method": name, "settings": method.settings(),
+                  "retained": stable_hash(design.retained), "method": method.name, "settings": method.settings(),
                   "recipe": task.recipe.as_dict(), "architecture": plan.architecture(task.seed),
                   "source": own_file.source(plan.config.model.name)}
 
@@ -118,7 +121,7 @@ class DeletionStages:
             checkpoint.save(context.path(WEIGHTS), result.network)
             return {"sample_epochs": result.sample_epochs, "asked": result.asked, "record": result.record}
 
-        return plan.session.run.stage(f"unlearned-{planned.name}-{name}{model}", __name__, inputs, task.seed, compute)
+        return plan.session.run.stage(f"unlearned-{planned.name}-{called}{model}", __name__, inputs, task.seed, compute)
 
     def _asked(self, what: str, task: ModelTask, result: StageResult) -> StageResult:
         """Return one network's answers, asked where they are not there."""

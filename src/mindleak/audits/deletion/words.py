@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from mindleak.audits.deletion.requests import CLASS, EXPOSED, FRACTION, GROUP, parse_request
+from mindleak.evaluation.metric import Record
+
 METHOD_NAMES = {
     "before": "before the deletion", "full": "full retraining", "never": "never saw the samples (control)",
+    "drop_group": "dropping a group at random",
     "sharded": "sharded retraining", "fine_tune": "fine-tuning on the rest", "gradient_ascent": "gradient ascent",
     "random_labels": "random labels", "bad_teacher": "bad teacher", "ssd": "selective synaptic dampening",
     "scrub": "SCRUB", "sparse_fine_tune": "pruning, then fine-tuning",
@@ -13,8 +20,43 @@ COLUMNS = {
     "accuracy/test": "Test accuracy", "accuracy/retained": "Accuracy, retained",
     "accuracy/forgotten": "Accuracy, deleted",
     "accuracy/never_seen": "Accuracy, never seen",
+    "balanced_accuracy/retained": "Success by the loss, retained",
 }
 ATTACKS = {
-    "auc/loss": "AUC, loss alone", "auc/u_lira": "AUC, U-LiRA", "excess@0.01/u_lira": "TPR − FPR at 1 %, U-LiRA",
-    "auc/two_models": "AUC, both models", "auc/retained": "AUC, retained against never seen",
+    "balanced_accuracy/forgotten": "Success by the loss", "auc/loss": "AUC, loss alone", "auc/u_lira": "AUC, U-LiRA",
+    "excess@0.01/u_lira": "TPR − FPR at 1 %, U-LiRA", "auc/two_models": "AUC, both models",
+    "auc/retained": "AUC, retained against never seen",
 }
+
+
+def request_words(written: str) -> str:
+    """Return what a request deletes, in a few words.
+
+    Example:
+        >>> request_words("0.05"), request_words("class:3"), request_words("exposed:100")
+        ('5 % deleted', 'class 3 deleted', 'the 100 most exposed samples deleted')
+    """
+    request = parse_request(written)
+    value = request.value
+    if request.kind == FRACTION:
+        return f"{100 * float(value):g} % deleted"
+    named = {CLASS: f"class {value}", GROUP: f"one of {value} groups", EXPOSED: f"the {value} most exposed samples"}
+    return f"{named.get(request.kind, f'samples of {Path(str(value)).name}')} deleted"
+
+
+def audited(results: Sequence[Record]) -> list[Record]:
+    """Return those results that are of a request."""
+    return [result for result in results if "ledger" not in result]
+
+
+def recorded(results: Sequence[Record]) -> list[Record]:
+    """Return those results that are the ledger of a run directory."""
+    return [result for result in results if "ledger" in result]
+
+
+def ledger_words(ledger: Record) -> str:
+    """Say what a ledger records."""
+    entries = ledger["entries"]
+    gone = sum(entry["count"] for entry in entries)
+    return (f"the ledger records {len(entries)} deletion{'' if len(entries) == 1 else 's'} of {gone:,} in all of "
+            f"{ledger['samples']:,} samples")

@@ -48,6 +48,7 @@ class BadTeacher(Stepwise):
     traps = ("An untrained teacher answers almost uniformly, which no retrained network does, so the forgotten samples "
              "may stand out by being too unknown.")
     factor = 0.1
+    grid = ({"rate": 0.1}, {"rate": 0.03}, {"rate": 0.3})
 
     def __init__(self, *, passes: int = 3, learning_rate: Optional[float] = None,
                  retained_fraction: float = 0.3) -> None:

@@ -35,6 +35,7 @@ class FineTune(Stepwise):
     name = "fine_tune"
     source = "arXiv 1911.04933 (fine-tuning)"
     traps = "Nothing pushes the forgotten samples out, so attacks keep finding them while every accuracy looks right."
+    grid = ({"passes": 5}, {"passes": 5, "rate": 3.0}, {"passes": 10})
 
     def __init__(self, *, passes: int = 5, learning_rate: Optional[float] = None) -> None:
         super().__init__(passes, learning_rate)

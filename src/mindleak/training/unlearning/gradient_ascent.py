@@ -45,6 +45,7 @@ class GradientAscent(Stepwise):
     traps = ("It also forgets whatever resembles the forgotten samples, and past the loss of unseen ones these stand "
              "out by being known too badly.")
     factor = 0.1
+    grid = ({"rate": 0.1}, {"rate": 0.03}, {"rate": 0.3}, {"rate": 1.0})
 
     def __init__(self, *, passes: int = 5, learning_rate: Optional[float] = None, loss_bound: float = 5.0) -> None:
         super().__init__(passes, learning_rate, loss_bound=positive("loss_bound", loss_bound))

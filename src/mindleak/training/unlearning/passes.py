@@ -81,8 +81,9 @@ class Passes:
         return -(-rows // min(self._batch_size, rows))
 
     def run(self, objective: Objective, rows: np.ndarray, order: tuple[int, int], labels: np.ndarray,
-            teacher: np.ndarray | None = None, bound: float = math.inf) -> PassTotals:
-        """Take every row once.
+            teacher: np.ndarray | None = None, bound: float = math.inf,
+            span: tuple[int, int] | None = None) -> PassTotals:
+        """Take every row once, or some of the steps that do.
 
         Args:
             objective: what the steps make smaller.
@@ -91,17 +92,19 @@ class Passes:
             labels: int32 (N,), of all images.
             teacher: log-probabilities float32 (N, classes) of all images, for an objective with a divergence.
             bound: of a bounded objective.
+            span: the first step that is taken, and the first one after it that is not; all of the pass by default.
         """
         places, shares = batches(rows, self._batch_size, *order)
         if objective not in self._compiled:
             self._compiled[objective] = _compile(self._network, self.optimizer, objective)
         answers = np.zeros((1, 1), np.float32) if teacher is None else teacher
+        first, stop = (0, len(places)) if span is None else span
         self._network.set_train(True)
         with interruptible():
             loss, taken = self._compiled[objective](
-                self._images, Tensor(labels), Tensor(answers), Tensor(places), Tensor(shares), Tensor(0, ms.int32),
-                Tensor(len(places), ms.int32), Tensor(bound, ms.float32))
-            total, steps = float(loss.asnumpy()), int(taken.asnumpy())
+                self._images, Tensor(labels), Tensor(answers), Tensor(places), Tensor(shares),
+                Tensor(first, ms.int32), Tensor(stop, ms.int32), Tensor(bound, ms.float32))
+            total, steps = float(loss.asnumpy()), int(taken.asnumpy()) - first
         self._network.set_train(False)
         return PassTotals(total / max(steps, 1), steps)
 

@@ -42,6 +42,7 @@ class RandomLabels(Stepwise):
     name = "random_labels"
     source = "arXiv 2010.10981"
     traps = "The network becomes sure of wrong labels, which makes the forgotten samples easy to find by their loss."
+    grid = ({"rate": 1.0}, {"rate": 0.3}, {"rate": 0.1})
 
     def __init__(self, *, passes: int = 3, learning_rate: Optional[float] = None) -> None:
         super().__init__(passes, learning_rate)

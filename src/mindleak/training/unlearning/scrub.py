@@ -55,6 +55,7 @@ class Scrub(Stepwise):
     traps = ("Too few max-steps do nothing, the first having a gradient of zero, and too many leave the forgotten "
              "samples with a loss that no unseen one has; without the paper's rewinding nothing looks for the right "
              "moment.")
+    grid = ({"rate": 1.0}, {"rate": 0.3}, {"rate": 0.1})
 
     def __init__(self, *, passes: int = 10, max_passes: int = 8, learning_rate: Optional[float] = None,
                  alpha: float = 0.5, gamma: float = 1.0) -> None:

@@ -48,6 +48,7 @@ class SparseFineTune(Stepwise):
     name = "sparse_fine_tune"
     source = "arXiv 2304.04934"
     traps = "A sparse network has to be compared with one retrained as sparse, or the pruning is taken for forgetting."
+    grid = ({"sparsity": 0.9}, {"sparsity": 0.7}, {"sparsity": 0.5})
 
     def __init__(self, *, sparsity: float = 0.9, passes: int = 5, learning_rate: Optional[float] = None,
                  layers: Any = "auto") -> None:

@@ -44,6 +44,7 @@ class SelectiveSynapticDampening(Unlearning):
     source = "arXiv 2308.07707"
     traps = ("One alpha selects nothing in one network and most weights in another, and for samples drawn at random "
              "both importances are nearly the same.")
+    grid = ({"alpha": 10.0}, {"alpha": 5.0}, {"alpha": 2.0}, {"alpha": 1.2})
 
     def __init__(self, *, alpha: float = 10.0, dampening: float = 1.0) -> None:
         super().__init__(alpha=positive("alpha", alpha), dampening=positive("dampening", dampening))

@@ -38,6 +38,17 @@ class Stepwise(Unlearning):
         self.passes = passes
         self.learning_rate = rate
 
+    @classmethod
+    def candidates(cls, recipe: Recipe) -> list[Unlearning]:
+        """Return the method with every entry of its grid; a ``rate`` is a multiple of the recipe's learning rate."""
+        found: list[Unlearning] = []
+        for entry in cls.grid:
+            rest = {name: value for name, value in entry.items() if name != "rate"}
+            rate = {"learning_rate": entry["rate"] * recipe.learning_rate} if "rate" in entry else {}
+            # Every subclass has ``passes`` and ``learning_rate`` among its keywords.
+            found.append(cls(**rest, **rate))
+        return found
+
     def _rate(self, recipe: Recipe) -> float:
         """Return the step size."""
         return self.factor * recipe.learning_rate if self.learning_rate is None else float(self.learning_rate)

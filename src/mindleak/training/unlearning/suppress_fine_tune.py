@@ -60,6 +60,7 @@ class SuppressFineTune(Stepwise):
     source = "MindArmour's mindarmour.privacy.sup_privacy, after training as in arXiv 2304.04934"
     traps = ("A sparse network has to be compared with one retrained as sparse, and nothing in suppression knows the "
              "forgotten samples.")
+    grid = ({"sparsity": 0.9}, {"sparsity": 0.7}, {"sparsity": 0.5})
 
     def __init__(self, *, sparsity: float = 0.9, suppress_passes: int = 3, updates: int = 100, passes: int = 2,
                  learning_rate: Optional[float] = None, layers: Any = "auto") -> None:

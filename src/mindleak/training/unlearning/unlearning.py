@@ -82,11 +82,13 @@ class Unlearning(ABC):
         name: of the method.
         source: the paper.
         traps: what is known to mislead whoever uses it.
+        grid: hyper-parameters that are worth trying, by name; the first are the defaults.
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
     traps: ClassVar[str]
+    grid: ClassVar[tuple[Mapping[str, Any], ...]]
 
     def __init__(self, **parameters: Any) -> None:
         self._parameters: Mapping[str, Any] = parameters
@@ -96,6 +98,11 @@ class Unlearning(ABC):
     def settings(self) -> dict[str, Any]:
         """Return the hyper-parameters by name, as JSON values, for keys of stages and for records."""
         return dict(self._parameters)
+
+    @classmethod
+    def candidates(cls, recipe: Recipe) -> list[Unlearning]:
+        """Return the method with every entry of its grid, for a network that was trained by a recipe."""
+        return [cls(**entry) for entry in cls.grid]
 
     @final
     def unlearn(self, request: UnlearningRequest) -> UnlearningResult:

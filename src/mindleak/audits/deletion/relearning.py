@@ -1,0 +1,85 @@
+"""Relearning time of every network after a deletion: of the samples that were deleted, and of those it never saw.
+
+Both are learnt by one network, as many of the same classes, until they are as well known as the deleted ones were
+before the deletion. The same network is its own control: whatever else a method does to it, being harder or easier to
+train, it does for both. A network that never saw either needs as long for one as for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mindleak.audits.deletion.plan import BEFORE, DeletionPlan
+from mindleak.evaluation.intervals import mean_metric
+from mindleak.evaluation.signals import loss
+from mindleak.models import own_file
+from mindleak.runs.digest import stable_hash
+from mindleak.runs.stages import StageContext, StageResult
+from mindleak.subjects.task import TrainingTask, weights_of
+from mindleak.training import checkpoint
+from mindleak.training.unlearning.relearning import Relearning
+
+PASSES = 20
+
+
+class RelearningStages:
+    """Relearning as stages, one per network and method.
+
+    Args:
+        planned: the request; of networks, not of what is fitted in one pass.
+        before: logits on the pool of the networks before the deletion, (models, P, classes).
+    """
+
+    def __init__(self, planned: DeletionPlan, before: np.ndarray) -> None:
+        self._planned = planned
+        self._relearning = Relearning(PASSES)
+        self._network = planned.plan.make_network(0) if planned.plan.is_registered else None
+        truth = planned.plan.dataset.y_train[planned.design.pool]
+        self._bounds = [float(loss(logits, truth)[kept].mean()) for logits, kept in zip(before, planned.design.keep)]
+
+    def record(self, called: str, results: Sequence[StageResult]) -> dict[str, Any]:
+        """Return how long the networks of one method relearn, as JSON values.
+
+        Args:
+            called: what the method's stages are called.
+            results: the stages that hold its networks' weights.
+
+        Returns:
+            ``steps`` and ``control``: means over the networks, for deleted and never-seen samples; ``faster``: mean of
+            the binary logarithm of the ratio, with its interval, above 0 where the deleted ones come back sooner;
+            ``unreached``: how many of both were not known again after ``passes`` passes, and count as that many steps.
+        """
+        found = [self._relearnt(called, model, result).metrics for model, result in enumerate(results)]
+        steps, control = (np.array([each[name]["steps"] for each in found], np.float64)
+                          for name in ("deleted", "never_seen"))
+        # One more, so that what is known at once has a logarithm, too.
+        faster = np.log2((control + 1) / (steps + 1))
+        return {"steps": {**mean_metric(steps, bounds=(0.0, np.inf)).to_json(), "values": steps.tolist()},
+                "control": {**mean_metric(control, bounds=(0.0, np.inf)).to_json(), "values": control.tolist()},
+                "faster": mean_metric(faster, null=0.0).to_json(), "passes": PASSES,
+                "unreached": sum(not each[name]["reached"] for each in found for name in ("deleted", "never_seen"))}
+
+    def _relearnt(self, called: str, model: int, result: StageResult) -> StageResult:
+        planned, plan = self._planned, self._planned.plan
+        task, design = planned.trained[BEFORE][model], planned.design
+        assert isinstance(task, TrainingTask)
+        groups = {"deleted": design.forgotten(model), "never_seen": design.pool[~design.keep[model]]}
+        inputs = {"weights": result.digest, "data": plan.dataset.digest, "passes": PASSES,
+                  "rows": stable_hash(list(groups.values())), "bound": self._bounds[model],
+                  "recipe": task.recipe.as_dict(), "architecture": plan.architecture(task.seed),
+                  "source": own_file.source(plan.config.model.name)}
+
+        def compute(context: StageContext) -> dict[str, Any]:
+            network = task.network(result) if self._network is None else self._network
+            found = {}
+            for name, rows in groups.items():
+                checkpoint.load_weights(network, weights_of(result))
+                relearnt = self._relearning.of(network, plan.dataset.x_train, plan.dataset.y_train, rows, task.recipe,
+                                               task.seed, self._bounds[model])
+                found[name] = {"steps": relearnt.steps, "reached": relearnt.reached, "losses": list(relearnt.losses)}
+            return found
+
+        return plan.session.run.stage(f"relearnt-{planned.name}-{called}{model}", __name__, inputs, task.seed, compute)
