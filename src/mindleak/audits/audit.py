@@ -92,7 +92,7 @@ class Audit:
             self._planned += [_Planned(family, plan) for family, plan in whole if plan is not None]
         if not self._whole and not self._planned:
             raise InputError("there is nothing to do: " + " and ".join(
-                f"{family.name}.enabled is false" for family in self._families))
+                family.unwanted for family in self._families))
         tasks: list[Task] = [task for subject in self._attacked() for task in subject.tasks]
         tasks += [task for each in self._planned for task in each.plan.tasks]
         unique = list({task.stage_name: task for task in tasks}.values())

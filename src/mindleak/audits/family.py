@@ -127,6 +127,11 @@ class Family(ABC, Generic[P]):
     attacks: ClassVar[bool] = True
     settings: ClassVar[Optional[type[Section]]] = None
 
+    @property
+    def unwanted(self) -> str:
+        """Why there is nothing to do where the configuration does not want it, for a user who asks for it alone."""
+        return f"{self.name}.enabled is false"
+
     def wants(self, subject: SubjectPlan) -> bool:
         """Return whether the configuration has it switched on for a subject."""
         return bool(subject.config.get(self.name, {}).get("enabled", True))

@@ -37,7 +37,11 @@ class Deletion(Family[Requests]):
     name = "deletion"
     question = "Are the deleted samples forgotten?"
     help = "what networks still know of deleted samples"
-    attacks = False
+
+    @property
+    def unwanted(self) -> str:
+        """Say which key asks for it."""
+        return "deletion.requests is empty"
 
     def wants(self, subject: SubjectPlan) -> bool:
         """Return whether the configuration has any request for an audit, or the run directory a ledger to show."""
