@@ -43,7 +43,7 @@ def deletion_findings(results: Sequence[Record], questions: Questions) -> Iterat
         key: Comparison.of(entry["measures"].get(TWO_MODELS, {}), 0.5) for key, entry in entries.items()})
     weak = questions.ask("AUCs of the loss alone compared with chance", {
         key: Comparison.of(entry["measures"].get(LOSS, {}), 0.5) for key, entry in entries.items()})
-    again = questions.ask("times of relearning deleted samples compared with never-seen ones'", {
+    again = questions.ask("relearning times of deleted samples compared with never-seen ones'", {
         key: Comparison.of((entry.get("relearning") or {}).get("faster", {})) for key, entry in entries.items()})
     for result in results:
         yield _control(result, chance)

@@ -18,6 +18,8 @@ from mindleak.reporting.wording import count, has_value
 
 HERE = Path(__file__).parent
 U_LIRA = "auc/u_lira"
+# Points whose costs differ by less than this share are drawn side by side.
+NEAR = 0.08
 
 
 def deletion_sections(results: Sequence[Record], page: Page) -> list[Section]:
@@ -124,10 +126,12 @@ def gap_figure(result: Record) -> Optional[Figure]:
         axes = figure.subplots()
         axes.axhspan(-result["margin"], result["margin"], color=MUTED, alpha=0.15, linewidth=0)
         axes.axhline(0.0, color=MUTED, linewidth=0.9)
+        places: list[float] = []
         for number, entry in enumerate(drawn):
             gap, shown = entry["gaps"][U_LIRA], look(number)
             inner = gap["inner"] or [gap["value"]] * 2
-            share = max(entry["sample_epochs"] / full["sample_epochs"], 1e-4)
+            share = _beside(places, max(entry["sample_epochs"] / full["sample_epochs"], 1e-4))
+            places.append(share)
             axes.errorbar(share, gap["value"], yerr=[[gap["value"] - inner[0]], [inner[1] - gap["value"]]],
                           color=shown.colour, marker=shown.marker, markersize=6, linestyle="",
                           label=METHOD_NAMES[entry["method"]])
@@ -139,10 +143,17 @@ def gap_figure(result: Record) -> Optional[Figure]:
     return figure
 
 
+def _beside(places: Sequence[float], share: float) -> float:
+    """Return where a point is drawn: a little to the right where its bar would hide another's."""
+    while any(abs(share / place - 1) < NEAR for place in places):
+        share *= 1 + NEAR
+    return share
+
+
 def _caption(result: Record) -> str:
     return ("How much more U-LiRA tells of deleted samples than after a full retraining (upwards), against what the "
-            f"method costs. The band is the margin of {result['margin']:g}; a bar wholly within it was shown to be "
-            "equivalent.")
+            "method costs; points of equal cost stand side by side. The band is the margin of "
+            f"{result['margin']:g}; a bar wholly within it was shown to be equivalent.")
 
 
 def _in_words(result: Record) -> str:
