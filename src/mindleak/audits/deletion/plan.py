@@ -130,9 +130,9 @@ def plan_deletions(plan: SubjectPlan) -> list[DeletionPlan]:
         raise NoVerdictError(f"'{plan.name}' was trained elsewhere; an audit of deletions trains its own networks, "
                              "with the samples and without")
     methods = known_names(settings.methods, METHODS, "deletion.methods")
-    others = [name for name in methods if name != FULL]
+    others = [name for name in methods if name in APPROXIMATE]
     if isinstance(plan, EstimatorPlan) and others:
-        raise InputError(f"deletion.methods has '{others[0]}', which is for networks; expected full for "
+        raise InputError(f"deletion.methods has '{others[0]}', which is for networks; expected full and sharded for "
                          f"{plan.model_label}")
     if settings.models % 2:
         raise InputError(f"deletion.models is {settings.models}; expected an even number from {FEWEST} on, so that "
