@@ -15,7 +15,7 @@ from mindleak.audits.deletion import exact
 from mindleak.audits.deletion.exact import ExactDeletion
 from mindleak.audits.deletion.ledger import BEGUN, read_ledger
 from mindleak.audits.deletion.requests import parse_request
-from mindleak.audits.deletion.sharded import ShardedModel, ShardState
+from mindleak.audits.deletion.sharded import NONE, ShardedModel, ShardState
 from mindleak.data.dataset import TEST, Dataset
 from mindleak.errors import InputError
 from mindleak.evaluation.signals import softmax
@@ -170,9 +170,8 @@ def test_the_most_exposed_are_those_that_their_own_shard_is_surest_of(opened: Op
     deletion = opened(*model)
     ledger, entry = deletion.delete(parse_request("exposed:4"))
     rows = ledger.rows(entry)
-    gone = np.zeros(0, np.int64)
     before = opened(*model, run="again")
-    exposure = before._exposure(np.arange(len(before._labels)), gone)
+    exposure = before._exposure(np.arange(len(before._labels)), NONE)
     assert set(rows) == set(np.argsort(-exposure, kind="stable")[:4])
 
 
@@ -326,13 +325,13 @@ def test_a_deletion_that_takes_a_class_from_a_shard_of_fits_is_refused(opened: O
 @both
 def test_all_shards_answer_together(opened: Opened, model: tuple[str, ...]) -> None:
     deletion = opened(*model)
-    states = deletion.model.run(np.zeros(0, np.int64))
+    states = deletion.model.run(NONE)
     rows = np.arange(30)
     each = deletion.model.shard_logits(states, TEST, rows)
     mean = np.mean([softmax(logits.astype(np.float64)) for logits in each], axis=0)
     np.testing.assert_allclose(np.exp(deletion.model.logits(states, TEST, rows)), mean, rtol=1e-5)
     voting = opened(*model, "deletion.aggregate=vote", run="voting").model
-    states = voting.run(np.zeros(0, np.int64))
+    states = voting.run(NONE)
     votes = np.stack([(each.argmax(2) == label).sum(0) for label in range(10)], axis=1)
     answered = np.exp(voting.logits(states, TEST, rows))
     np.testing.assert_allclose(answered.sum(1), 1, rtol=1e-5)
@@ -345,3 +344,20 @@ def test_dropout_makes_no_exact_deletion(opened: Opened, tmp_path: Path) -> None
                       "        super().__init__(nn.Flatten(), nn.Dropout(p=0.2), nn.Dense(64, 10))\n")
     with pytest.raises(InputError, match="has dropout .* needs a network whose training repeats itself bit by bit"):
         opened(f"model.name={source}:Net", "model.hidden_size=128")
+
+
+def test_a_shard_that_holds_more_than_weights_answers_with_what_it_was_trained_with(opened: Opened,
+                                                                                    tmp_path: Path) -> None:
+    source = tmp_path / "net.py"
+    source.write_text("import numpy as np\nfrom mindspore import Tensor, nn\n\n\nclass Net(nn.Cell):\n"
+                      "    def __init__(self):\n        super().__init__()\n        self.flatten = nn.Flatten()\n"
+                      "        self.signs = Tensor(np.sign(np.random.randn(1, 64)).astype(np.float32))\n"
+                      "        self.dense = nn.Dense(64, 10)\n\n    def construct(self, x):\n"
+                      "        return self.dense(self.flatten(x) * self.signs)\n")
+    deletion = opened(f"model.name={source}:Net", "model.hidden_size=128", "training.epochs=10",
+                      "training.learning_rate=0.1")
+    states, truth = deletion.model.run(NONE), deletion.model.plan.dataset.y_test
+    watched = [state.slices[-1].metrics["history"][-1]["val_accuracy"] for state in states]
+    answered = (deletion.model.shard_logits(states, TEST).argmax(axis=2) == truth).mean(axis=1)
+    np.testing.assert_allclose(answered, watched)
+    assert (answered > .6).all()
