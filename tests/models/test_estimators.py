@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from mindleak.errors import InputError
-from mindleak.models.estimators import ESTIMATORS, KMeansClassifier, fitted
+from mindleak.models.estimators import ESTIMATORS, KMeansClassifier, fitted, learned
+from mindleak.runs.digest import stable_hash
 from mindleak.settings import estimator as settings
 
 DEFAULTS = {"max_depth": None, "min_leaf": 1, "trees": 5, "centroids": 2}
@@ -57,10 +61,45 @@ def test_far_images_have_finite_posteriors() -> None:
 def test_equal_seeds_give_equal_models_and_others_do_not(name: str) -> None:
     digits, labels = load_digits(return_X_y=True)
     images = digits[:300].reshape(300, 1, 8, 8).astype(np.float32) / 16
-    first, again, other = (fitted(name, DEFAULTS, images, labels[:300], seed).predict_proba(digits[300:] / 16)
-                           for seed in (1, 1, 2))
+    models = [fitted(name, DEFAULTS, images, labels[:300], seed) for seed in (1, 1, 2)]
+    first, again, other = (model.predict_proba(digits[300:] / 16) for model in models)
     assert first.tobytes() == again.tobytes()
     assert not np.array_equal(first, other)
+    same, as_same, unlike = (stable_hash(learned(name, model)) for model in models)
+    assert same == as_same != unlike
+
+
+def followed(tree: list[np.ndarray], images: np.ndarray) -> np.ndarray:
+    """Probabilities by the arrays of a tree alone."""
+    left, right, feature, threshold, value = tree
+    at = np.zeros(len(images), int)
+    while (left[at] >= 0).any():
+        goes_left = images[np.arange(len(images)), np.maximum(feature[at], 0)] <= threshold[at]
+        at = np.where(left[at] < 0, at, np.where(goes_left, left[at], right[at]))
+    return value[at, 0] / value[at, 0].sum(axis=1, keepdims=True)
+
+
+def of_forest(arrays: list[np.ndarray], images: np.ndarray) -> np.ndarray:
+    """Probabilities by the arrays of a forest alone: each tree has its classes and five arrays."""
+    return np.mean([followed(arrays[start + 1:start + 6], images) for start in range(1, len(arrays), 6)], axis=0)
+
+
+def of_kmeans(arrays: list[np.ndarray], images: np.ndarray) -> np.ndarray:
+    model = KMeansClassifier(1, 0)
+    model.classes_, model.centroids_, model.labels_ = arrays
+    return model.predict_proba(images)
+
+
+@pytest.mark.parametrize(("name", "answers"), [
+    ("decision_tree", lambda arrays, images: followed(arrays[1:], images)), ("random_forest", of_forest),
+    ("kmeans", of_kmeans)])
+def test_the_learned_arrays_decide_all_answers(
+        name: str, answers: Callable[[list[np.ndarray], np.ndarray], np.ndarray]) -> None:
+    digits, labels = load_digits(return_X_y=True)
+    images: Any = (digits / 16).astype(np.float32)
+    model = fitted(name, {**DEFAULTS, "min_leaf": 4}, images[:300], labels[:300], 0)
+    np.testing.assert_allclose(answers(learned(name, model), images[300:]), model.predict_proba(images[300:]),
+                               rtol=1e-12, atol=1e-15)
 
 
 def test_names_are_those_that_the_configuration_knows() -> None:

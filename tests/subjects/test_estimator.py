@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,29 @@ def test_equal_fits_give_equal_answers_bit_by_bit(tmp_path: Path, name: str) -> 
     first, again = (task_in(tmp_path / folder, f"model.name={name}").run() for folder in "ab")
     assert first.digest == again.digest
     assert first.arrays[TEST].tobytes() == again.arrays[TEST].tobytes()
+    task = task_in(tmp_path / "a", f"model.name={name}")
+    assert task.fingerprint(first) == task.fingerprint(again)
+
+
+def test_a_fingerprint_tells_models_and_their_answers_apart(tmp_path: Path) -> None:
+    task = task_in(tmp_path)
+    result = task.run()
+    made = {task.fingerprint(result)}
+    other = EstimatorTask(task.plan, "membership", ROWS[1:])
+    made.add(other.fingerprint(other.run()))
+    for key in (TRAINING, TEST):
+        forged = copy.copy(result)
+        forged.arrays = {**result.arrays, key: result.arrays[key] + 1}
+        made.add(task.fingerprint(forged))
+    forged = copy.copy(result)
+    forged.metrics = {**result.metrics, "digest": other.run().metrics["digest"]}
+    made.add(task.fingerprint(forged))
+    assert len(made) == 5
+    aside = {**result.arrays, TRAINING: result.arrays[TRAINING].copy()}
+    aside[TRAINING][:ROWS[0]] = 0
+    unlike = copy.copy(result)
+    unlike.arrays = aside
+    assert task.fingerprint(unlike) == task.fingerprint(result), "answers about other rows do not count"
 
 
 def test_a_second_call_finds_the_stage_and_another_setting_does_not(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from mindleak.audits.deletion.ledger import Entry, Ledger
 from mindleak.audits.deletion.requests import check_request, parse_request
 from mindleak.errors import InputError
 from mindleak.subjects.session import Session
-from mindleak.subjects.subject import EstimatorPlan, SubjectPlan, require_subjects, subject_plans
+from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
 
 
 def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> None:
-    """Meet requests one after the other, or hold the ledger against the weights; without either, train the model.
+    """Meet requests one after the other, or hold the ledger against the shards; without either, train the model.
 
     Raises:
         InputError: requests or settings that cannot work, or a ledger that is not as it should be.
@@ -26,8 +26,8 @@ def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> Non
     if verifies:
         found = deletion.verify()
         session.say(f"verified: {found.entries} deletions; {found.retrained} shards trained again without the deleted "
-                    f"samples ended with the recorded weights, bit for bit; {found.read} shards in the run directory "
-                    "have the recorded weights")
+                    f"samples are the recorded ones, bit for bit; {found.read} shards in the run directory are the "
+                    "recorded ones")
         session.say(f"last hash: {found.last_hash}")
         return
     ledger = deletion.opened()
@@ -43,9 +43,6 @@ def _subject(session: Session) -> SubjectPlan:
     if len(plans) > 1:
         raise InputError(f"the configuration has {len(plans)} subjects ({', '.join(plan.name for plan in plans)}); "
                          "expected one to delete from")
-    if isinstance(plans[0], EstimatorPlan):
-        raise InputError(f"{plans[0].model_label} is no network and is fitted anew in one pass; expected a network to "
-                         "delete from by shards")
     if plans[0].is_trained:
         raise InputError("a deletion trains its own networks; omit --ckpt")
     if session.device.world_size > 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,22 @@ from mindleak.settings.estimator import DECISION_TREE, KMEANS, RANDOM_FOREST
 # K-means keeps the best of so many starts. On 216 digits the test accuracy has a standard deviation of 5.7 points over
 # draws and seeds, with a single start 8.1: shadows should be like the subject.
 RESTARTS = 10
+
+# What of scikit-learn's compiled tree decides its answers.
+_TREE = ("children_left", "children_right", "feature", "threshold", "value")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of model.
+
+    Attributes:
+        make: returns it before it is fitted, of the settings of the section ``estimator`` and a seed.
+        learned: returns the arrays that decide its answers once it is fitted.
+    """
+
+    make: Callable[[Mapping[str, Any], int], Any]
+    learned: Callable[[Any], list[np.ndarray]]
 
 
 class KMeansClassifier:
@@ -98,9 +115,21 @@ def _kmeans(settings: Mapping[str, Any], seed: int) -> Any:
     return KMeansClassifier(settings["centroids"], seed)
 
 
+def _of_tree(model: Any) -> list[np.ndarray]:
+    return [model.classes_, *(getattr(model.tree_, name) for name in _TREE)]
+
+
+def _of_forest(model: Any) -> list[np.ndarray]:
+    return [model.classes_, *(array for tree in model.estimators_ for array in _of_tree(tree))]
+
+
+def _of_kmeans(model: KMeansClassifier) -> list[np.ndarray]:
+    return [model.classes_, model.centroids_, model.labels_]
+
+
 # The names are those of ``settings.estimator``.
-ESTIMATORS: dict[str, Callable[[Mapping[str, Any], int], Any]] = {
-    DECISION_TREE: _decision_tree, RANDOM_FOREST: _random_forest, KMEANS: _kmeans}
+ESTIMATORS = {DECISION_TREE: Kind(_decision_tree, _of_tree), RANDOM_FOREST: Kind(_random_forest, _of_forest),
+              KMEANS: Kind(_kmeans, _of_kmeans)}
 
 
 def fitted(name: str, settings: Mapping[str, Any], images: np.ndarray, labels: np.ndarray, seed: int) -> Any:
@@ -118,4 +147,21 @@ def fitted(name: str, settings: Mapping[str, Any], images: np.ndarray, labels: n
     """
     if name not in ESTIMATORS:
         raise InputError(f"model '{name}' is unknown; expected one of {', '.join(ESTIMATORS)}")
-    return ESTIMATORS[name](settings, seed).fit(images.reshape(len(images), -1), labels)
+    return ESTIMATORS[name].make(settings, seed).fit(images.reshape(len(images), -1), labels)
+
+
+def learned(name: str, model: Any) -> list[np.ndarray]:
+    """Return the arrays that a fitted classifier consists of: all that decides its answers, and nothing else.
+
+    Args:
+        name: of ``ESTIMATORS``.
+        model: it, as ``fitted`` returns it.
+
+    Example:
+        >>> images, labels = np.array([[0.0], [1.0]]), np.array([0, 1])
+        >>> model = fitted("kmeans", {"centroids": 1}, images, labels, seed=0)
+        >>> classes, centroids, of_centroids = learned("kmeans", model)
+        >>> sorted(zip(centroids[:, 0].tolist(), of_centroids.tolist()))
+        [(0.0, 0), (1.0, 1)]
+    """
+    return ESTIMATORS[name].learned(model)

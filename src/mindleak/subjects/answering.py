@@ -84,6 +84,10 @@ class ModelTask(Protocol):
         """Name of the stage."""
 
     @property
+    def epochs(self) -> int:
+        """How many times it is shown its rows."""
+
+    @property
     def is_done(self) -> bool:
         """True if the stage is in the run directory."""
 
@@ -107,6 +111,9 @@ class ModelTask(Protocol):
 
     def answering(self, result: StageResult) -> Answering:
         """Return what is asked of a finished stage, at once: models may take turns in what computes their answers."""
+
+    def fingerprint(self, result: StageResult) -> str:
+        """Return a SHA-256 of what a finished stage has made: of two that are made of the same rows, the same."""
 
     def made_by(self) -> dict[str, Any]:
         """Return the recipe, by section of the configuration."""

@@ -18,7 +18,7 @@ from mindleak.attacks.target import EstimatorTarget
 from mindleak.data.dataset import TEST, TRAINING
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
-from mindleak.models.estimators import KMEANS, fitted
+from mindleak.models.estimators import KMEANS, fitted, learned
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.answering import mirror
@@ -87,6 +87,17 @@ class EstimatorTask:
         """Number of samples that it is fitted to."""
         return len(self.labels)
 
+    @property
+    def epochs(self) -> int:
+        """It is shown its samples once."""
+        return 1
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Names of the classes of which it has no image to be fitted to."""
+        data = self.plan.dataset
+        return tuple(data.class_names[label] for label in np.setdiff1d(np.arange(data.num_classes), self.labels))
+
     def beside(self, role: str, rows: np.ndarray, split: str, outside: np.ndarray) -> EstimatorTask:
         """Return one fitted like this one, in another role and to other rows; nothing watches a fit."""
         return replace(self, role=role, rows=rows)
@@ -97,13 +108,11 @@ class EstimatorTask:
 
     def check(self) -> None:
         """Raise InputError where a class has no image to be fitted to, or centroids are more than images."""
-        data, classes = self.plan.dataset, self.plan.dataset.num_classes
-        absent = np.setdiff1d(np.arange(classes), self.labels)
-        if len(absent):
-            names = ", ".join(data.class_names[label] for label in absent)
+        classes = self.plan.dataset.num_classes
+        if self.absent:
             raise InputError(f"'{self.plan.name}', {self.role}: the {self.size} images that it is fitted to have none "
-                             f"of class {names}; expected images of all {classes} classes, or it has no answer for "
-                             "these: take more images")
+                             f"of class {', '.join(self.absent)}; expected images of all {classes} classes, or it has "
+                             "no answer for these: take more images")
         if self.plan.model_label == KMEANS and self.plan.config.estimator.centroids * classes > self.size:
             raise InputError(f"estimator.centroids is {self.plan.config.estimator.centroids}, which is "
                              f"{self.plan.config.estimator.centroids * classes} for {classes} classes, and '"
@@ -126,6 +135,15 @@ class EstimatorTask:
         """Return the answers that a finished stage has kept."""
         return KeptAnswers(result.digest, result.arrays)
 
+    def fingerprint(self, result: StageResult) -> str:
+        """Return a SHA-256 of the model as its stage has recorded it, with its answers about what it was fitted to and
+        about the test split: these are what is left of it.
+
+        Its answers about all other rows do not count, so that what these are has no say.
+        """
+        answers = self.answering(result)
+        return stable_hash([result.metrics["digest"], answers.logits(TRAINING, self.rows), answers.logits(TEST)])
+
     def _inputs(self) -> dict[str, Any]:
         """Everything of the configuration and the data that the stage depends on."""
         data = self.plan.dataset.digest
@@ -134,22 +152,22 @@ class EstimatorTask:
 
     def _compute(self, context: StageContext) -> dict[str, Any]:
         """Fit, ask about everything, and measure; the stage's work."""
-        answers = self._answers()
-        context.save_arrays(**answers)
-        data = self.plan.dataset
-        seen = answers[TRAINING] if self.rows is None else answers[TRAINING][self.rows]
-        return {"n_train": self.size, "train_accuracy": accuracy(seen.argmax(1), self.labels).to_json(),
-                "test_accuracy": accuracy(answers[TEST].argmax(1), data.y_test).to_json()}
-
-    def _answers(self) -> dict[str, np.ndarray]:
-        """Return the logarithms of the probabilities, by split, of the images and where asked for of their mirrors."""
         data = self.plan.dataset
         images = data.x_train if self.rows is None else data.x_train[self.rows]
         # Threads of K-means add up in the order in which they finish, which changes the last digits.
         with threadpool_limits(1):
             model = fitted(self.plan.model_label, self.plan.config.estimator, images, self.labels, self.seed)
-            target = EstimatorTarget(model, data.num_classes)
-            return {f"{_MIRRORED[mirrored]}{split}": target.logits(mirror(asked) if mirrored else asked).astype(
-                        np.float32)
-                    for mirrored in ([False, True] if self.mirrored else [False])
-                    for split, asked in ((split, data.of_split(split)[0]) for split in (TRAINING, TEST))}
+            answers = self._answers(model)
+        context.save_arrays(**answers)
+        seen = answers[TRAINING] if self.rows is None else answers[TRAINING][self.rows]
+        return {"n_train": self.size, "train_accuracy": accuracy(seen.argmax(1), self.labels).to_json(),
+                "test_accuracy": accuracy(answers[TEST].argmax(1), data.y_test).to_json(),
+                "digest": stable_hash(learned(self.plan.model_label, model))}
+
+    def _answers(self, model: Any) -> dict[str, np.ndarray]:
+        """Return the logarithms of the probabilities, by split, of the images and where asked for of their mirrors."""
+        data = self.plan.dataset
+        target = EstimatorTarget(model, data.num_classes)
+        return {f"{_MIRRORED[mirrored]}{split}": target.logits(mirror(asked) if mirrored else asked).astype(np.float32)
+                for mirrored in ([False, True] if self.mirrored else [False])
+                for split, asked in ((split, data.of_split(split)[0]) for split in (TRAINING, TEST))}

@@ -24,6 +24,7 @@ from mindleak.runs.stages import StageContext, StageResult
 from mindleak.subjects.answering import ModelTask, NetworkAnswering
 from mindleak.subjects.answers import split_misfit
 from mindleak.subjects.asking import ask
+from mindleak.subjects.own import weights_digest
 from mindleak.subjects.subject import SubjectPlan
 from mindleak.training import checkpoint
 from mindleak.training.checkpoint import CheckpointFolder
@@ -211,6 +212,10 @@ class TrainingTask:
         network, predict = self.plan.session.asked.get(self.graphs(), self._compiled)
         checkpoint.load_weights(network, weights_of(result))
         return NetworkAnswering(network, predict, self.plan.dataset, name)
+
+    def fingerprint(self, result: StageResult) -> str:
+        """Return a SHA-256 of the weights of a finished stage."""
+        return weights_digest(self.network(result))
 
     def _compiled(self) -> tuple[nn.Cell, Predictor]:
         network = self.plan.make_network(0)

@@ -20,23 +20,28 @@ SMALL = ["--dataset", "digits", "--model", "lstm_rnn", "--device_target", "CPU",
          "deletion.slices=2"]
 
 
-def delete(folder: Path, *words: str) -> int:
-    return main(["delete", *SMALL, "--run_dir", str(folder / "run"), "--ckpt_dir", str(folder / "ckpt"), *words])
+SMALL_TREE = ["--dataset", "digits", "--model", "decision_tree", "--device_target", "CPU", "--set", "deletion.shards=3"]
 
 
-def test_samples_are_deleted_and_the_ledger_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("model", "slices"), [(SMALL, 2), (SMALL_TREE, 1)], ids=["network", "tree"])
+def test_samples_are_deleted_and_the_ledger_is_verified(tmp_path: Path, model: list[str], slices: int,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    def delete(*words: str) -> int:
+        folders = ["--run_dir", str(tmp_path / "run"), "--ckpt_dir", str(tmp_path / "ckpt")]
+        return main(["delete", *model, *folders, *words])
+
     np.save(tmp_path / "forget.npy", np.array([3, 77]))
-    assert delete(tmp_path, "--forget", str(tmp_path / "forget.npy"), "--forget", "0.01") == 0
+    assert delete("--forget", str(tmp_path / "forget.npy"), "--forget", "0.01") == 0
     shown = capsys.readouterr().out
     assert "deletion 1: 2 samples by request" in shown and "deletion 2: 12 samples by request '0.01'" in shown
-    assert "3 shards of 2 slices on 1,283 samples; test accuracy" in shown
-    assert delete(tmp_path, "--verify") == 0
+    assert f"3 shards of {slices} slices on 1,283 samples; test accuracy" in shown
+    assert delete("--verify") == 0
     verified = capsys.readouterr().out
     assert "verified: 2 deletions; 3 shards trained again without the deleted samples" in verified
     (last,) = {line for text in (shown, verified) for line in text.splitlines() if line.startswith("last hash: ")
                for line in [line.split()[2]]}
     assert len(last) == 64, "both name the same hash"
-    assert delete(tmp_path, "--forget", str(tmp_path / "forget.npy")) == 2
+    assert delete("--forget", str(tmp_path / "forget.npy")) == 2
     assert "row 3 is not among the 1,283 samples" in capsys.readouterr().err
 
 
@@ -46,7 +51,7 @@ def test_samples_are_deleted_and_the_ledger_is_verified(tmp_path: Path, capsys: 
     (["--forget", "nowhere.npy"], "nowhere.npy: no such file"),
     (["--verify"], "has no ledger of deletions"),
     (["--set", "deletion.shards=0"], "deletion.shards is 0; expected at least 1"),
-    (["--model", "random_forest"], "random_forest is no network"),
+    (["--model", "random_forest", "--set", "deletion.slices=2"], "deletion.slices is 2; expected 1 for random_forest"),
     (["--ckpt", "somewhere.ckpt"], "somewhere.ckpt"),
 ])
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, words: list[str], complaint: str,
@@ -73,7 +78,7 @@ data: {name: digits, image_size: 8}
 model: {name: decision_tree}
 inversion: {enabled: false}
 membership: {enabled: false}
-deletion: {requests: [0.1], models: 6, members: 400}
+deletion: {requests: [0.1], methods: [full, sharded], models: 6, shards: 2, members: 400}
 """
 
 
@@ -110,11 +115,16 @@ def test_an_overfitted_network_is_caught_before_and_acquitted_after_retraining(t
 
 
 @pytest.mark.slow
-def test_a_tree_is_deleted_from_by_fitting_it_anew(tmp_path: Path) -> None:
+def test_a_tree_is_deleted_from_by_fitting_it_or_its_shards_anew(tmp_path: Path) -> None:
     document = audited(tmp_path, text=TREE)
     (found,) = results(document, "deletion")
     methods = {entry["method"]: entry["measures"] for entry in found["methods"]}
-    assert methods["before"]["accuracy/forgotten"]["value"] == 1.0 > methods["full"]["accuracy/forgotten"]["value"]
+    assert list(methods) == ["before", "full", "never", "sharded"]
+    assert methods["before"]["accuracy/forgotten"]["value"] == 1.0
+    for method in ("full", "sharded"):
+        assert methods[method]["accuracy/forgotten"]["value"] < 1.0
+        low, high = methods[method]["auc/u_lira"]["ci"]
+        assert low < .5 < high
 
 
 @pytest.mark.parametrize(("assignment", "complaint"), [
@@ -137,4 +147,17 @@ def test_what_cannot_be_audited_is_refused_before_anything_is_trained(tmp_path: 
                                                                       complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         audited(tmp_path, assignment)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("assignment", "complaint"), [
+    ("deletion.methods=[sharded, scrub]", "has 'scrub', which is for networks; expected full, drop_group or sharded for "
+                                          "decision_tree"),
+    ("deletion.slices=2", "deletion.slices is 2; expected 1 for decision_tree"),
+    ("deletion.shards=20", "shard .* has no image of class"),
+])
+def test_what_cannot_be_audited_of_a_tree_is_refused_before_anything_is_fitted(tmp_path: Path, assignment: str,
+                                                                               complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        audited(tmp_path, assignment, text=TREE)
     assert not (tmp_path / "run").exists()

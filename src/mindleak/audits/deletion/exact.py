@@ -1,7 +1,7 @@
 """Exact deletion: a sharded model, its requests one after the other, and the ledger of them.
 
-A deletion is written down before anything is trained, and as done once weights without the samples stand and the stages
-whose weights saw them are gone from the run directory. A kill in between leaves it begun; the next call finishes it.
+A deletion is written down before anything is trained, and as done once models without the samples stand and the stages
+of those that saw them are gone from the run directory. A kill in between leaves it begun; the next call finishes it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ import numpy as np
 
 from mindleak.audits.deletion.ledger import Entry, Ledger, read_ledger
 from mindleak.audits.deletion.requests import Present, Request, requested_rows, rows_digest
-from mindleak.audits.deletion.sharded import ShardedModel, ShardState
+from mindleak.audits.deletion.sharded import NONE, ShardedModel, ShardState
 from mindleak.data.dataset import TEST, TRAINING
 from mindleak.errors import InputError
 from mindleak.evaluation.classification import accuracy
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.signals import phi
 from mindleak.subjects.subject import SubjectPlan
-
-NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ class Verified:
 
     Attributes:
         entries: deletions in the ledger.
-        retrained: shards that were trained again from nothing, and ended with the recorded weights.
-        read: shards whose weights in the run directory are the recorded ones.
+        retrained: shards that were trained again from nothing, and ended as recorded.
+        read: shards that are in the run directory as recorded.
         last_hash: of the last entry; who keeps it elsewhere can tell later that no entry was left out.
     """
 
@@ -101,8 +99,8 @@ class ExactDeletion:
     def verify(self) -> Verified:
         """Hold the ledger against the run directory, and against a training that never had the deleted samples.
 
-        Every shard that a deletion touched is trained again in an empty directory; its weights must be the recorded
-        ones. The weights of all others must be those from before the first deletion.
+        Every shard that a deletion touched is trained again in an empty directory, and must end as recorded. All
+        others must be as they were before the first deletion.
 
         Raises:
             InputError: there is no ledger, or the first thing that is not as recorded.
@@ -117,9 +115,9 @@ class ExactDeletion:
                              "same 'mindleak delete' goes on with it")
         deleted, touched = ledger.deleted(), self._require_touched(ledger)
         for number in range(self.model.sharding.shards):
-            if number not in touched and ledger.weights[number] != ledger.initial[number]:
-                raise InputError(f"'{ledger.path}': shard {number} has other weights than before, though no deletion "
-                                 "touched it")
+            if number not in touched and ledger.digests[number] != ledger.initial[number]:
+                raise InputError(f"'{ledger.path}': shard {number} is another than before, though no deletion touched "
+                                 "it")
         for number in range(self.model.sharding.shards):
             self._require_found(ledger, number, deleted)
         for number in touched:
@@ -142,7 +140,7 @@ class ExactDeletion:
         return ledger.begun(Entry(
             number, datetime.now().astimezone().isoformat(timespec="seconds"), str(asked),
             f"deletions/{number:04d}.npy", rows_digest(rows), len(rows),
-            int(np.isin(images[staying], images[rows]).sum()), first, ledger.weights, ledger.last_hash), rows)
+            int(np.isin(images[staying], images[rows]).sum()), first, ledger.digests, ledger.last_hash), rows)
 
     def _finished(self, ledger: Ledger) -> Ledger:
         """Train what the last entry touches, remove what saw its samples, and write down that it is done."""
@@ -150,7 +148,7 @@ class ExactDeletion:
         started = time.perf_counter()
         states = self.model.run(deleted)
         seconds = time.perf_counter() - started
-        # Another version of the code may have trained an untouched shard again, to weights that nobody recorded.
+        # Another version of the code may have made an untouched shard again, to one that nobody recorded.
         for number, state in enumerate(states):
             if str(number) not in entry.first_slices:
                 self._require_equal(ledger, number, state.digest, "which this deletion does not touch")
@@ -162,7 +160,7 @@ class ExactDeletion:
             sample_epochs=(cost, sharding.total_cost(deleted))))
 
     def _remove_others(self, number: int, state: ShardState) -> None:
-        """Remove every stage of a shard that is not one of those that stand: its weights saw deleted samples."""
+        """Remove every stage of a shard that is not one of those that stand: what it made saw deleted samples."""
         run = self._plan.session.run
         for step, result in enumerate(state.slices):
             run.remove_others(self.model.stage_name(number, step), result)
@@ -192,9 +190,8 @@ class ExactDeletion:
         """Return what the ledger's model is."""
         plan, task = self._plan, self.model.first_task
         return {"subject": plan.name, "model": plan.model_label, "data": plan.dataset.digest,
-                "seed": plan.session.config.seed, "recipe": task.recipe.as_dict(), **task.method_settings(),
-                "shards": self.model.sharding.shards, "slices": self.model.sharding.slices,
-                "samples": len(self._labels)}
+                "seed": plan.session.config.seed, **task.made_by(), "shards": self.model.sharding.shards,
+                "slices": self.model.sharding.slices, "samples": len(self._labels)}
 
     def _require_same(self, ledger: Ledger) -> None:
         """Raise InputError for a ledger of another model."""
@@ -222,11 +219,11 @@ class ExactDeletion:
         for step, result in enumerate(state.slices):
             left = self._plan.session.run.others(self.model.stage_name(number, step), result)
             if left:
-                raise InputError(f"'{left[0]}' holds weights of shard {number} from before a deletion, or after one "
-                                 "that the ledger does not have")
+                raise InputError(f"'{left[0]}' holds shard {number} from before a deletion, or after one that the "
+                                 "ledger does not have")
 
     @staticmethod
     def _require_equal(ledger: Ledger, number: int, digest: str, where: str) -> None:
-        if digest != ledger.weights[number]:
-            raise InputError(f"'{ledger.path}': shard {number}, {where}, has the weights {digest[:12]}…; the ledger "
-                             f"records {ledger.weights[number][:12]}…")
+        if digest != ledger.digests[number]:
+            raise InputError(f"'{ledger.path}': shard {number}, {where}, has the digest {digest[:12]}…; the ledger "
+                             f"records {ledger.digests[number][:12]}…")

@@ -1,9 +1,10 @@
-"""The ledger of deletions: when, which samples, which shards and slices, and the weights before and after.
+"""The ledger of deletions: when, which samples, which shards and slices, and the shards' digests before and after.
 
 ``deletions.json`` lies in the run directory, the row numbers of every request beside it in ``deletions/``. Every entry
 carries the hash of the one before, so that none can be changed or left out without all that follow. Whoever can write
 the file can compute the hashes anew: what proves an entry is training the recorded shards again and finding the
-recorded weights (``mindleak delete --verify``).
+recorded digests (``mindleak delete --verify``). A shard's digest is that of its network's weights, or of a fitted model
+and its answers (``ModelTask.fingerprint``).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from mindleak.runs.atomic import atomic_json, atomic_write_bytes
 from mindleak.runs.digest import stable_hash
 
 NAME, FOLDER = "deletions.json", "deletions"
-SCHEMA = 1
+SCHEMA = 2
 BEGUN, DONE = "begun", "done"
 
 
@@ -41,10 +42,10 @@ class Entry:
         count: how many samples.
         copies: how many samples that stay are copies of deleted images.
         first_slices: by shard that held any, the first slice that did.
-        before, after: SHA-256 of each shard's weights; ``after`` is empty until all are retrained.
+        before, after: SHA-256 of each shard; ``after`` is empty until all are retrained.
         sample_epochs: that the retraining took, and those of training all shards anew.
         seconds: of the retraining.
-        state: ``begun`` until weights without the samples stand and those with them are removed.
+        state: ``begun`` until shards without the samples stand and those with them are removed.
         previous: hash of the entry before; of the ledger's head for the first.
     """
 
@@ -76,7 +77,7 @@ class Ledger:
     Attributes:
         run_dir: where it lies.
         head: what the model is: subject, recipe, data, sharding, seed; plain values.
-        initial: SHA-256 of each shard's weights before any deletion.
+        initial: SHA-256 of each shard before any deletion.
         entries: the deletions, oldest first.
     """
 
@@ -91,8 +92,8 @@ class Ledger:
         return self.run_dir / NAME
 
     @property
-    def weights(self) -> list[str]:
-        """SHA-256 of each shard's weights as they are now."""
+    def digests(self) -> list[str]:
+        """SHA-256 of each shard as it is now."""
         done = [entry for entry in self.entries if entry.state == DONE]
         return list(done[-1].after if done else self.initial)
 
@@ -188,14 +189,14 @@ def ledger_results(run_dir: Path, subject: str) -> list[dict[str, Any]]:
 
 def _require_chain(ledger: Ledger) -> None:
     """Raise InputError where an entry does not follow from the one before it, or its rows are not those recorded."""
-    last, weights = replace(ledger, entries=()).last_hash, list(ledger.initial)
+    last, digests = replace(ledger, entries=()).last_hash, list(ledger.initial)
     gone = np.zeros(0, np.int64)
     for place, entry in enumerate(ledger.entries, 1):
-        if entry.number != place or entry.previous != last or entry.before != weights:
+        if entry.number != place or entry.previous != last or entry.before != digests:
             raise InputError(f"'{ledger.path}' was altered: deletion {place} does not follow from what is before it")
         rows = ledger.rows(entry)
         if len(rows) != entry.count or np.isin(rows, gone).any():
             raise InputError(f"'{ledger.path}' was altered: deletion {place} deletes other rows than it records, or "
                              "some that were deleted before")
         gone, last = np.concatenate([gone, rows]), entry.hash
-        weights = entry.after if entry.state == DONE else weights
+        digests = entry.after if entry.state == DONE else digests

@@ -181,10 +181,10 @@ def plan_deletions(plan: SubjectPlan) -> list[DeletionPlan]:
         raise NoVerdictError(f"'{plan.name}' was trained elsewhere; an audit of deletions trains its own networks, "
                              "with the samples and without")
     methods = known_names(settings.methods, METHODS, "deletion.methods")
-    others = [name for name in methods if name not in (FULL, DROP_GROUP)]
+    others = [name for name in methods if name in APPROXIMATE]
     if isinstance(plan, EstimatorPlan) and others:
-        raise InputError(f"deletion.methods has '{others[0]}', which is for networks; expected full or drop_group for "
-                         f"{plan.model_label}")
+        raise InputError(f"deletion.methods has '{others[0]}', which is for networks; expected full, drop_group or "
+                         f"sharded for {plan.model_label}")
     for key, models in (("models", settings.models), ("validation_models", settings.validation_models)):
         if models % 2:
             raise InputError(f"deletion.{key} is {models}; expected an even number"

@@ -68,9 +68,7 @@ class DeletionStages:
     def _of_trainings(self, kind: str) -> Answers:
         tasks = self._planned.trained[kind]
         asked = [self._asked(f"{kind}{model}", task, task.run()) for model, task in enumerate(tasks)]
-        # What is no network is fitted in one pass.
-        costs = [len(task.rows) * (task.epochs if isinstance(task, TrainingTask) else 1) for task in tasks
-                 if task.rows is not None]
+        costs = [len(task.rows) * task.epochs for task in tasks if task.rows is not None]
         return _gathered(asked, costs, [task.run().seconds for task in tasks])
 
     def _of_shards(self, deleted: bool) -> Answers:
