@@ -151,8 +151,8 @@ def test_what_cannot_be_audited_is_refused_before_anything_is_trained(tmp_path: 
 
 
 @pytest.mark.parametrize(("assignment", "complaint"), [
-    ("deletion.methods=[sharded, scrub]", "has 'scrub', which is for networks; expected full, drop_group or sharded for "
-                                          "decision_tree"),
+    ("deletion.methods=[sharded, scrub]", "has 'scrub', which is for networks; expected full, drop_group or sharded "
+                                          "for decision_tree"),
     ("deletion.slices=2", "deletion.slices is 2; expected 1 for decision_tree"),
     ("deletion.shards=20", "shard .* has no image of class"),
 ])
