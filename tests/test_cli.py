@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 
+from cases import slow_but
 from command import SMALL, assert_refused, call, contents, fresh
 from data_files import write_cifar, write_idx_set, write_stl10, write_svhn
 from mindleak import __version__, cli
@@ -477,7 +478,7 @@ def test_runs_of_one_name_in_two_places_have_checkpoints_of_their_own(capfd, tmp
     assert again.code == 0 and "already trained" in again.out
 
 
-@pytest.mark.parametrize("method", ["ordinary", "suppress"])
+@pytest.mark.parametrize("method", slow_but(["ordinary", "suppress"], "ordinary"))
 def test_a_checkpoint_of_another_version_is_neither_trained_over_nor_predicted_from(
         capfd, tmp_path, monkeypatch, method):
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,7 @@ import pytest
 from mindspore import Tensor, nn
 
 import mindleak
+from cases import slow_but
 from command import Outcome, assert_refused, call
 from mindleak import device
 from mindleak.data.catalogue import load
@@ -191,9 +192,14 @@ def test_answers_in_half_precision_are_steady() -> None:
 # --- every command that asks ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("command", [["train"], ["audit"], ["attack", "membership"], ["attack", "inversion"]],
-                         ids=" ".join)
+COMMANDS = [["train"], ["audit"], ["attack", "membership"], ["attack", "inversion"]]
+REFUSED = [(command, end) for command in COMMANDS for end in ENDS]
+
+
+# One command for every end, and every command for two of them.
+@pytest.mark.parametrize(("command", "end"), slow_but(
+    REFUSED, *((COMMANDS[number % len(COMMANDS)], end) for number, end in enumerate(ENDS)),
+    *((command, end) for command in COMMANDS for end in ("softmax", "softmax when trained"))))
 def test_answers_that_are_no_logits_are_refused_before_any_training(
         tmp_path: Path, capfd: pytest.CaptureFixture[str], command: list[str], end: str) -> None:
     reference = net_file(tmp_path, ENDS[end][0])

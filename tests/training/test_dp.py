@@ -11,6 +11,7 @@ import pytest
 from mindspore import Tensor, nn
 from scipy import stats
 
+from cases import slow_but
 from mindleak.errors import InputError
 from mindleak.models.registry import build
 from mindleak.training.checkpoint import CheckpointFolder
@@ -83,7 +84,7 @@ def test_the_steps_are_those_of_the_paper(noise: float) -> None:
     np.testing.assert_allclose(weights(network)["dense.bias"], bias, atol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("optimizer", slow_but(["sgd", "momentum", "nesterov", "adam"], "momentum"))
 def test_without_noise_and_bound_it_is_ordinary_training_on_the_same_batches(optimizer: str) -> None:
     recipe = Recipe(optimizer=optimizer, learning_rate=0.02, weight_decay=0.01)
     generator = np.random.default_rng(2)

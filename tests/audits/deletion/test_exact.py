@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cases import slow_but
 from mindleak.audits.deletion import exact
 from mindleak.audits.deletion.exact import ExactDeletion
 from mindleak.audits.deletion.ledger import BEGUN, read_ledger
@@ -49,8 +50,7 @@ def falsified(data: Dataset, rows: np.ndarray) -> Dataset:
     return replace(data, x_train=images, y_train=labels)
 
 
-@pytest.mark.parametrize("method", [name if name in ("ordinary", "adam") else pytest.param(name, marks=pytest.mark.slow)
-                                    for name in METHODS])
+@pytest.mark.parametrize("method", slow_but(METHODS, "ordinary"))
 def test_the_weights_are_those_of_a_training_that_never_had_the_samples(opened: Opened, tmp_path: Path,
                                                                         method: str) -> None:
     deletion = opened(*METHODS[method])
@@ -104,8 +104,9 @@ def test_deletions_one_after_the_other_end_where_one_of_all_ends(opened: Opened,
     assert (verified.entries, verified.retrained, verified.read) == (3, 3, 3)
 
 
-@pytest.mark.parametrize("when", ["before the first training", "between two shards", "before old weights are removed",
-                                  "before it is written down as done"])
+@pytest.mark.parametrize("when", slow_but(
+    ["before the first training", "between two shards", "before old weights are removed",
+     "before it is written down as done"], "between two shards"))
 def test_a_killed_deletion_goes_on_and_is_not_made_twice(opened: Opened, tmp_path: Path, when: str,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     request = "0.02"
