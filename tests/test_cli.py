@@ -268,6 +268,7 @@ def test_predicting_by_the_best_epoch(trained, capfd, monkeypatch):
     assert refused.code == 2 and "--best means the best checkpoint that mindleak train left" in refused.err
 
 
+@pytest.mark.slow
 def test_predictions_agree_with_the_accuracy_that_training_reported(trained, capfd, monkeypatch):
     monkeypatch.chdir(trained)
     outcome = call(capfd, "predict", *SMALL, "-n", "500")
