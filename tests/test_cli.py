@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 
+from cases import slow_but
 from command import SMALL, assert_refused, call, contents, fresh
 from data_files import write_cifar, write_idx_set, write_stl10, write_svhn
 from mindleak import __version__, cli
@@ -267,6 +268,7 @@ def test_predicting_by_the_best_epoch(trained, capfd, monkeypatch):
     assert refused.code == 2 and "--best means the best checkpoint that mindleak train left" in refused.err
 
 
+@pytest.mark.slow
 def test_predictions_agree_with_the_accuracy_that_training_reported(trained, capfd, monkeypatch):
     monkeypatch.chdir(trained)
     outcome = call(capfd, "predict", *SMALL, "-n", "500")
@@ -477,7 +479,7 @@ def test_runs_of_one_name_in_two_places_have_checkpoints_of_their_own(capfd, tmp
     assert again.code == 0 and "already trained" in again.out
 
 
-@pytest.mark.parametrize("method", ["ordinary", "suppress"])
+@pytest.mark.parametrize("method", slow_but(["ordinary", "suppress"], "ordinary"))
 def test_a_checkpoint_of_another_version_is_neither_trained_over_nor_predicted_from(
         capfd, tmp_path, monkeypatch, method):
     monkeypatch.chdir(tmp_path)

@@ -107,7 +107,7 @@ def test_negative_card_numbers_are_refused_on_the_cpu_too():
     device._check_device_id("CPU", 3)
 
 
-@pytest.mark.parametrize("target", ["GPU", "Ascend"])
+@pytest.mark.parametrize("target", [pytest.param("GPU", marks=pytest.mark.slow), "Ascend"])
 def test_a_missing_target_ends_the_command_in_one_line_without_loader_messages(tmp_path, target):
     if target in device.available_targets():
         pytest.skip(f"{target} works here")

@@ -222,6 +222,7 @@ def test_a_block_that_fails_gives_the_handlers_back():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.slow
 def test_mindarmours_inversion_leaves_no_patch_behind(capfd):
     """The product's own call into MindArmour, from outside: nothing printed, nothing patched, state restored."""
     from mindleak import device

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cases import slow_but
 from mindleak.evaluation.intervals import clopper_pearson
 from mindleak.evaluation.nominal import tpr_interval_at_fpr
 from mindleak.evaluation.roc import auc, tpr_at_fpr
@@ -70,7 +71,8 @@ def test_clopper_pearson_of_a_fixed_threshold_covers_its_rate() -> None:
     assert 0.95 <= np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1])) <= 0.99
 
 
-@pytest.mark.parametrize(("shift", "n", "fpr"), [(0, 1000, 0.01), (1, 1000, 0.01), (2, 5000, 0.001), (2, 1000, 0.001)])
+@pytest.mark.parametrize(("shift", "n", "fpr"), slow_but(
+    [(0, 1000, 0.01), (1, 1000, 0.01), (2, 5000, 0.001), (2, 1000, 0.001)], (1, 1000, 0.01), (2, 1000, 0.001)))
 def test_nominal_interval_covers_where_the_given_threshold_interval_does_not(shift: int, n: int, fpr: float) -> None:
     truth, runs = stats.norm.cdf(stats.norm.ppf(fpr) + shift), 150
     nominal = given = 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cases import slow_but
 from example_record import build_document
 from mindleak.errors import InputError
 from mindleak.jobs import report
@@ -56,7 +57,8 @@ HARM: dict[str, Callable[[Document], object]] = {
 }
 
 
-@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("harm", slow_but(
+    HARM, "an empty list of a ROC", "text in a ROC", "an epoch without its number"))
 def test_a_damaged_report_is_refused_in_one_line_or_rendered(harm, audited, tmp_path):
     folder, document = audited[0], copy.deepcopy(audited[1])
     HARM[harm](document)

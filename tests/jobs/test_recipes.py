@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cases import slow_but
 from mindleak import settings as config
 from mindleak.audits.audit import Audit
 from mindleak.audits.sweep.stages import SweepPlan
@@ -41,7 +42,7 @@ def test_a_long_recipe_passes_every_check_before_training(name: str, data_dir: P
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", slow_but(SWEEPS, *SWEEPS[-1:]))
 def test_every_variant_of_a_long_sweep_passes_every_check_before_training(name: str, data_dir: Path, tmp_path: Path,
                                                                           ) -> None:
     merged = config.load(str(CONFIGS / f"{name}.yaml"), [f"data.dir={data_dir}"])

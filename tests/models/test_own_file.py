@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
+from cases import slow_but
 from command import call
 from mindleak.errors import InputError
 from mindleak.models.own_file import source
@@ -73,9 +74,10 @@ FORMS: list[dict[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("form, marked", [
-    *((form, False) for form in FORMS), *((form, True) for form in FORMS if "place" in form),
-], ids=str)
+MARKED = [*((form, False) for form in FORMS), *((form, True) for form in FORMS if "place" in form)]
+
+
+@pytest.mark.parametrize("form, marked", slow_but(MARKED, *MARKED[::3]), ids=str)
 def test_a_neighbour_is_found_however_it_is_imported(tmp_path: Path, form: dict[str, str], marked: bool) -> None:
     reference = write(tmp_path, **form)
     if marked:

@@ -12,6 +12,7 @@ import pytest
 from example_record import build_document
 from mindleak.audits.report import write_page
 from mindleak.errors import InputError
+from mindleak.reporting import gallery
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 LISTS = ["subjects", "inversion", "membership", "skipped", "findings"]
@@ -62,6 +63,13 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str,
 def small(tmp_path: Path) -> dict[str, Any]:
     """One recipe, two pictures; the picture files lie in ``tmp_path``."""
     return build_document(tmp_path, images=2, recipes=1)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put an empty chart in the place of every one: drawing them takes seconds, and the test is about the text."""
+    monkeypatch.setattr(gallery, "png_bytes", lambda figure: b"")
+    monkeypatch.setattr(gallery, "inline_svg", lambda figure, name, alt: f'<svg id="{name}"></svg>')
 
 
 def page_of(document: dict[str, Any], folder: Path) -> str:
@@ -164,6 +172,7 @@ def test_an_interval_without_upper_bound_is_shown_as_such(small: dict[str, Any],
     assert "[9.50, ∞]" in Reader(page_of(small, tmp_path)).text
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("emptied", [*([name] for name in LISTS), LISTS], ids=[*LISTS, "all"])
 def test_empty_lists_leave_their_sections_out(emptied: list[str], small: dict[str, Any], tmp_path: Path) -> None:
     small.update({name: [] for name in emptied if name not in FAMILIES})
@@ -187,6 +196,7 @@ def test_sparse_records_render(small: dict[str, Any], tmp_path: Path) -> None:
     assert "roc.png" not in page and "inversion-" not in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_other_side_of_the_report_and_classes_without_attack_are_shown(
     small: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -213,6 +223,7 @@ def test_a_subject_trained_elsewhere_without_members_renders(small: dict[str, An
     assert "provided subject, training data not given" in text and "no member list was given" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_subjects_of_one_recipe_are_told_apart_by_their_names(small: dict[str, Any], tmp_path: Path) -> None:
     for subject, name in zip(small["subjects"], ("small-batch", "large-batch")):
         subject["name"] = name
@@ -235,6 +246,7 @@ def test_two_renderings_are_equal_byte_for_byte(small: dict[str, Any], tmp_path:
     assert len(files) == 6 and {file: file.read_bytes() for file in files} == first
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("damage", ["gone", "truncated", "other arrays"])
 def test_a_missing_or_damaged_picture_file_is_one_line_and_keeps_the_old_page(
     damage: str, small: dict[str, Any], tmp_path: Path
@@ -256,17 +268,18 @@ def test_a_missing_or_damaged_picture_file_is_one_line_and_keeps_the_old_page(
     assert old.read_bytes() == before
 
 
-def test_data_that_differ_from_subject_to_subject_are_told_apart(tmp_path: Path) -> None:
-    document = build_document(tmp_path)
-    data = document["provenance"]["data"]
+@pytest.mark.usefixtures("undrawn")
+def test_data_that_differ_from_subject_to_subject_are_told_apart(small: dict[str, Any], tmp_path: Path) -> None:
+    data = small["provenance"]["data"]
     shape = data.pop("image_shape")
     data["subjects"] = {"one": {"image_shape": shape, "preparation": {"resize": "none"}},
                         "two": {"image_shape": [1, 8, 8], "preparation": {"resize": "none"}}}
-    page = write_page(document, tmp_path).read_text()
+    page = page_of(small, tmp_path)
     assert "of 1×8×8, 10 classes (two)" in page and "classes (one); " in page
     assert "image shape: 1, 8, 8; preparation: resize: none" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_an_inversion_is_held_against_is_shown(small: dict[str, Any], tmp_path: Path) -> None:
     entry = small["results"]["inversion"][0]
     confidence = entry["metrics"]["confidence"]

@@ -13,6 +13,7 @@ import pytest
 from mindspore import Tensor, nn
 
 import mindleak
+from cases import slow_but
 from command import Outcome, assert_refused, call
 from mindleak import device
 from mindleak.data.catalogue import load
@@ -191,9 +192,14 @@ def test_answers_in_half_precision_are_steady() -> None:
 # --- every command that asks ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("command", [["train"], ["audit"], ["attack", "membership"], ["attack", "inversion"]],
-                         ids=" ".join)
+COMMANDS = [["train"], ["audit"], ["attack", "membership"], ["attack", "inversion"]]
+REFUSED = [(command, end) for command in COMMANDS for end in ENDS]
+
+
+# One command for every end, and every command for two of them.
+@pytest.mark.parametrize(("command", "end"), slow_but(
+    REFUSED, *((COMMANDS[number % len(COMMANDS)], end) for number, end in enumerate(ENDS)),
+    *((command, end) for command in COMMANDS for end in ("softmax", "softmax when trained"))))
 def test_answers_that_are_no_logits_are_refused_before_any_training(
         tmp_path: Path, capfd: pytest.CaptureFixture[str], command: list[str], end: str) -> None:
     reference = net_file(tmp_path, ENDS[end][0])
@@ -363,13 +369,14 @@ def test_test_labels_that_are_numbered_otherwise_are_said_wherever_their_accurac
     np.savez(data, x_train=FIRST.x_train, y_train=FIRST.y_train, x_test=FIRST.x_test, y_test=(FIRST.y_test + 3) % 10)
     words = ["--dataset", "custom", "--data_dir", data]
     warning = "the test split does not fit the training split: the network classifies "
-    trained = call(capfd, "train", *words, "--set", "training.epochs=20", "--set", "training.batch_size=20",
+    trained = call(capfd, "train", *words, "--set", "training.epochs=6", "--set", "training.batch_size=20",
+                   "--set", "training.optimizer=adam", "--set", "training.learning_rate=0.003",
                    "--run_dir", tmp_path / "train", "--ckpt_dir", tmp_path / "train-ckpt")
     assert trained.code == 0 and f"warning: lenet5_bias-ordinary: {warning}" in trained.out
     weights = saved(tmp_path / "net.ckpt", fitted(FIRST.x_train, FIRST.y_train))
     np.save(tmp_path / "members.npy", MEMBERS)
-    outcome = run(capfd, tmp_path, "audit", *words, "--model", net_file(tmp_path, "logits"), "--ckpt",
-                  weights, "--members", tmp_path / "members.npy")
+    outcome = run(capfd, tmp_path, "audit", *words, "--set=inversion.enabled=false", "--ckpt", weights,
+                  "--model", net_file(tmp_path, "logits"), "--members", tmp_path / "members.npy")
     document = json.loads((tmp_path / "run" / "report.json").read_text())
     for sentences in (document["cautions"], said(document)):
         assert any(warning in sentence and "another order" in sentence for sentence in sentences)

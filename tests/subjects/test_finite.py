@@ -10,6 +10,7 @@ import pytest
 from mindspore import Tensor, nn
 
 import mindleak
+from cases import slow_but
 from command import assert_refused, call
 from mindleak import device
 from mindleak.data.catalogue import load
@@ -107,7 +108,7 @@ def test_answers_that_are_never_finite_are_refused_with_their_cause(capfd, tmp_p
     assert "learning_rate" not in outcome.err
 
 
-@pytest.mark.parametrize("name", ["Hidden", "WhileTraining"])
+@pytest.mark.parametrize("name", slow_but(["Hidden", "WhileTraining"], "WhileTraining"))
 def test_weights_that_are_not_finite_are_found_behind_a_relu_and_in_training_mode(capfd, tmp_path, name):
     net_file(tmp_path)
     # One batch of all 1,297 images: of smaller ones the last may be left out, and row 700 with it.
@@ -175,7 +176,7 @@ def test_an_image_that_fails_after_training_is_told_from_a_training_that_diverge
     assert "learning_rate" not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["ordinary", "dp_sgd"])
+@pytest.mark.parametrize("method", slow_but(["ordinary", "dp_sgd"], "ordinary"))
 def test_a_training_that_diverges_says_which_loss_and_the_rate_last(method):
     data = TrainingData(*arrays(), *arrays(21, seed=1), digest="clouds")
     recipe = Recipe(epochs=1, batch_size=8, learning_rate=1e38, optimizer="sgd")

@@ -334,6 +334,7 @@ def test_images_too_small_for_ssim_are_refused_before_any_training(tmp_path: Pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_subject_trained_on_nearly_everything_is_still_inverted(tmp_path: Path) -> None:
     report = mindleak.audit(Subject(own(20), np.arange(1200), "greedy"), run_dir=tmp_path / "run",
                             **{**SETTINGS, "membership__target_in": None, "membership__target_out": None,

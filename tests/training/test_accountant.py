@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from cases import slow_but, with_slow
 from mindleak.errors import InputError
 from mindleak.settings.dp import ACCOUNTANTS
 from mindleak.training import accountant
@@ -37,7 +38,8 @@ def test_without_sampling_epsilon_is_the_gaussian_mechanisms(noise: float, steps
     assert exact < epsilon("rdp", 1.0, noise, steps, DELTA) < 1.2 * exact
 
 
-@pytest.mark.parametrize(("noise", "epochs", "published"), [(1.12, 60, 2.92), (1.2, 10, 1.20), (0.6, 30, 9.74)])
+@pytest.mark.parametrize(("noise", "epochs", "published"), slow_but(
+    [(1.12, 60, 2.92), (1.2, 10, 1.20), (0.6, 30, 9.74)], (1.12, 60, 2.92), (0.6, 30, 9.74)))
 def test_the_moments_accountants_published_figures_bound_ours(noise: float, epochs: int, published: float) -> None:
     # TensorFlow Privacy, tutorials/README.md, MNIST at batch 256. It converted RDP to ε by Mironov's original formula,
     # which is looser than what is used today; and a PLD is tighter than both.
@@ -77,8 +79,11 @@ def test_more_steps_and_less_noise_never_promise_more(noise: float, steps: int, 
     assert epsilon("rdp", rate, noise * 1.2, steps, DELTA) <= base + 1e-9
 
 
-@pytest.mark.parametrize("name", ACCOUNTANTS)
-@pytest.mark.parametrize(("rate", "steps", "target"), [(256 / MNIST, 1000, 2.0), (0.1, 50, 1.0)])
+TARGETS = [(name, *target) for name in ACCOUNTANTS for target in ((256 / MNIST, 1000, 2.0), (0.1, 50, 1.0))]
+
+
+@pytest.mark.parametrize(("name", "rate", "steps", "target"), with_slow(
+    TARGETS, ("pld", 256 / MNIST, 1000, 2.0)))
 def test_the_noise_for_a_target_meets_it_and_hardly_more(name: str, rate: float, steps: int, target: float) -> None:
     noise = noise_for(name, rate, steps, target, DELTA)
     assert epsilon(name, rate, noise, steps, DELTA) <= target
@@ -97,7 +102,7 @@ def test_a_tiny_target_is_searched_on_a_grid_that_is_small_beside_it() -> None:
     assert 0.00098 < epsilon("pld", 0.001, noise, 100, DELTA) <= 0.001
 
 
-@pytest.mark.parametrize("target", [1000.0, 8.0, 0.3])
+@pytest.mark.parametrize("target", slow_but([1000.0, 8.0, 0.3], 1000.0, 0.3))
 def test_the_search_takes_little_longer_than_the_figure_that_it_ends_with(target: float) -> None:
     # Processor time, and as a ratio: a machine that has other work to do is slow at both.
     begun = time.process_time()

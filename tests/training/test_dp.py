@@ -11,6 +11,7 @@ import pytest
 from mindspore import Tensor, nn
 from scipy import stats
 
+from cases import slow_but
 from mindleak.errors import InputError
 from mindleak.models.registry import build
 from mindleak.training.checkpoint import CheckpointFolder
@@ -83,7 +84,7 @@ def test_the_steps_are_those_of_the_paper(noise: float) -> None:
     np.testing.assert_allclose(weights(network)["dense.bias"], bias, atol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("optimizer", slow_but(["sgd", "momentum", "nesterov", "adam"], "momentum"))
 def test_without_noise_and_bound_it_is_ordinary_training_on_the_same_batches(optimizer: str) -> None:
     recipe = Recipe(optimizer=optimizer, learning_rate=0.02, weight_decay=0.01)
     generator = np.random.default_rng(2)
@@ -185,11 +186,18 @@ def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path: Path, opti
     assert len(resumed.history) == 3
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training's checkpoints."""
+    folder = tmp_path_factory.mktemp("kept")
+    run(folder=folder)
+    return folder
+
+
 @pytest.mark.parametrize("change", [{"clip_norm": 0.8}, {"noise_multiplier": 1.2}, {"delta": 1e-4}])
-def test_a_checkpoint_of_other_settings_is_not_continued(tmp_path: Path, change: dict[str, float]) -> None:
-    run(folder=tmp_path)
+def test_a_checkpoint_of_other_settings_is_not_continued(kept: Path, change: dict[str, float]) -> None:
     with pytest.raises(InputError, match="comes from other data"):
-        run(settings=dataclasses.replace(SETTINGS, **change), folder=tmp_path, resume=True)
+        run(settings=dataclasses.replace(SETTINGS, **change), folder=kept, resume=True)
 
 
 def test_what_is_promised_stands_in_the_result_and_in_the_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mindspore import Tensor, nn
 
+from cases import slow_but
 from mindleak.errors import InputError
 from mindleak.evaluation.signals import loss as cross_entropy
 from mindleak.models.registry import build
@@ -213,7 +214,8 @@ def test_two_trainings_are_bit_identical_and_another_seed_gives_other_weights() 
     assert not same(first, other)
 
 
-@pytest.mark.parametrize(("name", "optimizer"), [("lenet5", "sgd"), ("lstm_rnn", "adam")])
+@pytest.mark.parametrize(("name", "optimizer"), slow_but([("lenet5", "sgd"), ("lstm_rnn", "adam")],
+                                                             ("lenet5", "sgd")))
 def test_two_trainings_of_the_products_networks_are_bit_identical(name: str, optimizer: str) -> None:
     images = np.random.default_rng(0).random((256, 1, 28, 28), dtype=np.float32)
     labels = (np.arange(256) % 10).astype(np.int32)

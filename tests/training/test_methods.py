@@ -85,6 +85,7 @@ def test_shadows_of_a_private_subject_are_as_private(tmp_path: Path) -> None:
     assert {task.training.recipe.method for task in planned.tasks} == {"dp_sgd"}
 
 
+@pytest.mark.slow
 def test_a_private_subject_and_its_shadows_are_trained_and_recorded(tmp_path: Path) -> None:
     job = session(tmp_path, *DP, "training.epochs=2", "training.batch_size=50", "dp.accountant=rdp")
     (plan,) = subject_plans(job)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
+from cases import slow_but
 from mindleak.errors import InputError
 from mindleak.models.fcnet import FCNet
 from mindleak.models.registry import build
@@ -153,7 +154,7 @@ def in_a_batch(network: nn.Cell, x: np.ndarray, y: np.ndarray, valid: np.ndarray
     return [part.asnumpy() for part in sums], norms.asnumpy(), logits.asnumpy()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "lenet5", "lstm_rnn", "gru", "fcnet", "strided"))
 def test_clipped_sums_are_those_of_a_loop_over_samples(name: str) -> None:
     shape, make = NETWORKS[name]
     network = make()

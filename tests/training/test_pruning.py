@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
+from cases import slow_but
 from mindleak.errors import InputError
 from mindleak.training.checkpoint import CheckpointFolder
 from mindleak.training.history import EpochPrinter, EpochRecord
@@ -46,7 +47,7 @@ def test_the_smallest_go_and_the_floor_stays(weight: np.ndarray, fraction: float
         assert np.abs(weight[kept == 0]).max() <= np.abs(weight[kept == 1]).min()
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", slow_but(OPTIMIZERS, "momentum"))
 def test_pruning_follows_ordinary_training(optimizer: str) -> None:
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer, learning_rate=0.05)
     ordinary = Training.train(TrainingRequest(seeded(Linear), data(), recipe, 5))
@@ -58,7 +59,7 @@ def test_pruning_follows_ordinary_training(optimizer: str) -> None:
     assert pruned.history[-1].val_loss != ordinary.history[-1].val_loss
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", slow_but(OPTIMIZERS, "adam"))
 def test_what_was_pruned_stays_zero_while_the_rest_is_tuned(optimizer: str) -> None:
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer, learning_rate=0.05, weight_decay=0.01)
     before = weights(run(recipe, PruneSettings(0.5, LAYERS)).network)["dense.weight"]
@@ -90,7 +91,7 @@ class Interrupter(EpochPrinter):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("epoch", [2, 3, 4])
+@pytest.mark.parametrize("epoch", slow_but([2, 3, 4], 3))
 def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path: Path, epoch: int) -> None:
     recipe = dataclasses.replace(RECIPE, optimizer="momentum", learning_rate=0.05)
     whole = run(recipe)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
+from cases import slow_but
 from mindleak import device
 from mindleak.attacks.inversion.batched import ADAM, OPTIMIZERS, SIGN, BatchedInversion
 from mindleak.attacks.inversion.controls import invert_identity, invert_identity_regularised
@@ -31,6 +32,11 @@ from mindleak.quiet import import_mindarmour, mindarmour_call
 
 WEIGHTS = (1.0, 0.1, 5.0)
 NETWORKS = {"lenet5": ((1, 16, 16), "fc1"), "lstm_rnn": ((1, 12, 12), "last")}
+VARIATIONS = [(tv, optimizer) for tv in TV_KINDS for optimizer in OPTIMIZERS]
+INVERSIONS = {"sign": BatchedInversion("fc1"), "adam": BatchedInversion("fc1", optimizer=ADAM),
+              "adam with restarts": BatchedInversion("fc1", 10, optimizer=ADAM, restarts=2, patience=20),
+              "mindarmour": MindArmourInversion("fc1")}
+IDENTITY = [(attack, shape) for attack in INVERSIONS for shape in ((1, 12, 12), (3, 11, 14))]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -167,7 +173,7 @@ class ByHand:
 
 
 @pytest.mark.parametrize("tv", [pytest.param(CPU_SUM, marks=pytest.mark.slow), ASCEND_MEAN])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "lenet5"))
 def test_it_is_mindarmour_image_by_image(name: str, tv: str) -> None:
     """Pixels are equal but where a gradient is zero to rounding: a sign that flips there costs .02 and spreads."""
     shape, layer = NETWORKS[name]
@@ -225,22 +231,19 @@ def test_features_of_any_layer_and_colour_follow_mindarmour_too() -> None:
 # --- what it finds -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("attack", [
-    BatchedInversion("fc1"), BatchedInversion("fc1", optimizer=ADAM),
-    BatchedInversion("fc1", 10, optimizer=ADAM, restarts=2, patience=20), MindArmourInversion("fc1"),
-], ids=["sign", "adam", "adam with restarts", "mindarmour"])
-@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 11, 14)])
-def test_the_identity_network_gives_the_image_back(attack: BatchedInversion, shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(("attack", "shape"), slow_but(
+    IDENTITY, ("sign", (1, 12, 12)), ("adam with restarts", (3, 11, 14)), ("mindarmour", (1, 12, 12))))
+def test_the_identity_network_gives_the_image_back(attack: str, shape: tuple[int, int, int]) -> None:
     images = pictures(3, shape)
-    found = invert_identity(attack, images)
+    found = invert_identity(INVERSIONS[attack], images)
     assert psnr(images, found.inversions).min() > 40
     assert found.feature_mse.max() < 1e-4 and not found.dead.any()
     # Under the tutorial's weights not even the pixels themselves give the image back.
-    assert psnr(images, invert_identity_regularised(attack, images).inversions).max() < 30
+    assert psnr(images, invert_identity_regularised(INVERSIONS[attack], images).inversions).max() < 30
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "optimizer"), slow_but(
+    [(name, optimizer) for name in NETWORKS for optimizer in OPTIMIZERS], ("lenet5", SIGN), ("lstm_rnn", ADAM)))
 def test_features_come_closer_for_both_networks(name: str, optimizer: str) -> None:
     shape, layer = NETWORKS[name]
     network = registry.build(name, shape, 10, 5)
@@ -256,8 +259,7 @@ def test_features_come_closer_for_both_networks(name: str, optimizer: str) -> No
     assert found.inversions.min() >= 0 and found.inversions.max() <= 1 and found.inversions.dtype == np.float32
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("tv", TV_KINDS)
+@pytest.mark.parametrize(("tv", "optimizer"), slow_but(VARIATIONS, (ISOTROPIC, ADAM), (CPU_SUM, SIGN)))
 def test_images_do_not_mix_and_chunks_change_nothing(tv: str, optimizer: str) -> None:
     images, network = pictures(7, (1, 12, 12)), Pixels()
     attack = BatchedInversion("logits", 12, tv=tv, optimizer=optimizer, restarts=2, patience=4)
@@ -327,8 +329,7 @@ def test_it_is_compiled_once_per_network_and_shape(monkeypatch: pytest.MonkeyPat
 # --- what it must survive ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("tv", TV_KINDS)
+@pytest.mark.parametrize(("tv", "optimizer"), slow_but(VARIATIONS, (ISOTROPIC, SIGN), (ASCEND_MEAN, ADAM)))
 def test_dead_features_are_flagged_and_harm_no_other_image(tv: str, optimizer: str) -> None:
     images = pictures(4, (1, 12, 12))
     images[:, 0, 0, 0] = [0.9, 0.1, 0.8, 0.2]

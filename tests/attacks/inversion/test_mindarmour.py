@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
+from cases import slow_but
 from mindleak import device
 from mindleak.attacks.inversion.layers import default_layer, features_cell
 from mindleak.attacks.inversion.mindarmour import MindArmourInversion
@@ -84,7 +85,7 @@ def weakly_regularised(layer: str, iterations: int) -> MindArmourInversion:
     return MindArmourInversion(layer, iterations, (1.0, 1e-6, 1e-6), seed=3)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", slow_but([1, 3], 1))
 def test_an_invertible_layer_gives_the_image_back(channels: int) -> None:
     images = pictures(2, channels)
     network = Mixing(channels)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from cases import with_slow
 from mindleak.attacks.membership.lira import (
     PER_SAMPLE,
     POOLED,
@@ -183,7 +184,7 @@ def test_pooled_sigma_is_over_within_sample_residuals_by_degrees_of_freedom() ->
                                            at_mean - stats.norm.logpdf(13, 1, sigma_out)])
 
 
-@pytest.mark.parametrize("models", [6, 8, 16, 32])
+@pytest.mark.parametrize("models", with_slow([6, 8, 16, 32], 32))
 def test_thresholds_of_left_out_references_keep_their_rate_on_a_target(models: int) -> None:
     # Nothing is estimated twice: a target like the references is accused at about the rate that they were.
     shift, realised = 1.0, {name: [] for name in NAMES}  # type: dict[str, list[float]]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cases import slow_but
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack
@@ -29,7 +30,7 @@ def family(models: int, samples: int, shift: float, seed: int) -> tuple[np.ndarr
     return phi[..., None], keep
 
 
-@pytest.mark.parametrize("models", [6, 8, 16])
+@pytest.mark.parametrize("models", slow_but([6, 8, 16], 6, 8))
 def test_a_network_that_leaks_nothing_is_at_one_half(models: int) -> None:
     phi, keep = family(models, 6000, 0.0, models)
     # Networks of one recipe differ as a whole too.
@@ -93,6 +94,7 @@ def test_what_a_sibling_may_show_says_nothing_of_the_target(models: int) -> None
         assert keep[sibling, keep[1]].mean() == pytest.approx((models / 2 - 1) / (models - 1), abs=0.015)
 
 
+@pytest.mark.slow
 def test_networks_that_leak_nothing_are_at_one_half_for_an_attack_that_remembers_samples() -> None:
     # All networks answer a sample alike, with or without it: the attack models can tell samples, but not members.
     generator = np.random.default_rng(0)

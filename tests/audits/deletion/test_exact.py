@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cases import slow_but
 from mindleak.audits.deletion import exact
 from mindleak.audits.deletion.exact import ExactDeletion
 from mindleak.audits.deletion.ledger import BEGUN, read_ledger
@@ -37,7 +38,7 @@ FITTED = {
     "random_forest": ("model.name=random_forest", "estimator.trees=5"),
     "kmeans": ("model.name=kmeans",),
 }
-QUICK = ("ordinary", "adam", *FITTED)
+QUICK = ("ordinary", *FITTED)
 TREE = FITTED["decision_tree"]
 # What holds of networks and of models that are none alike.
 both = pytest.mark.parametrize("model", [(), TREE], ids=["network", "tree"])
@@ -67,8 +68,7 @@ def without(deletion: ExactDeletion, rows: np.ndarray) -> list[ShardState]:
     return ShardedModel(plan, np.arange(len(plan.dataset.y_train))).run(rows)
 
 
-@pytest.mark.parametrize("method", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-                                    for name in METHODS | FITTED])
+@pytest.mark.parametrize("method", slow_but(METHODS | FITTED, *QUICK))
 def test_what_is_left_is_what_training_without_the_samples_makes(opened: Opened, tmp_path: Path, method: str) -> None:
     way = (METHODS | FITTED)[method]
     deletion = opened(*way)
@@ -129,8 +129,9 @@ def test_deletions_one_after_the_other_end_where_one_of_all_ends(opened: Opened,
 
 
 @both
-@pytest.mark.parametrize("when", ["before the first training", "between two shards", "before old weights are removed",
-                                  "before it is written down as done"])
+@pytest.mark.parametrize("when", slow_but(
+    ["before the first training", "between two shards", "before old weights are removed",
+     "before it is written down as done"], "between two shards"))
 def test_a_killed_deletion_goes_on_and_is_not_made_twice(opened: Opened, tmp_path: Path, when: str,
                                                          model: tuple[str, ...],
                                                          monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
+from cases import slow_but
 from mindleak.errors import InputError
 from mindleak.models.registry import build
 from mindleak.quiet import import_mindarmour
@@ -223,7 +224,7 @@ def test_names_modes_random_state_output_and_garbage_collection_are_as_before(
     assert sorted(os.listdir(tmp_path)) == ["net-4_6.ckpt", "net_best-4_6.ckpt"]
 
 
-@both_engines
+@pytest.mark.parametrize("engine", slow_but(ENGINES, "graph"))
 def test_two_trainings_are_bit_identical_whatever_numpys_state(engine: str) -> None:
     first, second = lenet(), lenet()
     run(first, digits(), settings=replace(SETTINGS, engine=engine))
@@ -240,8 +241,9 @@ def test_history_has_the_epochs_figures(engine: str) -> None:
     assert result.history[-1].train_loss < result.history[0].train_loss
 
 
-@both_engines
-@pytest.mark.parametrize("error", [KeyboardInterrupt, InputError])
+@pytest.mark.parametrize(("engine", "error"), slow_but(
+    [(engine, error) for engine in ENGINES for error in (KeyboardInterrupt, InputError)],
+    ("graph", KeyboardInterrupt), ("mindarmour", InputError)))
 def test_a_training_that_is_broken_off_restores_everything(engine: str, tmp_path: Path,
                                                               error: type[BaseException]) -> None:
     class Breaker(EpochPrinter):
@@ -269,7 +271,7 @@ def test_a_training_that_is_broken_off_restores_everything(engine: str, tmp_path
     load_weights(lenet(), tmp_path / "net-2_6.ckpt")
 
 
-@both_engines
+@pytest.mark.parametrize("engine", slow_but(ENGINES, "mindarmour"))
 def test_the_same_network_can_be_suppressed_again(engine: str) -> None:
     # A used MaskLayerDes suppresses nothing; ours are made anew for every training.
     network = lenet()
@@ -310,8 +312,10 @@ def test_batch_normalisation_and_dropout_are_trained_through(engine: str) -> Non
 
 
 @both_engines
-@pytest.mark.parametrize("names", [("xfc", "fc"), ("fc", "xfc")])
-@pytest.mark.parametrize("chosen", [["fc.weight"], ["xfc.weight"], ["fc.weight", "xfc.weight"]])
+@pytest.mark.parametrize(("names", "chosen"), slow_but(
+    [(names, chosen) for names in (("xfc", "fc"), ("fc", "xfc"))
+     for chosen in (["fc.weight"], ["xfc.weight"], ["fc.weight", "xfc.weight"])],
+    (("xfc", "fc"), ["fc.weight"]), (("fc", "xfc"), ["fc.weight", "xfc.weight"])))
 def test_a_name_that_is_part_of_another_masks_its_own_parameter_only(engine: str, names: tuple[str, str],
                                                                         chosen: list[str]) -> None:
     network = named(*names)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from cases import slow_but
 from mindleak.errors import InputError
 from mindleak.models.registry import build
 from mindleak.quiet import import_mindarmour
@@ -91,7 +92,7 @@ def watch_theirs(monkeypatch: pytest.MonkeyPatch) -> list[Moment]:
     return seen
 
 
-@pytest.mark.parametrize(("make", "shape"), [(lenet, (1, 32, 32)), (lstm, (1, 16, 16))])
+@pytest.mark.parametrize(("make", "shape"), slow_but([(lenet, (1, 32, 32)), (lstm, (1, 16, 16))], (lenet, (1, 32, 32))))
 def test_a_whole_run_is_mindarmours(monkeypatch: pytest.MonkeyPatch, make: Callable[[], nn.Cell],
                                     shape: tuple[int, int, int]) -> None:
     given, ours, theirs = digits(shape), make(), make()
@@ -151,10 +152,11 @@ class Interrupter(EpochPrinter):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("change", "at"), [
-    ({}, 3), ({}, 6), ({"optimizer": "momentum", "schedule": "cosine", "learning_rate": 0.02}, 3),
-    ({"optimizer": "adam", "learning_rate": 0.002, "weight_decay": 1e-3}, 3),
-], ids=str)
+MOMENTUM = {"optimizer": "momentum", "schedule": "cosine", "learning_rate": 0.02}
+ADAM = {"optimizer": "adam", "learning_rate": 0.002, "weight_decay": 1e-3}
+
+
+@pytest.mark.parametrize(("change", "at"), slow_but([({}, 3), ({}, 6), (MOMENTUM, 3), (ADAM, 3)], (ADAM, 3)), ids=str)
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, change: dict[str, Any], at: int) -> None:
     recipe = replace(RECIPE, **change)
     chosen = replace(SETTINGS, mask_times=6)
@@ -176,7 +178,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, change: 
     assert sorted(file.name for file in (tmp_path / "cut").iterdir()) == ["net-6_6.ckpt", "net_best-6_6.ckpt"]
 
 
-@pytest.mark.parametrize("change", [{"sparse_end": 0.8}, {"mask_times": 9}, {"engine": "mindarmour"}])
+@pytest.mark.parametrize("change", slow_but([{"sparse_end": 0.8}, {"mask_times": 9}, {"engine": "mindarmour"}],
+                                            {"sparse_end": 0.8}))
 def test_another_suppressions_checkpoint_is_not_continued(tmp_path: Path, change: dict[str, Any]) -> None:
     train(named(), data(96), settings=replace(SETTINGS, **change), folder=tmp_path)
     with pytest.raises(InputError, match="comes from other data, another recipe, seed or version"):
@@ -194,12 +197,12 @@ def test_mindarmours_engine_starts_again_from_its_beginning(tmp_path: Path) -> N
 # --- optimisers --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("change", "exactly"), [
+@pytest.mark.parametrize(("change", "exactly"), slow_but([
     ({"optimizer": "momentum"}, True), ({"optimizer": "nesterov"}, True), ({"weight_decay": 1e-3}, True),
     ({"optimizer": "momentum", "momentum": 0.0}, True), ({"optimizer": "adam", "learning_rate": 0.005}, True),
     ({"optimizer": "adam", "learning_rate": 0.005, "weight_decay": 1e-2, "schedule": "step"}, True),
     ({"learning_rate": 0.8}, False), ({"schedule": "cosine"}, False), ({"schedule": "plateau"}, False),
-], ids=str)
+], ({"optimizer": "momentum"}, True), ({"schedule": "cosine"}, False)), ids=str)
 def test_dead_weights_stay_at_zero_under_any_recipe(tmp_path: Path, change: dict[str, Any], exactly: bool) -> None:
     recipe = replace(RECIPE, epochs=8, schedule_every=3, schedule_patience=1, **change)
     seen: list[np.ndarray] = []
@@ -227,18 +230,17 @@ def test_dead_weights_stay_at_zero_under_any_recipe(tmp_path: Path, change: dict
             assert state[~dead].any() or recipe.momentum == 0, name
 
 
-def test_before_the_first_zero_a_suppressed_training_is_an_ordinary_one() -> None:
+@pytest.mark.parametrize("optimizer", slow_but(["sgd", "momentum", "adam"], "momentum"))
+def test_before_the_first_zero_a_suppressed_training_is_an_ordinary_one(optimizer: str) -> None:
     # In one epoch before start_epoch nothing happens, whatever the optimiser.
-    for optimizer in ("sgd", "momentum", "adam"):
-        recipe = Recipe(epochs=1, batch_size=16, optimizer=optimizer, learning_rate=0.01)
-        ordinary = named()
-        Training.train(TrainingRequest(ordinary, data(96), recipe, SEED))
-        masked = named()
-        seen: list[dict[str, np.ndarray]] = []
+    recipe = Recipe(epochs=1, batch_size=16, optimizer=optimizer, learning_rate=0.01)
+    ordinary, masked = named(), named()
+    Training.train(TrainingRequest(ordinary, data(96), recipe, SEED))
+    seen: list[dict[str, np.ndarray]] = []
 
-        class Watcher(EpochPrinter):
-            def epoch(self, record: Any, network: nn.Cell = masked, into: list = seen) -> None:
-                into.append(weights(network))
+    class Watcher(EpochPrinter):
+        def epoch(self, record: Any) -> None:
+            seen.append(weights(masked))
 
-        train(masked, data(96), replace(recipe, epochs=6), printer=Watcher("", 6, enabled=False))
-        assert same(seen[0], weights(ordinary))
+    train(masked, data(96), replace(recipe, epochs=6), printer=Watcher("", 6, enabled=False))
+    assert same(seen[0], weights(ordinary))

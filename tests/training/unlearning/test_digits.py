@@ -75,7 +75,7 @@ def test_the_forgotten_digits_are_known_less(digits: Digits, name: str, given: d
 
 @pytest.mark.parametrize(("name", "given"), [
     ("fine_tune", {"passes": 3, "learning_rate": 0.001}), ("sparse_fine_tune", {"sparsity": 0.5}),
-    ("ssd", {"alpha": 10.0}),
+    pytest.param("ssd", {"alpha": 10.0}, marks=pytest.mark.slow),
 ])
 def test_the_network_stays_good(digits: Digits, name: str, given: dict[str, Any]) -> None:
     _, accuracy = digits.after(name, **given)

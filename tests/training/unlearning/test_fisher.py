@@ -44,7 +44,8 @@ def test_samples_do_not_see_each_other_and_statistics_stay() -> None:
 
 
 @pytest.mark.parametrize(("name", "options", "shape"), [
-    ("lenet5", {"width": 0.5}, (1, 32, 32)), ("lstm_rnn", {"hidden_size": 8}, (1, 8, 8)),
+    ("lenet5", {"width": 0.5}, (1, 32, 32)),
+    pytest.param("lstm_rnn", {"hidden_size": 8}, (1, 8, 8), marks=pytest.mark.slow),
     pytest.param("lenet5_bias", {"width": 0.5}, (1, 28, 28), marks=pytest.mark.slow),
     pytest.param("lstm_rnn_centred", {"hidden_size": 4}, (1, 8, 8), marks=pytest.mark.slow),
     pytest.param("recurrent", {"hidden_size": 4, "cell": "gru", "layers": 2}, (1, 8, 8), marks=pytest.mark.slow),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
+from cases import slow_but
 from mindleak.models.base import by_operators
 from mindleak.models.registry import build
 from mindleak.training.recipe import Recipe
@@ -32,7 +33,7 @@ def request(name: str, network: nn.Cell) -> UnlearningRequest:
                              1, lambda seed: made(name, seed))
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", slow_but(SHAPES, "lstm_rnn"))
 def test_kernels_and_operators_forget_alike_by_another_loss_than_cross_entropy(name: str) -> None:
     results = []
     for network in (made(name, 3), by_operators(made(name, 3))):

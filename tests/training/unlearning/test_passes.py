@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import slow_but
 from mindleak.training import in_place
 from mindleak.training.loop import Predictor, epoch_order, make_optimizer
 from mindleak.training.recipe import Recipe
@@ -30,7 +31,7 @@ def test_whole_batches_are_those_of_a_training() -> None:
     assert np.array_equal(places, epoch_order(40, 8, 5, 2)) and np.all(shares == np.float32(1 / 8))
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("optimizer", slow_but(["sgd", "momentum", "nesterov", "adam"], "momentum"))
 def test_a_pass_over_all_rows_is_an_epoch_of_training(optimizer: str) -> None:
     recipe = Recipe(epochs=2, batch_size=8, optimizer=optimizer, learning_rate=0.05)
     expected = weights(train(recipe, seed=5).network)

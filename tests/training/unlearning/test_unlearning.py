@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cases import slow_but, with_slow
 from mindleak.errors import InputError
 from mindleak.training import in_place
 from mindleak.training.recipe import Recipe
@@ -39,7 +40,7 @@ def first(name: str) -> tuple[dict[str, np.ndarray], UnlearningResult]:
     return before, method(name).unlearn(request(network, recipe=RECIPE))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", with_slow(METHODS, "scrub", "suppress_fine_tune"))
 def test_the_network_is_changed_in_place_and_left_in_evaluation_mode(name: str) -> None:
     before, result = first(name)
     assert not result.network.training
@@ -48,7 +49,7 @@ def test_the_network_is_changed_in_place_and_left_in_evaluation_mode(name: str) 
     json.dumps(result.record, allow_nan=False)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", slow_but(METHODS, "fine_tune", "bad_teacher", "ssd"))
 def test_neither_the_order_of_rows_nor_rows_in_neither_set_count_to_the_bit(name: str) -> None:
     asked = request()
     x, y = asked.x.copy(), asked.y.copy()
@@ -59,7 +60,7 @@ def test_neither_the_order_of_rows_nor_rows_in_neither_set_count_to_the_bit(name
     assert same(weights(method(name).unlearn(changed).network), weights(first(name)[1].network))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", slow_but(METHODS, "gradient_ascent", "scrub"))
 def test_an_instance_asked_again_goes_on_with_its_graphs_and_gives_the_same_bits(name: str) -> None:
     asked = request(recipe=RECIPE)
     asked.x.setflags(write=False)
