@@ -31,7 +31,7 @@ SMALL = {
     "membership.rnn_tutorial.shadow_test_size": 60, "membership.rnn_tutorial.epochs": 1,
     "sweep.models": 6, "sweep.pool": 400,
     "deletion.models": 6, "deletion.members": 200, "deletion.shards": 2, "deletion.slices": 2,
-    "deletion.methods": "[full, drop_group, sharded, ssd]",
+    "deletion.requests": "[0.05]", "deletion.methods": "[full, drop_group, sharded, ssd]",
 }
 # Refused where nothing is trained in the way that they are for.
 SMALL_METHODS = {

@@ -1,4 +1,4 @@
-"""How the models of shards are made: networks slice by slice, and what is no network in one pass."""
+"""How models are made, whole or of shards: networks slice by slice, and what is no network in one pass."""
 
 from __future__ import annotations
 
@@ -24,37 +24,49 @@ _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _SMALLER = "expected a smaller deletion, or fewer deletion.shards"
 
 
-class ShardMaker(Protocol):
-    """Makes the models of all shards alike."""
+class ModelMaker(Protocol):
+    """Makes many models alike."""
 
     @property
     def epochs(self) -> int:
         """Passes over a whole training set that the recipe asks for."""
 
-    def silent(self) -> ShardMaker:
+    def silent(self) -> ModelMaker:
         """Return one that says nothing while it makes them: fifty short trainings have no line per epoch each."""
 
     def check(self, shard: int, rows: np.ndarray) -> None:
         """Raise InputError where the rows of a shard's first slice are too few to make a model of."""
 
-    def task(self, role: str, rows: np.ndarray, epochs: int, start: Optional[StageResult]) -> ModelTask:
+    def task(self, role: str, rows: np.ndarray, epochs: Optional[int] = None,
+             start: Optional[StageResult] = None) -> ModelTask:
         """Return the making of one model.
 
         Args:
             role: in which it is made.
             rows: of the training split that it is made of.
-            epochs: passes over them.
-            start: the stage of the slices before, to be continued; None for the first slice.
+            epochs: passes over them; those of the recipe by default.
+            start: the stage of the slices before, to be continued; None to begin afresh.
         """
 
 
-def shard_maker(plan: SubjectPlan) -> ShardMaker:
-    """Return what makes the shards of a subject.
+def model_maker(plan: SubjectPlan) -> ModelMaker:
+    """Return what makes the models of a subject."""
+    if isinstance(plan, EstimatorPlan):
+        return EstimatorMaker(plan)
+    recipe = plan.recipe()
+    return NetworkMaker(plan, recipe, plan.settings(recipe))
+
+
+def require_exact(plan: SubjectPlan) -> None:
+    """Refuse ways to make models that do not repeat themselves bit by bit, and slices that cannot be added.
 
     Raises:
-        InputError: a way to train that does not repeat itself bit by bit, or slices that cannot be added.
+        InputError: with what would be right.
     """
-    return _estimators(plan) if isinstance(plan, EstimatorPlan) else _networks(plan)
+    if isinstance(plan, EstimatorPlan):
+        _require_one_slice(plan)
+    else:
+        _require_repeatable(plan)
 
 
 @dataclass(frozen=True)
@@ -87,9 +99,11 @@ class NetworkMaker:
                              f"training.batch_size {self.recipe.batch_size}; {_SMALLER} or deletion.slices from the "
                              "start")
 
-    def task(self, role: str, rows: np.ndarray, epochs: int, start: StageResult | None) -> TrainingTask:
+    def task(self, role: str, rows: np.ndarray, epochs: int | None = None,
+             start: StageResult | None = None) -> TrainingTask:
         """Return the training of one network, watched on the test split."""
-        recipe, whole = replace(self.recipe, epochs=epochs), len(self.plan.dataset.y_train)
+        recipe = self.recipe if epochs is None else replace(self.recipe, epochs=epochs)
+        whole = len(self.plan.dataset.y_train)
         settings = METHODS[recipe.method].resized(self.settings, {}, len(rows), whole)
         return TrainingTask(self.plan, role, recipe, settings, rows, watched=(TEST, self._watched), aside=True,
                             start=start)
@@ -130,30 +144,30 @@ class EstimatorMaker:
                              "from the start")
         task.check()
 
-    def task(self, role: str, rows: np.ndarray, epochs: int, start: StageResult | None) -> EstimatorTask:
+    def task(self, role: str, rows: np.ndarray, epochs: int | None = None,
+             start: StageResult | None = None) -> EstimatorTask:
         """Return the fit of one model; there is nothing to start from."""
         return EstimatorTask(self.plan, role, rows)
 
 
-def _networks(plan: SubjectPlan) -> NetworkMaker:
+def _require_repeatable(plan: SubjectPlan) -> None:
     """Refuse trainings that do not give equal weights twice, and privacy budgets that slices would add up unseen.
 
     Raises:
         InputError: with what would be right.
     """
-    recipe, slices = plan.recipe(), plan.config.deletion.slices
+    slices = plan.config.deletion.slices
     drops = [name for name, cell in plan.untrained.cells_and_names()
              if isinstance(cell, _DROPOUTS) and getattr(cell, "p", 1.0) != 0]
     if drops:
         raise InputError(f"{plan.model_label} has dropout ('{drops[0]}'), which MindSpore draws on several threads; an "
                          "exact deletion needs a network whose training repeats itself bit by bit")
-    if recipe.method == "dp_sgd" and slices > 1:
+    if plan.recipe().method == "dp_sgd" and slices > 1:
         raise InputError(f"deletion.slices is {slices}; expected 1 with training.method=dp_sgd, since every further "
                          "slice spends another privacy budget on the samples before it")
-    return NetworkMaker(plan, recipe, plan.settings(recipe))
 
 
-def _estimators(plan: EstimatorPlan) -> EstimatorMaker:
+def _require_one_slice(plan: EstimatorPlan) -> None:
     """Refuse slices, which would have to be added to a model that is fitted already.
 
     Raises:
@@ -162,4 +176,3 @@ def _estimators(plan: EstimatorPlan) -> EstimatorMaker:
     slices = plan.config.deletion.slices
     if slices > 1:
         raise InputError(f"deletion.slices is {slices}; expected 1 for {plan.model_label}, which is fitted in one pass")
-    return EstimatorMaker(plan)

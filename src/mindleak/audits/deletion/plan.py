@@ -11,18 +11,14 @@ import numpy as np
 from mindleak.attacks.membership.siblings import FEWEST
 from mindleak.audits.deletion.design import Dealer, Design
 from mindleak.audits.deletion.exposure import most_exposed
+from mindleak.audits.deletion.making import ModelMaker, model_maker
 from mindleak.audits.deletion.requests import EXPOSED, GROUP, Request, parse_request
 from mindleak.audits.deletion.sharded import ShardedModel
 from mindleak.audits.family import NoVerdictError, Plan
-from mindleak.data.dataset import TEST
-from mindleak.data.samples import stratified
 from mindleak.errors import InputError, known_names
 from mindleak.settings.deletion import METHODS
 from mindleak.subjects.answering import ModelTask
-from mindleak.subjects.estimator import EstimatorTask
 from mindleak.subjects.subject import EstimatorPlan, SubjectPlan
-from mindleak.subjects.task import WATCHED, TrainingTask
-from mindleak.training.methods import METHODS as METHODS_TO_TRAIN
 from mindleak.training.unlearning.methods import METHODS as APPROXIMATE
 
 BEFORE, FULL, NEVER, DROP_GROUP, SHARDED = "before", "full", "never", "drop_group", "sharded"
@@ -157,16 +153,11 @@ class DeletionPlan(Plan):
         return np.delete(members, slice(start, start + size))
 
     def _task(self, kind: str, model: int, rows: np.ndarray) -> ModelTask:
-        role = f"{self.tag}-{kind}{model}"
-        if isinstance(self.plan, EstimatorPlan):
-            return EstimatorTask(self.plan, role, rows)
-        recipe = self.plan.recipe()
-        data, seed = self.plan.dataset, self.plan.session.seed("deletion", "watched")
-        watched = np.arange(len(data.y_test))
-        if len(watched) > WATCHED:
-            watched = np.sort(stratified(data.y_test, watched, WATCHED, seed))
-        settings = METHODS_TO_TRAIN[recipe.method].resized(self.plan.settings(recipe), {}, len(rows), len(data.y_train))
-        return TrainingTask(self.plan, role, recipe, settings, rows, watched=(TEST, watched), aside=True)
+        return self._maker.task(f"{self.tag}-{kind}{model}", rows)
+
+    @cached_property
+    def _maker(self) -> ModelMaker:
+        return model_maker(self.plan)
 
 
 def plan_deletions(plan: SubjectPlan) -> list[DeletionPlan]:

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mindleak.audits.deletion.making import ShardMaker, shard_maker
+from mindleak.audits.deletion.making import ModelMaker, model_maker, require_exact
 from mindleak.audits.deletion.sharding import deal_shards
 from mindleak.runs.stages import StageResult
 from mindleak.subjects.answering import Answering, ModelTask
@@ -53,7 +53,8 @@ class ShardedModel:
         self.plan = plan
         self._name = name
         self._tells = tells
-        self._maker = shard_maker(plan)
+        require_exact(plan)
+        self._maker = model_maker(plan)
         self.sharding = deal_shards(rows, settings.shards, settings.slices, self._maker.epochs,
                                     plan.session.seed("shards"))
 
@@ -123,14 +124,14 @@ class ShardedModel:
         return task.answering(state.slices[-1])
 
     @cached_property
-    def _silent(self) -> ShardMaker:
+    def _silent(self) -> ModelMaker:
         """What makes the shards without a voice."""
         return self._maker.silent()
 
     def _role(self, shard: int, step: int) -> str:
         return f"{self._name}{shard}-slice{step}"
 
-    def _task(self, maker: ShardMaker, shard: int, step: int, deleted: np.ndarray,
+    def _task(self, maker: ModelMaker, shard: int, step: int, deleted: np.ndarray,
               start: StageResult | None) -> ModelTask:
         """Return what is made when a shard's slice is added."""
         return maker.task(self._role(shard, step), self.sharding.rows(shard, step + 1, deleted),
