@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mindspore import nn
 
 from cases import slow_but
 from mindleak import device
@@ -18,7 +19,7 @@ from mindleak.subjects.asked import AskedTask, asked_aside
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import subject_plans
 from mindleak.subjects.task import TrainingTask
-from mindleak.training import loop
+from mindleak.training import dp, loop
 from mindleak.training.compiled import CompiledTrainings
 from mindleak.training.recipe import Recipe
 from mindleak.training.request import TrainingData, TrainingRequest
@@ -66,6 +67,26 @@ def test_a_model_does_not_depend_on_those_trained_before_it(name: str, optimizer
             (record.train_loss, record.val_loss) for record in alone.history]
 
 
+def test_private_trainings_share_their_graphs_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    original = dp._compile_steps
+    monkeypatch.setattr(dp, "_compile_steps", lambda *given: compiled.append(given) or original(*given))
+    whole, recipe, shelf = noise(8), Recipe(method="dp_sgd", epochs=2, batch_size=16), CompiledTrainings()
+    settings = dp.DPSettings(noise_multiplier=1.0, delta=1e-3)
+    widths = [dp.PoissonBatches(SAMPLES, 16 / SAMPLES, SAMPLES // 16, 2, seed).width for seed in range(5)]
+    alike = [seed for seed, width in enumerate(widths) if width == max(widths, key=widths.count)]
+    for seed in alike[:2]:
+        def request(number: int = seed) -> TrainingRequest:
+            return TrainingRequest(registry.build("lstm_rnn", (1, 8, 8), 10, number), whole, recipe, number, settings)
+
+        shared = dp.PrivateTraining.train(dataclasses.replace(request(), shared=(shelf, "lstm_rnn")))
+        found, seen, record = weights(shared.network), shared.history, shared.record
+        alone = dp.PrivateTraining.train(request())
+        assert same(found, weights(alone.network)) and record == alone.record
+        assert [each.train_loss for each in seen] == [each.train_loss for each in alone.history]
+    assert len(alike) > 1 and len(compiled) == 3, "one for both, and one for each alone"
+
+
 def task(session: Session, seed_role: int, rows: np.ndarray) -> AskedTask:
     [plan] = subject_plans(session)
     alike = TrainingTask(plan, "any", plan.recipe(), None)
@@ -94,8 +115,11 @@ def test_only_the_last_few_are_kept() -> None:
     data, shelf = noise(8), CompiledTrainings(most=2)
     recipe = Recipe(batch_size=8)
 
+    def make_loop(network: nn.Cell, optimizer: nn.Cell) -> loop.TrainingLoop:
+        return loop.TrainingLoop(network, optimizer, data.x, data.y)
+
     def begin(name: str) -> object:
-        return shelf.begin(name, registry.build("lstm_rnn", (1, 8, 8), 10, 0), recipe, data.x, data.y)
+        return shelf.begin(name, registry.build("lstm_rnn", (1, 8, 8), 10, 0), recipe, data.x, data.y, make_loop)
 
     first, second = begin("a"), begin("b")
     assert begin("a") is first and begin("b") is second
@@ -103,8 +127,10 @@ def test_only_the_last_few_are_kept() -> None:
     assert begin("b") is second, "the one not used for longest has made room"
     assert begin("a") is not first
     other = shelf.begin("a", registry.build("lstm_rnn", (1, 8, 8), 10, 0), Recipe(batch_size=8, weight_decay=0.1),
-                        data.x, data.y)
+                        data.x, data.y, make_loop)
     assert other is not begin("a"), "another recipe, another graph"
+    wider = shelf.begin("a", registry.build("lstm_rnn", (1, 8, 8), 10, 0), recipe, data.x, data.y, make_loop, 7)
+    assert wider is not begin("a"), "another loop, another graph"
 
 
 def test_read_only_arrays_lie_on_the_device_once() -> None:

@@ -9,16 +9,18 @@ device; which of its rows a model learns from is said by the order of its batche
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from mindspore import nn
 
 from mindleak.training import in_place
-from mindleak.training.loop import Predictor, TrainingLoop, make_optimizer
+from mindleak.training.loop import Predictor, make_optimizer
 from mindleak.training.recipe import Recipe
 
 Item = TypeVar("Item")
+# Makes the compiled loop of a network and its optimiser.
+LoopMaker = Callable[[nn.Cell, nn.Cell], Any]
 
 
 class Shelf(Generic[Item]):
@@ -56,13 +58,15 @@ class CompiledTraining:
         recipe: whose optimiser it is trained with.
         images: float32 (N, C, H, W), the whole data set.
         labels: int32 (N,).
+        make_loop: makes the compiled loop of a network and its optimiser over the data.
     """
 
-    def __init__(self, network: nn.Cell, recipe: Recipe, images: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(self, network: nn.Cell, recipe: Recipe, images: np.ndarray, labels: np.ndarray,
+                 make_loop: LoopMaker) -> None:
         self.network = network
         self.data = images, labels
         self.optimizer = make_optimizer(network, recipe)
-        self.loop = TrainingLoop(network, self.optimizer, images, labels)
+        self.loop = make_loop(network, self.optimizer)
         self.predict = Predictor(network)
         weights = {id(parameter) for parameter in network.get_parameters()}
         self._state = [parameter for parameter in self.optimizer.get_parameters() if id(parameter) not in weights]
@@ -86,8 +90,8 @@ class CompiledTrainings:
     def __init__(self, most: int = 2) -> None:
         self._shelf: Shelf[CompiledTraining] = Shelf(most)
 
-    def begin(self, architecture: str, fresh: nn.Cell, recipe: Recipe, images: np.ndarray,
-              labels: np.ndarray) -> CompiledTraining:
+    def begin(self, architecture: str, fresh: nn.Cell, recipe: Recipe, images: np.ndarray, labels: np.ndarray,
+              make_loop: LoopMaker, further: Hashable = None) -> CompiledTraining:
         """Return a training that is where one of ``fresh`` begins.
 
         A network that an earlier call has returned is trained anew: what is still wanted of it must have been taken.
@@ -98,10 +102,12 @@ class CompiledTrainings:
             recipe: of the training.
             images: the whole data set, float32 (N, C, H, W).
             labels: its labels, int32 (N,).
+            make_loop: makes the compiled loop where there is none of its kind yet.
+            further: what the loop's graph depends on beside architecture, recipe and data.
         """
         # The training holds the arrays, so no others can get their ids.
-        key = (architecture, recipe, id(images), id(labels))
-        training = self._shelf.get(key, lambda: CompiledTraining(fresh, recipe, images, labels))
+        key = (architecture, recipe, id(images), id(labels), further)
+        training = self._shelf.get(key, lambda: CompiledTraining(fresh, recipe, images, labels, make_loop))
         if training.network is not fresh:
             training.restart(fresh)
         return training

@@ -124,12 +124,15 @@ class PoissonBatches:
     A function of (seed, epoch), so an interrupted training continues with the batches it would have had.
 
     Attributes:
-        width: size of the largest batch in all epochs.
+        largest: size of the largest batch in all epochs.
+        width: of the table of an epoch's batches: a little more, so that trainings by other seeds mostly have the same
+            and need not be compiled anew.
     """
 
     def __init__(self, samples: int, rate: float, steps: int, epochs: int, seed: int) -> None:
         self._samples, self._rate, self._steps, self._seed = samples, rate, steps, seed
-        self.width = max(1, *(int(self._sizes(epoch)[0].max()) for epoch in range(1, epochs + 1)))
+        self.largest = max(1, *(int(self._sizes(epoch)[0].max()) for epoch in range(1, epochs + 1)))
+        self.width = _rounded_up(self.largest)
 
     def epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the batches of an epoch, int32 (steps, width), and their sizes, int32 (steps,).
@@ -241,7 +244,6 @@ class PrivateTraining(Training):
     section = "dp"
     settings_type = DPSettings
     kind = "dp_sgd training"
-    shares_graphs = False
 
     @classmethod
     def train(cls, request: TrainingRequest) -> TrainingResult:
@@ -286,11 +288,14 @@ class PrivateTraining(Training):
                                       request.recipe.epochs, request.seed)
         super().__init__(request)
 
-    def make_loop(self) -> PrivateLoop:
+    def make_loop(self, network: nn.Cell, optimizer: nn.Cell) -> PrivateLoop:
         """Return the compiled private loop."""
-        return PrivateLoop(self._network, self._optimizer, self.request.data.x, self.request.data.y,
-                           self.batches.width, self.recipe.batch_size, self.promise.settings.clip_norm,
-                           self.promise.noise_multiplier)
+        return PrivateLoop(network, optimizer, self.request.data.x, self.request.data.y, *self.graph_key())
+
+    def graph_key(self) -> tuple[int, int, float, float]:
+        """Return width and expected size of batches, clipping norm, and noise."""
+        return (self.batches.width, self.recipe.batch_size, self.promise.settings.clip_norm,
+                self.promise.noise_multiplier)
 
     def train_epoch(self, epoch: int) -> tuple[float, float]:
         """Take an epoch's steps; return mean loss and accuracy over all samples drawn."""
@@ -313,7 +318,13 @@ class PrivateTraining(Training):
 
     def record(self) -> dict[str, Any]:
         """Return ε, δ and all they rest on."""
-        return {"privacy": self.promise.record(self.recipe.epochs, self.batches.width)}
+        return {"privacy": self.promise.record(self.recipe.epochs, self.batches.largest)}
+
+
+def _rounded_up(size: int) -> int:
+    """Return the next multiple of an eighth of the power of two that is not above: at most an eighth more."""
+    unit = 1 << max(0, size.bit_length() - 4)
+    return -(-size // unit) * unit
 
 
 def _whole(normals: np.ndarray, block: int) -> np.ndarray:

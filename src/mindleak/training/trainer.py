@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -125,18 +125,19 @@ class Training:
         return True
 
     def __init__(self, request: TrainingRequest, optimizer: nn.Cell | None = None) -> None:
+        self.request = request
+        self.recipe = request.recipe
         compiled, network = None, request.network
         if request.shared is not None:
             trainings, architecture = request.shared
-            compiled = trainings.begin(architecture, network, request.recipe, request.data.x, request.data.y)
+            compiled = trainings.begin(architecture, network, request.recipe, request.data.x, request.data.y,
+                                       self.make_loop, self.graph_key())
             network, optimizer = compiled.network, compiled.optimizer
-        self.request = request
-        self.recipe = request.recipe
         self.rate = request.recipe.learning_rate
         self.steps = request.recipe.steps_per_epoch(request.data.samples)
         self._network = network
         self._optimizer = make_optimizer(network, request.recipe) if optimizer is None else optimizer
-        self.loop: Any = self.make_loop() if compiled is None else compiled.loop
+        self.loop: Any = self.make_loop(network, self._optimizer) if compiled is None else compiled.loop
         self._predict = Predictor(network) if compiled is None else compiled.predict
         self._watch = Validation(self._predict, request.data.x_val, request.data.y_val)
         self._history: list[EpochRecord] = []
@@ -156,9 +157,13 @@ class Training:
         self._network.set_train(False)
         return TrainingResult(self._network, self._predict, self._history, *_files(request.checkpoints), self.record())
 
-    def make_loop(self) -> Any:
-        """Return the compiled loop over the data."""
-        return TrainingLoop(self._network, self._optimizer, self.request.data.x, self.request.data.y)
+    def make_loop(self, network: nn.Cell, optimizer: nn.Cell) -> Any:
+        """Return the compiled loop of a network and its optimiser over the data."""
+        return TrainingLoop(network, optimizer, self.request.data.x, self.request.data.y)
+
+    def graph_key(self) -> Hashable:
+        """Return what the loop's graph depends on beside architecture, recipe and data: nothing here."""
+        return None
 
     def learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch."""
