@@ -30,6 +30,9 @@ SMALL = {
     "membership.rnn_tutorial.test_size": 50,
     "membership.rnn_tutorial.shadow_test_size": 60, "membership.rnn_tutorial.epochs": 1,
     "sweep.models": 6, "sweep.pool": 400,
+}
+# Only where there is an audit of deletions: a request makes one.
+SMALL_DELETION = {
     "deletion.models": 6, "deletion.members": 200, "deletion.shards": 2, "deletion.slices": 2,
     "deletion.requests": "[0.05]", "deletion.methods": "[full, drop_group, sharded, ssd]",
 }
@@ -73,7 +76,7 @@ def settings(recipe: Path | None) -> list[str]:
     merged = config.load(None if recipe is None else str(recipe))
     sections = {"": merged, **{f"subjects.{name}.": section for name, section in merged.subjects.items()},
                 **{f"sweep.variants.{name}.": section for name, section in merged.sweep.variants.items()}}
-    small = dict(SMALL)
+    small = {**SMALL, **(SMALL_DELETION if merged.deletion.requests else {})}
     for method, keys in SMALL_METHODS.items():
         if any(section.get("training", {}).get("method") == method for section in sections.values()):
             small.update(keys)

@@ -11,6 +11,7 @@ import pytest
 from made_up_deletions import LABELS, answers, audit, make_design, relearning
 from mindleak.audits.deletion.figures import measured
 from mindleak.audits.deletion.findings import deletion_findings
+from mindleak.audits.deletion.relearning import known_losses
 from mindleak.audits.questions import Questions
 from mindleak.evaluation.roc import auc
 
@@ -98,6 +99,28 @@ def test_what_comes_back_sooner_than_the_never_seen_is_not_forgotten() -> None:
     scrub["relearning"] = relearning("scrub", sooner=-2.0)
     verdict, text = said(result)["scrub"]
     assert verdict == "not shown" and "which gives the deletion away" in text
+
+
+def test_relearning_says_nothing_where_networks_that_never_saw_either_relearn_one_sooner() -> None:
+    result = audit({"scrub": 0.0}, seed=2)
+    for name in ("scrub", "never"):
+        entry = next(each for each in result["methods"] if each["method"] == name)
+        entry["relearning"] = relearning(name, sooner=2.0)
+    verdict, text = said(result)["scrub"]
+    assert verdict == "not shown" and "relearning" not in text
+
+
+def test_goals_of_relearning_are_those_of_other_networks_that_were_trained_on_the_samples() -> None:
+    design, generator = make_design(), np.random.default_rng(4)
+    losses = generator.random(design.keep.shape)
+    for model, (deleted, never_seen) in enumerate(known_losses(losses, design.keep)):
+        others = design.keep.copy()
+        others[model] = False
+        for goal, group in ((deleted, design.keep[model]), (never_seen, ~design.keep[model])):
+            expected = [losses[others[:, sample], sample].mean() for sample in np.flatnonzero(group)]
+            assert goal == pytest.approx(np.mean(expected))
+    changed = np.where(design.keep, losses, 99.0)
+    assert known_losses(changed, design.keep) == known_losses(losses, design.keep), "who was not trained has no say"
 
 
 def test_dropping_another_group_is_never_acquitted() -> None:

@@ -114,7 +114,8 @@ def _method(result: Record, entry: Record, asked: Asked) -> Finding:
     if kept:
         parts.append("it leaves out a group drawn at random; most of the samples that were to be deleted it is still "
                      "trained on")
-    sooner = asked.again.direction(key)
+    # Where networks that never saw either relearn one sooner than the other, the comparison says nothing.
+    sooner = 0 if asked.again.direction(_key(result, _entry(result, NEVER))) else asked.again.direction(key)
     if sooner:
         parts.append(_relearnt(entry["relearning"], sooner))
     acquits = able and interval is not None and not kept

@@ -1,8 +1,10 @@
 """Relearning time of every network after a deletion: of the samples that were deleted, and of those it never saw.
 
-Both are learnt by one network, as many of the same classes, until they are as well known as the deleted ones were
-before the deletion. The same network is its own control: whatever else a method does to it, being harder or easier to
-train, it does for both. A network that never saw either needs as long for one as for the other.
+Both are learnt by one network, as many of the same classes, until they are as well known as to the other networks that
+were trained on them, before anything was deleted. The same network is its own control: whatever else a method does to
+it, being harder or easier to train, it does for both. A network that never saw either needs as long for one as for the
+other, since nothing else tells the two apart: each was dealt to it or not by chance, and each has its goal from the
+networks that it was dealt to.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class RelearningStages:
         self._relearning = Relearning(PASSES)
         self._network = planned.plan.make_network(0) if planned.plan.is_registered else None
         truth = planned.plan.dataset.y_train[planned.design.pool]
-        self._bounds = [float(loss(logits, truth)[kept].mean()) for logits, kept in zip(before, planned.design.keep)]
+        self._bounds = known_losses(np.stack([loss(logits, truth) for logits in before]), planned.design.keep)
 
     def record(self, called: str, results: Sequence[StageResult]) -> dict[str, Any]:
         """Return how long the networks of one method relearn, as JSON values.
@@ -67,8 +69,9 @@ class RelearningStages:
         task, design = planned.trained[BEFORE][model], planned.design
         assert isinstance(task, TrainingTask)
         groups = {"deleted": design.forgotten(model), "never_seen": design.pool[~design.keep[model]]}
+        bounds = dict(zip(groups, self._bounds[model]))
         inputs = {"weights": result.digest, "data": plan.dataset.digest, "passes": PASSES,
-                  "rows": stable_hash(list(groups.values())), "bound": self._bounds[model],
+                  "rows": stable_hash(list(groups.values())), "bounds": bounds,
                   "recipe": task.recipe.as_dict(), "architecture": plan.architecture(task.seed),
                   "source": own_file.source(plan.config.model.name)}
 
@@ -78,8 +81,33 @@ class RelearningStages:
             for name, rows in groups.items():
                 checkpoint.load_weights(network, weights_of(result))
                 relearnt = self._relearning.of(network, plan.dataset.x_train, plan.dataset.y_train, rows, task.recipe,
-                                               task.seed, self._bounds[model])
+                                               task.seed, bounds[name])
                 found[name] = {"steps": relearnt.steps, "reached": relearnt.reached, "losses": list(relearnt.losses)}
             return found
 
         return plan.session.run.stage(f"relearnt-{planned.name}-{called}{model}", __name__, inputs, task.seed, compute)
+
+
+def known_losses(losses: np.ndarray, keep: np.ndarray) -> list[tuple[float, float]]:
+    """Return, for every network, how well the others that were trained on them know its deleted and never-seen samples.
+
+    Args:
+        losses: of all networks before the deletion, (models, samples).
+        keep: who was trained on which, bool (models, samples), every sample by half of them.
+
+    Returns:
+        Mean losses of the samples that a network was trained on, and of those it was not: each sample's is the mean
+        over the networks that were, itself left out.
+
+    Example:
+        >>> keep = np.array([[True, False], [True, False], [False, True], [False, True]])
+        >>> known_losses(np.array([[0.5, 9.0], [0.1, 9.0], [9.0, 0.2], [9.0, 0.4]]), keep)[0]
+        (0.1, 0.30000000000000004)
+    """
+    found = []
+    for model, own in enumerate(keep):
+        trained = keep.copy()
+        trained[model] = False
+        known = np.where(trained, losses, 0.0).sum(axis=0) / trained.sum(axis=0)
+        found.append((float(known[own].mean()), float(known[~own].mean())))
+    return found
