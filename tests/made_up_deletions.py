@@ -54,9 +54,11 @@ def audit(left: dict[str, float], remembered: float = 3.0, seed: int = 0, models
     generator, design = np.random.default_rng(seed), make_design(models, seed)
     hard = 2 * generator.normal(size=len(design.pool))
     before = answers(design, remembered, generator, hard)
-    known = {"before": remembered, "full": 0.0, "never": 0.0, **left}
+    known = {"before": remembered, "full": 0.0, "never": 0.0,
+             **({"sharded_before": remembered / 2} if "sharded" in left else {}), **left}
     values = {name: measured(before if name == "before" else answers(design, level, generator, hard),
-                             None if name == "before" else before, design, LABELS) for name, level in known.items()}
+                             None if name.endswith("before") else before, design, LABELS)
+              for name, level in known.items()}
     return {"subject": "net", "request": "0.1", "models": models, "members": 900, "forgotten": 100, "never_seen": 100,
             "shown": SHOWN, "margin": .05, "validation_models": 0,
             "sharding": {"shards": 1, "slices": 1, "aggregate": "mean"},

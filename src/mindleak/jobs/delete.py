@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mindleak.audits.deletion.exact import ExactDeletion
 from mindleak.audits.deletion.ledger import Entry, Ledger
-from mindleak.audits.deletion.requests import check_request, parse_request
+from mindleak.audits.deletion.requests import check_request, check_together, parse_request
 from mindleak.errors import InputError
 from mindleak.subjects.session import Session
 from mindleak.subjects.subject import SubjectPlan, require_subjects, subject_plans
@@ -22,6 +22,7 @@ def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> Non
     subject = _subject(session)
     for request in asked:
         check_request(request, len(subject.dataset.y_train), subject.dataset.class_names)
+    check_together(asked, subject.dataset.y_train)
     deletion = ExactDeletion(subject)
     if verifies:
         found = deletion.verify()

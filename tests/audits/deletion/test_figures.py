@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from made_up_deletions import LABELS, answers, audit, make_design, relearning
-from mindleak.audits.deletion.figures import measured
+from mindleak.audits.deletion.figures import _success, measured
 from mindleak.audits.deletion.findings import deletion_findings
 from mindleak.audits.deletion.relearning import known_losses
+from mindleak.audits.deletion.stages import Answers
 from mindleak.audits.questions import Questions
 from mindleak.evaluation.roc import auc
 
@@ -20,7 +21,7 @@ def said(result: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     """By method what is said of it, and the verdict."""
     found = list(deletion_findings([result], Questions()))
     names = {"full": "full retraining", "scrub": "SCRUB", "fine_tune": "fine-tuning on the rest",
-             "drop_group": "dropping a group at random"}
+             "drop_group": "dropping a group at random", "sharded": "sharded retraining"}
     return {key: next(((each.verdict, each.text) for each in found if f": {name}: AUC" in each.text), (None, ""))
             for key, name in names.items()} | {"notes": (None, " ".join(e.text for e in found if e.verdict is None))}
 
@@ -87,6 +88,50 @@ def test_a_control_that_never_saw_the_samples_is_rarely_flagged(repetitions: int
     flagged = sum("the attack finds what is not there" in said(audit({}, seed=100 + number, models=6))["notes"][1]
                   for number in range(repetitions))
     assert flagged <= max(1, .05 * repetitions)
+
+
+def test_samples_that_all_networks_know_for_certain_are_shown_and_those_forgotten_beyond_doubt_too() -> None:
+    result = audit({"scrub": 60.0, "fine_tune": -60.0}, remembered=60.0)
+    found = said(result)
+    before = result["methods"][0]["measures"]["auc/u_lira"]
+    assert before["value"] == 1.0 and before["p"] == 2.0 ** -99 and before["ci"][0] > .96
+    assert "before the deletion the attack tells the 100 samples" in found["notes"][1]
+    assert found["scrub"][0] == "shown" and "still told from never-seen ones" in found["scrub"][1]
+    assert found["fine_tune"][0] == "shown" and "over-forgetting" in found["fine_tune"][1]
+    assert found["full"][0] == "not shown"
+
+
+def test_what_differs_from_a_retraining_is_not_acquitted() -> None:
+    result = audit({"scrub": 0.0}, seed=2)
+    scrub = next(each for each in result["methods"] if each["method"] == "scrub")
+    assert said(result)["scrub"][0] == "not shown"
+    for sign, verdict in ((1, "shown"), (-1, "cannot tell")):
+        scrub["gaps"]["auc/u_lira"] |= {"value": .1 * sign, "ci": sorted([.08 * sign, .12 * sign]), "p": 1e-6}
+        assert said(result)["scrub"][0] == verdict
+    scrub["gaps"]["auc/u_lira"] |= {"value": 0.0, "ci": [-.02, .02], "p": .9}
+    scrub["gaps"]["auc/loss"] |= {"value": -.1, "ci": [-.12, -.08], "p": 1e-6}
+    assert said(result)["scrub"][0] == "shown" and "over-forgetting" in said(result)["scrub"][1]
+
+
+def test_shards_are_acquitted_by_the_shards_before_the_deletion_alone() -> None:
+    result = audit({"sharded": 0.0}, seed=2)
+    assert said(result)["sharded"][0] == "not shown"
+    before = next(each for each in result["methods"] if each["method"] == "sharded_before")
+    before["measures"] = next(each for each in result["methods"] if each["method"] == "never")["measures"]
+    verdict, text = said(result)["sharded"]
+    assert verdict == "cannot tell" and "in the shards the samples were not shown to be told even before" in text
+
+
+@pytest.mark.parametrize("noise", [.1, pytest.param(.5, marks=pytest.mark.slow)])
+def test_success_is_one_half_where_nothing_is_known_however_alike_the_networks_are(noise: float) -> None:
+    means = []
+    for seed in range(25):
+        design, generator = make_design(8, seed), np.random.default_rng(seed)
+        phi = 2 * generator.normal(size=len(design.pool)) + noise * generator.normal(size=design.keep.shape)
+        logits = np.where(np.arange(2) == LABELS[design.pool][:, None], phi[..., None], 0.0)
+        given = Answers(logits, logits[:, :100], np.full(8, .9), 1.0, 1.0)
+        means.append(np.mean(_success(given, design, LABELS)["balanced_accuracy/forgotten"]))
+    assert abs(np.mean(means) - .5) < 4 * np.std(means) / 5 + .002
 
 
 def test_what_comes_back_sooner_than_the_never_seen_is_not_forgotten() -> None:

@@ -46,7 +46,7 @@ def test_samples_are_deleted_and_the_ledger_is_verified(tmp_path: Path, model: l
 
 
 @pytest.mark.parametrize(("words", "complaint"), [
-    (["--forget", "1.5"], "a fraction of 1.5 leaves nothing"),
+    (["--forget", "1.5"], "1.5 is no fraction of the data to delete"),
     (["--forget", "clas:3"], "did you mean 'class'"),
     (["--forget", "nowhere.npy"], "nowhere.npy: no such file"),
     (["--verify"], "has no ledger of deletions"),
@@ -97,7 +97,7 @@ def test_an_overfitted_network_is_caught_before_and_acquitted_after_retraining(t
     document = audited(tmp_path)
     (found,) = results(document, "deletion")
     methods = {entry["method"]: entry for entry in found["methods"]}
-    assert list(methods) == ["before", "full", "never", "sharded", "fine_tune", "gradient_ascent"]
+    assert list(methods) == ["before", "full", "never", "sharded_before", "sharded", "fine_tune", "gradient_ascent"]
     assert methods["before"]["measures"]["auc/u_lira"]["value"] > .6
     low, high = methods["full"]["measures"]["auc/u_lira"]["ci"]
     assert low < .5 < high
@@ -119,7 +119,7 @@ def test_a_tree_is_deleted_from_by_fitting_it_or_its_shards_anew(tmp_path: Path)
     document = audited(tmp_path, text=TREE)
     (found,) = results(document, "deletion")
     methods = {entry["method"]: entry["measures"] for entry in found["methods"]}
-    assert list(methods) == ["before", "full", "never", "sharded"]
+    assert list(methods) == ["before", "full", "never", "sharded_before", "sharded"]
     assert methods["before"]["accuracy/forgotten"]["value"] == 1.0
     for method in ("full", "sharded"):
         assert methods[method]["accuracy/forgotten"]["value"] < 1.0
@@ -133,9 +133,10 @@ def test_a_tree_is_deleted_from_by_fitting_it_or_its_shards_anew(tmp_path: Path)
     ("deletion.requests=['group:100']", "has 'group:100', which deletes 4 of a network's 400"),
     ("deletion.requests=['exposed:3']", "has 'exposed:3', which deletes 3 of a network's 400 .* expected at least 5"),
     ("deletion.requests=['exposed:400']", "expected more than the 400 samples that 'exposed:400' deletes"),
+    ("deletion.requests=['exposed:150']", "has 'exposed:150'; expected at most a third of a network's 400"),
     ("deletion.requests=[nowhere.npy]", "nowhere.npy: no such file"),
     ("deletion.validation_models=3", "deletion.validation_models is 3; expected an even number"),
-    ("deletion.requests=[1.0]", "a fraction of 1 leaves nothing"),
+    ("deletion.requests=[1.0]", "1 is no fraction of the data to delete"),
     ("deletion.requests=[0.01]", "deletes 4 of a network's 400 samples .* expected at least one of each of 10 classes"),
     ("deletion.methods=[ful]", "deletion.methods: 'ful' is unknown; did you mean 'full'"),
     ("deletion.models=7", "deletion.models is 7; expected an even number from 6 on"),
@@ -151,6 +152,7 @@ def test_what_cannot_be_audited_is_refused_before_anything_is_trained(tmp_path: 
 
 
 @pytest.mark.parametrize(("assignment", "complaint"), [
+    ("deletion.requests=['class:3']", "decision_tree has no answer for a class that it was not fitted to"),
     ("deletion.methods=[sharded, scrub]", "has 'scrub', which is for networks; expected full, drop_group or sharded "
                                           "for decision_tree"),
     ("deletion.slices=2", "deletion.slices is 2; expected 1 for decision_tree"),

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindleak.audits.deletion.requests import Present, Request, parse_request, requested_rows, rows_digest
+from mindleak.audits.deletion.requests import (
+    Present,
+    Request,
+    check_together,
+    parse_request,
+    requested_rows,
+    rows_digest,
+)
 from mindleak.errors import InputError
 
 LABELS = np.repeat(np.arange(4), 25).astype(np.int32)
@@ -27,8 +34,9 @@ def test_a_request_is_read_and_written_as_it_was(text: object, expected: Request
 
 
 @pytest.mark.parametrize(("text", "complaint"), [
-    ("0", "a fraction of 0 leaves all"), ("1", "a fraction of 1 leaves nothing"), ("-0.1", "between 0 and 1"),
-    ("nan", "between 0 and 1"), ("1e3", "leaves nothing"), ("five", "is unknown; expected a fraction such as 0.05"),
+    ("0", "0 is no fraction"), ("1", "1 is no fraction of the data to delete"), ("-0.1", "between 0 and 1"),
+    ("nan", "between 0 and 1"), ("1e3", "1000 is no fraction"),
+    ("five", "is unknown; expected a fraction such as 0.05"),
     ("clas:3", "'clas' is unknown; did you mean 'class'"), ("class:x", "'x' is no number; expected class:N"),
     ("class:-1", "'-1' is no number"), ("group:1", "expected group:N with N from 2 on"),
     ("exposed:0", "expected exposed:N with N from 1 on"), ("", "is unknown"),
@@ -102,3 +110,13 @@ def test_what_was_deleted_before_is_not_deleted_again(tmp_path: Path) -> None:
         requested_rows(Request("fraction", 0.01), present, 0)
     with pytest.raises(InputError, match="make no 51 groups"):
         requested_rows(Request("group", 51), present, 0)
+
+
+def test_what_is_known_to_be_deleted_twice_is_refused_before_anything_is(tmp_path: Path) -> None:
+    labels = np.repeat([0, 1, 2], 5)
+    np.save(tmp_path / "rows.npy", np.array([1, 6]))
+    rows = parse_request(str(tmp_path / "rows.npy"))
+    check_together([parse_request(each) for each in ("class:2", "0.1", "0.1", "exposed:3")] + [rows], labels)
+    for pair in (["class:1", "class:1"], ["class:0", str(rows)], [str(rows), str(rows)]):
+        with pytest.raises(InputError, match="both delete row [1-9]*0?"):
+            check_together([parse_request(each) for each in pair], labels)

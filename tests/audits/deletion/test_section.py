@@ -20,7 +20,7 @@ def result() -> dict[str, Any]:
 
 
 def test_every_method_has_a_row_in_both_tables_and_a_line(result: dict[str, Any]) -> None:
-    names = ["Before the deletion", "Full retraining", "Never saw the samples (control)", "SCRUB",
+    names = ["Before the deletion", "Full retraining", "Never saw them (control)", "SCRUB",
              "Pruning, then fine-tuning"]
     for table in deletion_tables(result):
         assert [row.header for row in table.groups[0]] == names
@@ -71,7 +71,7 @@ def test_relearning_and_what_was_tried_have_tables_of_their_own(result: dict[str
     chosen, other = ({"passes": 10, "learning_rate": rate} for rate in (.05, .015))
     scrub.update(settings=chosen, tried=[{"settings": chosen, "score": .91}, {"settings": other, "score": None}])
     again, tried = further_tables(result)
-    assert [row.header for row in again.groups[0]] == ["Full retraining", "Never saw the samples (control)", "SCRUB",
+    assert [row.header for row in again.groups[0]] == ["Full retraining", "Never saw them (control)", "SCRUB",
                                                        "Pruning, then fine-tuning"]
     texts = [[cell.text for cells in row.cells for cell in cells] for row in tried.groups[0]]
     assert texts[0] == ["passes 10, learning_rate 0.05", "0.910", "yes"] and texts[1][1:] == ["–", ""]

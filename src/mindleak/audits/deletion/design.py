@@ -48,12 +48,15 @@ class Design:
         pool: rows of which each network is trained on half, sorted (P,).
         keep: bool (models, P), who is trained on which.
         shown: some of the retained rows, as many as are deleted, to be asked about.
+        comparable: whether these differ from the never-seen rows in nothing but being trained on: where the pool was
+            drawn like them, and not by class, by exposure or by a user.
     """
 
     retained: np.ndarray
     pool: np.ndarray
     keep: np.ndarray
     shown: np.ndarray
+    comparable: bool = True
 
     def forgotten(self, model: int) -> np.ndarray:
         """Return the rows that are deleted from a network."""
@@ -103,6 +106,10 @@ class Dealer:
         if deleted >= self.members:
             raise InputError(f"deletion.members is {self.members}; expected more than the {deleted} samples that "
                              f"'{self.request}' deletes")
+        if self.request.kind == EXPOSED and deleted > self.members // 3:
+            # The ranking has two samples per member: a pool, and another for validation, must leave enough behind.
+            raise InputError(f"deletion.requests has '{self.request}'; expected at most a third of a network's "
+                             f"{self.members} samples (deletion.members)")
         if self.members + deleted > rows:
             raise InputError(f"deletion.members is {self.members}; with {deleted} never-seen samples beside them that "
                              f"is more than the {rows} of the training split")
@@ -191,7 +198,7 @@ class Dealer:
         sizes = {"retained": min(wanted, len(rows))}
         retained = deal(labels, rows, sizes, self._seed(stream, 2), images)["retained"]
         shown = np.sort(stratified(labels, retained, min(len(retained), deleted), seed))
-        return Design(retained, pool, keep, shown)
+        return Design(retained, pool, keep, shown, self.request.kind in (FRACTION, GROUP))
 
     def _seed(self, stream: int, *keys: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.seed, spawn_key=(stream, *keys))

@@ -71,10 +71,10 @@ class Deletion(Family[Requests]):
 
     def named(self, results: Sequence[Record]) -> list[str]:
         """Name requests and methods."""
-        from mindleak.audits.deletion.words import audited, ledger_words, recorded, request_words
+        from mindleak.audits.deletion.words import CONTROLS, audited, ledger_words, recorded, request_words
 
         return [*(f"{request_words(result['request'])} by "
-                  f"{', '.join(entry['method'] for entry in result['methods'] if entry['method'] not in _CONTROLS)}"
+                  f"{', '.join(entry['method'] for entry in result['methods'] if entry['method'] not in CONTROLS)}"
                   for result in audited(results)), *(ledger_words(result["ledger"]) for result in recorded(results))]
 
     def sections(self, results: Sequence[Record], page: Page) -> list[Section]:
@@ -88,6 +88,3 @@ class Deletion(Family[Requests]):
         from mindleak.audits.deletion.text import deletion_lines
 
         return ["\n".join(deletion_lines(results))] if results else []
-
-
-_CONTROLS = ("before", "never")

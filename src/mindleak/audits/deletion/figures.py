@@ -11,10 +11,12 @@ import numpy as np
 from mindleak.attacks.membership.metric import balanced_threshold
 from mindleak.attacks.membership.sibling_attacks import lira_measures, lira_parts
 from mindleak.attacks.membership.siblings import SiblingLira
+from mindleak.attacks.membership.signals import others, partners
 from mindleak.audits.deletion.design import Design
 from mindleak.audits.deletion.stages import Answers
 from mindleak.evaluation.equivalence import equivalence
-from mindleak.evaluation.intervals import mean_metric
+from mindleak.evaluation.intervals import clopper_pearson, mean_metric
+from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.roc import auc, balanced_accuracy_at
 from mindleak.evaluation.shared_references import mean_over_siblings
 from mindleak.evaluation.signals import loss, phi
@@ -28,6 +30,7 @@ EXCESS, CHANGE = "excess@0.01/u_lira", "change/phi"
 SUCCESS, SUCCESS_MEMBERS = "balanced_accuracy/forgotten", "balanced_accuracy/retained"
 MEASURES = (ACCURACY, FORGOTTEN, RETAINED, UNSEEN, LOSS, SUCCESS, SUCCESS_MEMBERS, U_LIRA, EXCESS, TWO_MODELS, MEMBERS,
             CHANGE)
+AREAS = (LOSS, U_LIRA, TWO_MODELS)
 # Those whose networks are each other's references.
 SHARED = (U_LIRA, TWO_MODELS, EXCESS)
 BOUNDS = {CHANGE: (-np.inf, np.inf), EXCESS: (-1.0, 1.0)}
@@ -37,10 +40,17 @@ NULLS = {**dict.fromkeys((LOSS, SUCCESS, SUCCESS_MEMBERS, U_LIRA, TWO_MODELS, ME
 
 @dataclass(frozen=True)
 class NetworkValues:
-    """The measures of one method: ``values`` by name, (models,); ``parts`` of those in ``SHARED``, (models, models)."""
+    """The measures of one method.
+
+    Attributes:
+        values: by name, (models,).
+        parts: of those in ``SHARED``, (models, models).
+        pairs: of a deleted and a never-seen sample that chance dealt to a network or not.
+    """
 
     values: Mapping[str, list[float]]
     parts: Mapping[str, list[list[float | None]]]
+    pairs: int
 
 
 def measured(answers: Answers, before: Answers | None, design: Design, labels: np.ndarray) -> NetworkValues:
@@ -72,7 +82,7 @@ def measured(answers: Answers, before: Answers | None, design: Design, labels: n
     if fallen is not None:
         # A deleted sample's φ falls: more of it is more like one.
         _take_lira("two_models", fallen, keep, values, parts)
-    return NetworkValues({name: values[name] for name in MEASURES if name in values}, parts)
+    return NetworkValues({name: values[name] for name in MEASURES if name in values}, parts, len(design.pool) // 2)
 
 
 def measured_alone(answers: Answers, design: Design, labels: np.ndarray) -> dict[str, list[float]]:
@@ -82,8 +92,8 @@ def measured_alone(answers: Answers, design: Design, labels: np.ndarray) -> dict
     for pool, known, kept in zip(answers.pool, answers.shown, design.keep):
         right, (scores, inside) = pool.argmax(1) == truth, _of_members(pool, known, kept, truth, shown)
         found = {FORGOTTEN: right[kept].mean(), UNSEEN: right[~kept].mean(),
-                 RETAINED: (known.argmax(1) == shown).mean(),
-                 LOSS: auc(-loss(pool, truth), kept).value, MEMBERS: auc(scores, inside).value}
+                 RETAINED: (known.argmax(1) == shown).mean(), LOSS: auc(-loss(pool, truth), kept).value,
+                 **({MEMBERS: auc(scores, inside).value} if design.comparable else {})}
         for name, value in found.items():
             values.setdefault(name, []).append(float(value))
     return values
@@ -97,19 +107,24 @@ def _of_members(pool: np.ndarray, known: np.ndarray, kept: np.ndarray, truth: np
 
 
 def _success(answers: Answers, design: Design, labels: np.ndarray) -> dict[str, list[float]]:
-    """Return how often a threshold on the loss is right that was fixed on all other networks."""
+    """Return how often a threshold on the loss is right that was fixed on all other networks.
+
+    With a network one of the other side goes, sample by sample (``signals.partners``): otherwise its own members would
+    be rarer among the others' members, and where networks are alike the threshold would lie too high for it.
+    """
     truth, shown = labels[design.pool], labels[design.shown]
-    scored = {SUCCESS: [(-loss(pool, truth), kept) for pool, kept in zip(answers.pool, design.keep)],
-              SUCCESS_MEMBERS: [_of_members(pool, known, kept, truth, shown)
-                                for pool, known, kept in zip(answers.pool, answers.shown, design.keep)]}
+    scores = np.stack([-loss(pool, truth) for pool in answers.pool])
+    known = np.stack([-loss(logits, shown) for logits in answers.shown])
+    partner = partners(design.keep)
     found: dict[str, list[float]] = {}
-    for name, networks in scored.items():
-        for number, (scores, inside) in enumerate(networks):
-            others = [each for place, each in enumerate(networks) if place != number]
-            members = np.concatenate([of[who] for of, who in others])
-            rest = np.concatenate([of[~who] for of, who in others])
-            border = balanced_threshold(members, rest)
-            found.setdefault(name, []).append(float(balanced_accuracy_at(scores, inside, border).value))
+    for model, kept in enumerate(design.keep):
+        inside, outside = others(design.keep, model, partner[model])
+        border = balanced_threshold(scores[inside], scores[outside])
+        found.setdefault(SUCCESS, []).append(float(balanced_accuracy_at(scores[model], kept, border).value))
+        if design.comparable:
+            border = balanced_threshold(np.delete(known, model, axis=0).ravel(), scores[outside])
+            found.setdefault(SUCCESS_MEMBERS, []).append(float(balanced_accuracy_at(
+                *_of_members(answers.pool[model], answers.shown[model], kept, truth, shown), border).value))
     return found
 
 
@@ -132,10 +147,24 @@ def summarised(found: NetworkValues) -> dict[str, dict[str, Any]]:
     summary = {}
     for name, per_model in found.values.items():
         values, bounds, null = np.asarray(per_model), BOUNDS.get(name, (0.0, 1.0)), NULLS.get(name)
+        if name in AREAS and np.ptp(values) == 0 and values[0] in (0.0, 1.0):
+            summary[name] = {**_perfect(found, values[0]).to_json(), "values": list(per_model)}
+            continue
         mean = (mean_over_siblings(values, _filled(found.parts[name]), bounds=bounds, null=null) if name in found.parts
                 else mean_metric(values, bounds=bounds, null=null))
         summary[name] = {**mean.to_json(), "values": list(per_model)}
     return summary
+
+
+def _perfect(found: NetworkValues, value: float) -> Metric:
+    """Return the metric of an area that is 1, or 0, in every network: a spread of nothing has no interval by networks.
+
+    Which sample of a pair a network was trained on is chance, so that where nothing is told all pairs come out alike
+    with probability 2^(1 - pairs), in one network already. The interval is that of so many pairs won out of as many.
+    """
+    pairs = found.pairs
+    return Metric(value, len(found.values[LOSS]), ci=clopper_pearson(value * pairs, pairs), ci_level=0.95,
+                  ci_method="clopper-pearson of pairs", reason="alike in all networks", p=2.0 ** (1 - pairs))
 
 
 def gaps(found: NetworkValues, retrained: NetworkValues, margin: float) -> dict[str, dict[str, Any]]:

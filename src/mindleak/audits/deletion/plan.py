@@ -12,7 +12,7 @@ from mindleak.attacks.membership.siblings import FEWEST
 from mindleak.audits.deletion.design import Dealer, Design
 from mindleak.audits.deletion.exposure import most_exposed
 from mindleak.audits.deletion.making import ModelMaker, model_maker
-from mindleak.audits.deletion.requests import EXPOSED, GROUP, Request, parse_request
+from mindleak.audits.deletion.requests import CLASS, EXPOSED, GROUP, Request, parse_request
 from mindleak.audits.deletion.sharded import ShardedModel
 from mindleak.audits.family import NoVerdictError, Plan
 from mindleak.errors import InputError, known_names
@@ -131,6 +131,9 @@ class DeletionPlan(Plan):
         What the most exposed samples are is not known yet; as many at random stand for them.
         """
         self.dealer.check()
+        if self.request.kind == CLASS and isinstance(self.plan, EstimatorPlan):
+            raise InputError(f"deletion.requests has '{self.request}'; {self.plan.model_label} has no answer for a "
+                             "class that it was not fitted to, so it cannot lose a whole one; expected another request")
         design = self.dealer.design(self.models)
         for tasks in self._trained(design).values():
             tasks[0].check()

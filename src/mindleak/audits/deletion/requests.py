@@ -8,7 +8,7 @@ attack is surest of), or the path of a ``.npy`` file with row numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,8 +84,8 @@ def parse_request(given: object) -> Request:
             return Request(ROWS, text)
         raise InputError(f"request '{text}' is unknown; {EXPECTED}") from None
     if not 0 < fraction < 1:
-        raise InputError(f"request '{text}': a fraction of {fraction:g} leaves {'nothing' if fraction >= 1 else 'all'} "
-                         "of the data; expected a number between 0 and 1, both excluded")
+        raise InputError(f"request '{text}': {fraction:g} is no fraction of the data to delete; expected a number "
+                         "between 0 and 1, both excluded")
     return Request(FRACTION, fraction)
 
 
@@ -101,6 +101,27 @@ def check_request(request: Request, samples: int, class_names: tuple[str, ...]) 
         rows_of_file(request, samples)
     elif request.kind == CLASS:
         _class(int(request.value), class_names)
+
+
+def check_together(requests: Sequence[Request], labels: np.ndarray) -> None:
+    """Raise InputError where one request deletes what another deletes, too, as far as that is known beforehand.
+
+    Args:
+        requests: to be met one after the other.
+        labels: of the whole training split, (N,).
+    """
+    gone: dict[str, np.ndarray] = {}
+    for request in requests:
+        if request.kind not in (CLASS, ROWS):
+            continue
+        rows = (np.flatnonzero(labels == request.value) if request.kind == CLASS
+                else rows_of_file(request, len(labels)))
+        for other, before in gone.items():
+            both = np.intersect1d(rows, before)
+            if len(both):
+                raise InputError(f"requests '{other}' and '{request}' both delete row {both[0]}; expected every sample "
+                                 "once")
+        gone[str(request)] = rows
 
 
 def requested_rows(request: Request, present: Present, seed: int, exposure: Exposure | None = None) -> np.ndarray:
@@ -186,6 +207,8 @@ def _require_present(request: Request, found: np.ndarray, present: Present) -> N
     labels = present.labels
     left = np.setdiff1d(present.rows, found)
     for label in np.setdiff1d(labels[found], labels[left]):
+        if request.kind == FRACTION:
+            raise InputError(f"request '{request}' leaves no sample of class {label}; expected a smaller fraction")
         if request.kind != CLASS:
             raise InputError(f"request '{request}' names all samples of class {label}; to delete a whole class ask for "
                              f"'class:{label}'")

@@ -39,7 +39,8 @@ class _Methods:
     def entries(self) -> list[dict[str, Any]]:
         """Return an entry per method, the networks before the deletion and those that never saw the samples beside."""
         return [self._entry(name) for name in
-                (BEFORE, FULL, NEVER, *(name for name in self._planned.methods if name != FULL))]
+                (BEFORE, FULL, NEVER, *(each for name in self._planned.methods if name != FULL
+                                        for each in ((SHARDED_BEFORE, SHARDED) if name == SHARDED else (name,))))]
 
     def _entry(self, name: str) -> dict[str, Any]:
         choice = self._selection.chosen(name) if name in self._planned.approximate else None
@@ -64,13 +65,13 @@ class _Methods:
 
     def _earlier(self, name: str) -> Answers | None:
         """Return the answers before the deletion, of the same networks; of those before it themselves none."""
-        if name == BEFORE:
+        if name in (BEFORE, SHARDED_BEFORE):
             return None
         return self._stages.answers(SHARDED_BEFORE) if name == SHARDED else self._before
 
     def _relearnt(self, name: str, method: Unlearning | None) -> dict[str, Any] | None:
         """Return how long the networks relearn; None for what is known still, fitted in one pass, or many networks."""
-        if self._relearning is None or name in (BEFORE, SHARDED):
+        if self._relearning is None or name in (BEFORE, SHARDED_BEFORE, SHARDED):
             return None
         results = ([task.run() for task in self._planned.trained[name]] if method is None
                    else self._stages.unlearned(method, name))

@@ -9,13 +9,16 @@ from mindleak.audits.deletion.requests import CLASS, EXPOSED, FRACTION, GROUP, p
 from mindleak.evaluation.metric import Record
 
 METHOD_NAMES = {
-    "before": "before the deletion", "full": "full retraining", "never": "never saw the samples (control)",
+    "before": "before the deletion", "full": "full retraining", "never": "never saw them (control)",
+    "sharded_before": "shards before the deletion",
     "drop_group": "dropping a group at random",
     "sharded": "sharded retraining", "fine_tune": "fine-tuning on the rest", "gradient_ascent": "gradient ascent",
     "random_labels": "random labels", "bad_teacher": "bad teacher", "ssd": "selective synaptic dampening",
     "scrub": "SCRUB", "sparse_fine_tune": "pruning, then fine-tuning",
     "suppress_fine_tune": "suppression, then fine-tuning",
 }
+# What methods are held against, and are none themselves.
+CONTROLS = ("before", "never", "sharded_before")
 COLUMNS = {
     "accuracy/test": "Test accuracy", "accuracy/retained": "Accuracy, retained",
     "accuracy/forgotten": "Accuracy, deleted",
