@@ -26,14 +26,16 @@ class Deletion(Section, per_subject=True):
     aggregate: str = setting("mean", "how the shards answer together: mean of their probabilities, or vote",
                              choices=AGGREGATES)
     requests: list = setting([], "in an audit: what is deleted, each on the original data: a fraction such as 0.05, "
-                             "class:3, group:20, exposed:100, or a .npy file of row numbers; none: no such audit")
+                             "class:3, group:20, exposed:100, or a .npy file of row numbers; none: no such audit",
+                             of_run=False)
     methods: list[str] = setting(["full"], "in an audit: how they are deleted: full, drop_group (as a tutorial does), "
-                                 "sharded, or an approximate method")
+                                 "sharded, or an approximate method", of_run=False)
     models: int = setting(8, "in an audit: networks that are trained and deleted from, an even number from 6 on; each "
                           "is attacked with the others as references", least=6, most=MODELS)
     validation_models: int = setting(2, "in an audit: networks of another request, on which the hyper-parameters of "
-                                     "approximate methods are chosen; 0: their defaults", least=0, most=MODELS)
+                                     "approximate methods are chosen; 0: their defaults", least=0, most=MODELS,
+                                     of_run=False)
     members: Optional[int] = setting(None, "in an audit: samples that a network is trained on; null: a third of the "
                                      "training split", least=1)
     margin: float = setting(0.05, "in an audit: difference of an AUC from a full retraining's that counts as none",
-                            above=0, below=0.5)
+                            above=0, below=0.5, of_run=False)

@@ -112,6 +112,9 @@ def test_an_overfitted_network_is_caught_before_and_acquitted_after_retraining(t
     assert (tmp_path / "run" / "figures" / "deletion-0.png").stat().st_size > 5000
     again = json.loads((tmp_path / "run" / "report.json").read_text())
     assert results(audited(tmp_path), "deletion") == results(again, "deletion"), "a second call computes the same"
+    (fewer,) = results(audited(tmp_path, "deletion.methods=[full]", "deletion.margin=0.1"), "deletion")
+    assert [entry["sample_epochs"] for entry in fewer["methods"]] == [
+        methods[name]["sample_epochs"] for name in ("before", "full", "never")], "methods and margin are no other run"
 
 
 @pytest.mark.slow
