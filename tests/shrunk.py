@@ -34,7 +34,7 @@ SMALL = {
 # Only where there is an audit of deletions: a request makes one.
 SMALL_DELETION = {
     "deletion.models": 6, "deletion.members": 200, "deletion.shards": 2, "deletion.slices": 2,
-    "deletion.requests": "[0.05]", "deletion.methods": "[full, drop_group, sharded, ssd]",
+    "deletion.requests": "[0.05]", "deletion.methods": "[full, drop_group, sharded, fine_tune]",
 }
 # Refused where nothing is trained in the way that they are for.
 SMALL_METHODS = {

@@ -19,7 +19,9 @@ from shrunk import TWINS, run
 
 CONFIGS = ROOT / "configs"
 AUDITED = {Path(words[2]).stem for listed in documented().values() for words in listed
-           if words[:2] == ["audit", "--config"]}
+           if words[:2] == ["audit", "--config"]} | {
+    Path(words[3]).stem for listed in documented().values() for words in listed
+    if words[:3] == ["attack", "deletion", "--config"]}
 SWEEPS = sorted(path.stem for path in CONFIGS.glob("sweep_*.yaml") if path.stem not in TWINS)
 UNDOCUMENTED = sorted({path.stem for path in CONFIGS.glob("*.yaml")} - AUDITED - set(TWINS))
 

@@ -75,6 +75,25 @@ def test_an_instance_asked_again_goes_on_with_its_graphs_and_gives_the_same_bits
     assert len(unlearning._shelf._kept) == 1
 
 
+@pytest.mark.parametrize("name", slow_but(METHODS, "fine_tune", "ssd"))
+def test_candidates_share_their_graphs_and_nothing_else(name: str) -> None:
+    asked = request(recipe=RECIPE)
+    asked.x.setflags(write=False)
+    start, candidates = weights(asked.network), METHODS[name].candidates(RECIPE)
+    if "layers" in GIVEN.get(name, {}):
+        for each in candidates:
+            each.layers = GIVEN[name]["layers"]  # type: ignore[attr-defined]
+    for candidate in candidates:
+        for parameter in asked.network.get_parameters():
+            in_place.write(parameter, start[parameter.name])
+        candidate.unlearn(asked)
+        settings = {**candidate.settings(), **({"layers": GIVEN[name]["layers"]} if "layers" in candidate.settings()
+                                               else {})}
+        alone = METHODS[name](**settings).unlearn(request(seeded(Linear), recipe=RECIPE))
+        assert same(weights(asked.network), weights(alone.network))
+    assert len(candidates[0]._shelf._kept) == 1
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_says_where_it_comes_from_and_what_misleads(name: str) -> None:
     kind = METHODS[name]

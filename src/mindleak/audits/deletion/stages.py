@@ -50,6 +50,7 @@ class DeletionStages:
         self._planned = planned
         self._plan = planned.plan
         self._models = range(planned.models)
+        self._networks: dict[str, nn.Cell | None] = {}
 
     def answers(self, method: str) -> Answers:
         """Return what networks that were trained answer: by a method, ``before``, ``never`` and ``sharded_before``."""
@@ -87,8 +88,10 @@ class DeletionStages:
 
     def unlearned(self, method: Unlearning, called: str) -> list[StageResult]:
         """Return the networks as an approximate method leaves them, their weights beside the results."""
-        # One network takes turns, so that what a method has compiled serves them all.
-        network = self._plan.make_network(0) if self._plan.is_registered else None
+        # One network takes turns, so that what a method and its other candidates have compiled serves them all.
+        if method.name not in self._networks:
+            self._networks[method.name] = self._plan.make_network(0) if self._plan.is_registered else None
+        network = self._networks[method.name]
         return [self._unlearned(called, method, model, network) for model in self._models]
 
     def _unlearned(self, called: str, method: Unlearning, model: int, network: nn.Cell | None) -> StageResult:

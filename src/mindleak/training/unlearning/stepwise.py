@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Optional
 
@@ -39,15 +40,12 @@ class Stepwise(Unlearning):
         self.learning_rate = rate
 
     @classmethod
-    def candidates(cls, recipe: Recipe) -> list[Unlearning]:
-        """Return the method with every entry of its grid; a ``rate`` is a multiple of the recipe's learning rate."""
-        found: list[Unlearning] = []
-        for entry in cls.grid:
-            rest = {name: value for name, value in entry.items() if name != "rate"}
-            rate = {"learning_rate": entry["rate"] * recipe.learning_rate} if "rate" in entry else {}
-            # Every subclass has ``passes`` and ``learning_rate`` among its keywords.
-            found.append(cls(**rest, **rate))
-        return found
+    def _parameters_of(cls, entry: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+        """Return the hyper-parameters of an entry; its ``rate`` is a multiple of the recipe's learning rate."""
+        given = dict(entry)
+        if "rate" in given:
+            given["learning_rate"] = given.pop("rate") * recipe.learning_rate
+        return given
 
     def _rate(self, recipe: Recipe) -> float:
         """Return the step size."""

@@ -101,8 +101,19 @@ class Unlearning(ABC):
 
     @classmethod
     def candidates(cls, recipe: Recipe) -> list[Unlearning]:
-        """Return the method with every entry of its grid, for a network that was trained by a recipe."""
-        return [cls(**entry) for entry in cls.grid]
+        """Return the method with every entry of its grid, for a network that was trained by a recipe.
+
+        They share what they compile: a grid's entries differ in numbers alone that no graph depends on.
+        """
+        found = [cls(**cls._parameters_of(entry, recipe)) for entry in cls.grid]
+        for other in found[1:]:
+            other._shelf = found[0]._shelf
+        return found
+
+    @classmethod
+    def _parameters_of(cls, entry: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+        """Return the hyper-parameters that an entry of the grid stands for."""
+        return dict(entry)
 
     @final
     def unlearn(self, request: UnlearningRequest) -> UnlearningResult:
