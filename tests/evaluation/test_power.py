@@ -13,6 +13,7 @@ from mindleak.evaluation.intervals import clopper_pearson, difference_of_indepen
 from mindleak.evaluation.metric import Metric
 from mindleak.evaluation.power import (
     chance_tpr_limit,
+    detectable_shift,
     largest_fpr_with_zero_false_positives,
     smallest_detectable_auc,
     smallest_detectable_own_roc_tpr,
@@ -174,3 +175,16 @@ def test_impossible_arguments_are_refused() -> None:
     ):
         with pytest.raises(ValueError):
             call()
+
+
+@pytest.mark.parametrize(("n", "level"), [(6, .05), (8, .01)])
+def test_a_shift_that_is_detectable_is_shown_in_eight_of_ten_samples(n: int, level: float) -> None:
+    generator = np.random.default_rng(0)
+    # The interval that values of standard deviation 1 have on average.
+    half = stats.t.ppf(.975, n - 1) / np.sqrt(n)
+    shift = detectable_shift((-half, half), n, level)
+    assert shift is not None
+    drawn = generator.normal(shift, 1, (4000, n))
+    shown = stats.ttest_1samp(drawn, 0, axis=1).pvalue < level
+    assert .72 < shown.mean() < .88
+    assert detectable_shift((0.0, 1.0), 1, level) is None

@@ -36,6 +36,7 @@ _LABELS = {
     "recall": "Recall",
     "f1": "F1",
     "auc": "AUC",
+    "auc_difference": "Difference of AUCs",
     "test_accuracy": "Test accuracy",
     "train_accuracy": "Training accuracy",
     "l2_relative": "Relative L2",
@@ -162,6 +163,8 @@ def metric_label(key: str) -> str:
         return f"TPR at {percent(float(rate))} FPR"
     if kind == "tpr_own_roc":
         return f"Optimistic TPR at {percent(float(rate))} FPR: threshold from the subject's own ROC"
+    if kind == "excess":
+        return f"TPR − FPR at {percent(float(rate))} FPR"
     if kind == "ppv":
         return f"PPV at {percent(float(rate))} members"
     return _LABELS.get(key, key.replace("_", " "))

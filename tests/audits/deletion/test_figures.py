@@ -172,6 +172,8 @@ def test_dropping_another_group_is_never_acquitted() -> None:
     result = audit({"drop_group": 0.0}, seed=2)
     verdict, text = said(result)["drop_group"]
     assert verdict == "cannot tell" and "it is still trained on" in text
+    result["request"] = "group_a.npy"
+    assert said(result)["drop_group"][0] == "cannot tell", "a file, whatever it is called"
     result["request"] = "group:10"
     assert said(result)["drop_group"][0] == "not shown", "here the group is what was asked for"
 

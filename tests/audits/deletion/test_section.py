@@ -60,7 +60,7 @@ def test_a_ledger_has_a_row_per_deletion_a_line_and_a_finding_without_a_verdict(
     (row,) = ledger_table(LEDGER["ledger"]).groups[0]
     assert [cell.text for cells in row.cells for cell in cells][1:5] == ["class:3", "120", "3", "4,000"]
     lines = deletion_lines([result, LEDGER])
-    assert "the ledger records 1 deletion of 120 in all of 1,200 samples; last hash abababababababab" in lines[-1]
+    assert "the ledger records 1 deletion, 120 of 1,200 samples in all; last hash abababababababab" in lines[-1]
     assert max(map(len, lines)) <= WIDTH
     (said,) = list(deletion_findings([LEDGER], Questions()))
     assert said.verdict is None and "'mindleak delete --verify'" in said.text

@@ -67,7 +67,7 @@ def test_of_equal_candidates_the_defaults_are_taken_and_destroyed_networks_never
     choice = Selection(planned).chosen("ssd")
     assert choice.method.settings() == METHODS["ssd"]().settings() and choice.tried[2]["score"] is None
     monkeypatch.setattr(MadeUpStages, "left", (None,) * 4)
-    with pytest.raises(InputError, match="ssd: none of its 4 candidates leaves networks with finite weights"):
+    with pytest.raises(InputError, match="all 4 candidates of ssd failed, the last for: weights that are not finite"):
         Selection(planned).chosen("ssd")
 
 

@@ -60,6 +60,13 @@ def test_an_instance_that_is_asked_again_gives_the_same() -> None:
     assert one.of(network, x, y, FORGET, RECIPE, 3, 0.0) == first
 
 
+def test_relearning_that_runs_away_ends_and_counts_as_not_reached() -> None:
+    x, y = arrays(40)
+    wild = RECIPE.__class__(**{**RECIPE.as_dict(), "learning_rate": 1e30})  # type: ignore[arg-type]
+    found = Relearning(passes=6).of(seeded(Linear), x, y, FORGET, wild, 3, 0.0)
+    assert not found.reached and found.steps == 6 and np.isfinite(found.losses).all()
+
+
 def test_looks_grow_and_end_at_the_last_step() -> None:
     looks = relearning._looks(100)
     assert looks[:5] == [1, 2, 3, 4, 5] and looks[-1] == 100

@@ -29,6 +29,9 @@ def most_exposed(plan: SubjectPlan, name: str, tasks: Sequence[ModelTask], rows:
         tasks: their trainings.
         rows: that they are asked about, (N,).
         keep: who was trained on which, bool (models, N).
+
+    Raises:
+        InputError: an answer is not finite.
     """
     results = [task.run() for task in tasks]
     inputs = {"weights": [result.digest for result in results], "data": plan.dataset.digest,

@@ -14,6 +14,7 @@ from mindleak.attacks.membership.siblings import SiblingLira
 from mindleak.attacks.membership.signals import others, partners
 from mindleak.audits.deletion.design import Design
 from mindleak.audits.deletion.stages import Answers
+from mindleak.audits.deletion.words import LOSS, TWO_MODELS, U_LIRA
 from mindleak.evaluation.equivalence import equivalence
 from mindleak.evaluation.intervals import clopper_pearson, mean_metric
 from mindleak.evaluation.metric import Metric
@@ -25,7 +26,7 @@ LIRA = "lira_online"
 # Measures with a value that a deletion should bring to a full retraining's.
 ACCURACY, RETAINED = "accuracy/test", "accuracy/retained"
 FORGOTTEN, UNSEEN = "accuracy/forgotten", "accuracy/never_seen"
-LOSS, U_LIRA, TWO_MODELS, MEMBERS = "auc/loss", "auc/u_lira", "auc/two_models", "auc/retained"
+MEMBERS = "auc/retained"
 EXCESS, CHANGE = "excess@0.01/u_lira", "change/phi"
 SUCCESS, SUCCESS_MEMBERS = "balanced_accuracy/forgotten", "balanced_accuracy/retained"
 MEASURES = (ACCURACY, FORGOTTEN, RETAINED, UNSEEN, LOSS, SUCCESS, SUCCESS_MEMBERS, U_LIRA, EXCESS, TWO_MODELS, MEMBERS,

@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mindleak.audits.deletion.words import CONTROLS, METHOD_NAMES, audited, ledger_words, recorded, request_words
+from mindleak.audits.deletion.requests import GROUP, parse_request
+from mindleak.audits.deletion.words import (
+    BEFORE,
+    CONTROLS,
+    DROP_GROUP,
+    LOSS,
+    METHOD_NAMES,
+    NEVER,
+    SHARDED,
+    SHARDED_BEFORE,
+    TWO_MODELS,
+    U_LIRA,
+    audited,
+    ledger_words,
+    recorded,
+    request_words,
+)
 from mindleak.audits.finding import CANNOT_TELL, NOT_SHOWN, SHOWN, Finding
 from mindleak.audits.questions import Questions, alone, known_interval
 from mindleak.evaluation.comparisons import Comparison, Family
 from mindleak.evaluation.metric import Record
 from mindleak.evaluation.power import detectable_shift
 
-U_LIRA, LOSS, TWO_MODELS = "auc/u_lira", "auc/loss", "auc/two_models"
-BEFORE, NEVER, SHARDED_BEFORE, SHARDED = "before", "never", "sharded_before", "sharded"
 Key = tuple[str, str, str]
 
 
@@ -132,7 +146,7 @@ def _method(result: Record, entry: Record, asked: Asked) -> Finding:
     parts = [f"{_named(result)}: {METHOD_NAMES[entry['method']]}: AUC {_written(metric)}", _told(entry, asked, key)]
     if equal:
         parts.append(_against_retraining(equal, asked.gap.direction(key)))
-    kept = entry["method"] == "drop_group" and not result["request"].startswith("group")
+    kept = entry["method"] == DROP_GROUP and parse_request(result["request"]).kind != GROUP
     if kept:
         parts.append("it leaves out a group drawn at random; most of the samples that were to be deleted it is still "
                      "trained on")

@@ -9,11 +9,12 @@ from functools import cached_property
 import numpy as np
 
 from mindleak.attacks.membership.siblings import FEWEST
-from mindleak.audits.deletion.design import Dealer, Design
+from mindleak.audits.deletion.design import NONE, Dealer, Design
 from mindleak.audits.deletion.exposure import most_exposed
 from mindleak.audits.deletion.making import ModelMaker, model_maker
 from mindleak.audits.deletion.requests import CLASS, EXPOSED, GROUP, Request, parse_request
 from mindleak.audits.deletion.sharded import ShardedModel
+from mindleak.audits.deletion.words import BEFORE, DROP_GROUP, FULL, NEVER, SHARDED
 from mindleak.audits.family import NoVerdictError, Plan
 from mindleak.errors import InputError, known_names
 from mindleak.settings.deletion import METHODS
@@ -21,7 +22,6 @@ from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.subject import EstimatorPlan, SubjectPlan
 from mindleak.training.unlearning.methods import METHODS as APPROXIMATE
 
-BEFORE, FULL, NEVER, DROP_GROUP, SHARDED = "before", "full", "never", "drop_group", "sharded"
 TRAINED = (BEFORE, FULL, NEVER, DROP_GROUP)
 
 
@@ -68,7 +68,7 @@ class DeletionPlan(Plan):
     @cached_property
     def exposed(self) -> np.ndarray:
         """The rows that a request for the most exposed chooses from, the most exposed first; none for another."""
-        return most_exposed(self.plan, self.name, self.scouts, *self._scouted) if self.scouts else np.zeros(0, np.int64)
+        return most_exposed(self.plan, self.name, self.scouts, *self._scouted) if self.scouts else NONE
 
     @cached_property
     def scouts(self) -> list[ModelTask]:
@@ -97,8 +97,10 @@ class DeletionPlan(Plan):
     @property
     def tasks(self) -> list[ModelTask]:
         """All trainings of whole networks that are known by now; shards and unlearning come after them."""
-        known = self.scouts or [task for tasks in self.trained.values() for task in tasks]
-        return [*known, *(task for task in ([] if self.validation is None or self.scouts else self.validation.tasks))]
+        if self.scouts:
+            return self.scouts
+        own = [task for tasks in self.trained.values() for task in tasks]
+        return own if self.validation is None else [*own, *self.validation.tasks]
 
     @cached_property
     def sharded(self) -> list[ShardedModel]:

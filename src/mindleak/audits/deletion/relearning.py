@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mindleak.audits.deletion.plan import BEFORE, DeletionPlan
+from mindleak.audits.deletion.plan import DeletionPlan
+from mindleak.audits.deletion.words import BEFORE
 from mindleak.evaluation.intervals import mean_metric
 from mindleak.evaluation.signals import loss
 from mindleak.models import own_file

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mindleak.audits.deletion.figures import NetworkValues, gaps, measured, summarised
-from mindleak.audits.deletion.plan import BEFORE, FULL, NEVER, SHARDED, DeletionPlan
+from mindleak.audits.deletion.plan import DeletionPlan
 from mindleak.audits.deletion.relearning import RelearningStages
 from mindleak.audits.deletion.selection import Selection
-from mindleak.audits.deletion.stages import SHARDED_BEFORE, Answers, DeletionStages
+from mindleak.audits.deletion.stages import Answers, DeletionStages
+from mindleak.audits.deletion.words import BEFORE, FULL, NEVER, SHARDED, SHARDED_BEFORE
 from mindleak.subjects.subject import EstimatorPlan
 from mindleak.training.unlearning.unlearning import Unlearning
 

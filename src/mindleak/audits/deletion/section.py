@@ -8,7 +8,21 @@ from typing import Any, Optional
 
 from matplotlib.figure import Figure
 
-from mindleak.audits.deletion.words import ATTACKS, COLUMNS, CONTROLS, METHOD_NAMES, audited, recorded, request_words
+from mindleak.audits.deletion.words import (
+    ATTACKS,
+    BEFORE,
+    COLUMNS,
+    CONTROLS,
+    FULL,
+    METHOD_NAMES,
+    SHARDED,
+    SHARDED_BEFORE,
+    U_LIRA,
+    audited,
+    counted,
+    recorded,
+    request_words,
+)
 from mindleak.evaluation.metric import Record
 from mindleak.reporting.canvas import blank, house_style, percent_axis
 from mindleak.reporting.cells import Cell, Row, Table, plain_cell
@@ -17,7 +31,6 @@ from mindleak.reporting.palette import MUTED, look
 from mindleak.reporting.wording import count, has_value
 
 HERE = Path(__file__).parent
-U_LIRA = "auc/u_lira"
 # Points whose costs differ by less than this share are drawn side by side.
 NEAR = 0.08
 
@@ -43,13 +56,13 @@ def deletion_tables(result: Record) -> list[Table]:
                       for title, columns in (
                           ("Accuracy and cost", (*COLUMNS.values(), "Sample-epochs", "Seconds")),
                           ("Attacks on deleted samples", (*ATTACKS.values(), "U-LiRA less full retraining's"))))
-    able.groups = [[Row(_name(entry), "", [*([able.metric("accuracy", entry["measures"].get(key), of=title)]
-                                             for key, title in COLUMNS.items()),
+    able.groups = [[Row(_name(entry), "", [*([able.metric(key.partition("/")[0], entry["measures"].get(key))]
+                                             for key in COLUMNS),
                                            [plain_cell(round(entry["sample_epochs"]))],
                                            [Cell(f"{entry['seconds']:.1f}")]], _is_control(entry))
                     for entry in result["methods"]]]
-    attacked.groups = [[Row(_name(entry), "", [*([attacked.metric(key.partition("/")[0], entry["measures"].get(key),
-                                                                  of=title)] for key, title in ATTACKS.items()),
+    attacked.groups = [[Row(_name(entry), "", [*([attacked.metric(key.partition("/")[0], entry["measures"].get(key))]
+                                                 for key in ATTACKS),
                                                [_gap(attacked, entry["gaps"].get(U_LIRA))]], _is_control(entry))
                         for entry in result["methods"]]]
     return [able, attacked]
@@ -85,8 +98,8 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def ledger_table(ledger: Record) -> Table:
     """Return a row per deletion of a ledger."""
-    table = Table(f"{len(ledger['entries'])} deletions from {count(ledger['samples'])} samples in {ledger['shards']} "
-                  f"shards of {ledger['slices']} slices",
+    table = Table(f"{counted(len(ledger['entries']), 'deletion')} from {count(ledger['samples'])} samples in "
+                  f"{counted(ledger['shards'], 'shard')} of {counted(ledger['slices'], 'slice')}",
                   ["Deletion", "When", "Request", "Samples", "Shards retrained", "Sample-epochs", "All anew", "Digest"])
     table.groups = [[Row(str(entry["number"]), "", [
         [Cell(entry["when"])], [Cell(entry["request"])], [plain_cell(entry["count"])], [plain_cell(entry["shards"])],
@@ -119,10 +132,10 @@ def gap_figure(result: Record) -> Optional[Figure]:
     Bars are the intervals that are held against the margin.
     """
     drawn = [entry for entry in result["methods"]
-             if has_value(entry["gaps"].get(U_LIRA)) and entry["method"] not in ("before", "sharded_before")]
+             if has_value(entry["gaps"].get(U_LIRA)) and entry["method"] not in (BEFORE, SHARDED_BEFORE)]
     if not drawn:
         return None
-    full = next(entry for entry in result["methods"] if entry["method"] == "full")
+    full = next(entry for entry in result["methods"] if entry["method"] == FULL)
     with house_style():
         figure = blank(6.4, 3.6)
         axes = figure.subplots()
@@ -167,12 +180,12 @@ def _in_words(result: Record) -> str:
 def note(result: Record) -> str:
     """Say who was trained on what, and what the goal of a deletion is."""
     sharding = result["sharding"]
-    sharded = (f" Sharded networks: {sharding['shards']} shards of {sharding['slices']} slices."
-               if any(entry["method"] == "sharded" for entry in result["methods"]) else "")
+    sharded = (f" Sharded networks: {counted(sharding['shards'], 'shard')} of {counted(sharding['slices'], 'slice')}."
+               if any(entry["method"] == SHARDED for entry in result["methods"]) else "")
     who = (f"{result['models']} networks, each trained on {count(result['members'])} samples, of which "
            f"{count(result['forgotten'])} are deleted; {count(result['never_seen'])} of the same classes and split "
            "were never seen.")
     return (f"{who} Each network is attacked with the others as references, all deleted from by the same method. The "
             "goal of a deletion is the full retraining's figure, not one half. An area by the loss well below one half "
-            f"is over-forgetting: deleted samples are told by being less known than never-seen ones. Equivalence is "
+            "is over-forgetting: deleted samples are told by being less known than never-seen ones. Equivalence is "
             f"tested at 5 % for each method by itself.{sharded}")

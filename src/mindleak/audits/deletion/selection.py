@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from mindleak.audits.deletion.figures import ACCURACY, FORGOTTEN, LOSS, RETAINED, measured_alone
-from mindleak.audits.deletion.plan import BEFORE, FULL, DeletionPlan
+from mindleak.audits.deletion.figures import ACCURACY, FORGOTTEN, RETAINED, measured_alone
+from mindleak.audits.deletion.plan import DeletionPlan
 from mindleak.audits.deletion.stages import Answers, DeletionStages
+from mindleak.audits.deletion.words import BEFORE, FULL, LOSS
 from mindleak.errors import InputError
 from mindleak.subjects.task import TrainingTask
 from mindleak.training.unlearning.methods import METHODS
@@ -47,6 +48,7 @@ class Selection:
         self._planned = planned.validation
         self._stages = None if self._planned is None else DeletionStages(self._planned)
         self._full: dict[str, list[float]] | None = None
+        self._failure = ""
 
     def chosen(self, name: str) -> Choice:
         """Return a method with the candidate that scores best; of equal ones the first.
@@ -55,7 +57,7 @@ class Selection:
         the product of 1 - |difference from a full retraining|, mean over the networks.
 
         Raises:
-            InputError: no candidate leaves a network with finite weights.
+            InputError: every candidate failed; the message says why the last did.
         """
         if self._planned is None or self._stages is None:
             return Choice(METHODS[name]())
@@ -65,17 +67,18 @@ class Selection:
         scores = [self._score(method, f"{name}-{number}-") for number, method in enumerate(candidates)]
         known = [-1.0 if score is None else score for score in scores]
         if max(known) < 0:
-            raise InputError(f"{name}: none of its {len(candidates)} candidates leaves networks with finite weights; "
-                             "expected a smaller training.learning_rate, or deletion.methods without it")
+            raise InputError(f"deletion.methods: all {len(candidates)} candidates of {name} failed, the last for: "
+                             f"{self._failure}")
         tried = tuple({"settings": method.settings(), "score": score} for method, score in zip(candidates, scores))
         return Choice(candidates[int(np.argmax(known))], tried)
 
     def _score(self, method: Unlearning, called: str) -> float | None:
-        """Return how near a candidate comes to a full retraining, 1 being equal; None where it destroys a network."""
+        """Return how near a candidate comes to a full retraining, 1 being equal; None where it fails on a network."""
         assert self._stages is not None
         try:
             values = self._values(self._stages.unlearned_answers(method, called))
-        except InputError:
+        except InputError as error:
+            self._failure = str(error)
             return None
         if self._full is None:
             self._full = self._values(self._stages.answers(FULL))

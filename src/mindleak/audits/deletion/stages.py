@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-from mindleak.audits.deletion.plan import BEFORE, SHARDED, TRAINED, DeletionPlan
+from mindleak.audits.deletion.plan import TRAINED, DeletionPlan
+from mindleak.audits.deletion.words import BEFORE, SHARDED
 from mindleak.data.dataset import TEST, TRAINING
 from mindleak.evaluation.classification import accuracy
 from mindleak.models import own_file
@@ -20,8 +21,6 @@ from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.task import WEIGHTS, TrainingTask, weights_of
 from mindleak.training import checkpoint
 from mindleak.training.unlearning.unlearning import Unlearning, UnlearningRequest
-
-SHARDED_BEFORE = "sharded_before"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,11 @@ from pathlib import Path
 from mindleak.audits.deletion.requests import CLASS, EXPOSED, FRACTION, GROUP, parse_request
 from mindleak.evaluation.metric import Record
 
+# Networks and ways to retrain them, as the record calls them.
+BEFORE, FULL, NEVER, DROP_GROUP = "before", "full", "never", "drop_group"
+SHARDED_BEFORE, SHARDED = "sharded_before", "sharded"
+# Areas under the ROC curve of deleted against never-seen samples.
+LOSS, U_LIRA, TWO_MODELS = "auc/loss", "auc/u_lira", "auc/two_models"
 METHOD_NAMES = {
     "before": "before the deletion", "full": "full retraining", "never": "never saw them (control)",
     "sharded_before": "shards before the deletion",
@@ -18,7 +23,7 @@ METHOD_NAMES = {
     "suppress_fine_tune": "suppression, then fine-tuning",
 }
 # What methods are held against, and are none themselves.
-CONTROLS = ("before", "never", "sharded_before")
+CONTROLS = (BEFORE, NEVER, SHARDED_BEFORE)
 COLUMNS = {
     "accuracy/test": "Test accuracy", "accuracy/retained": "Accuracy, retained",
     "accuracy/forgotten": "Accuracy, deleted",
@@ -61,5 +66,9 @@ def ledger_words(ledger: Record) -> str:
     """Say what a ledger records."""
     entries = ledger["entries"]
     gone = sum(entry["count"] for entry in entries)
-    return (f"the ledger records {len(entries)} deletion{'' if len(entries) == 1 else 's'} of {gone:,} in all of "
-            f"{ledger['samples']:,} samples")
+    return f"the ledger records {counted(len(entries), 'deletion')}, {gone:,} of {ledger['samples']:,} samples in all"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: one deletion, two deletions."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -2,11 +2,12 @@
 
 What was not forgotten comes back at once. The measure of a deletion is the time of a network that never saw the
 samples: whoever relearns them faster still has something of them (Golatkar et al., arXiv 1911.04933, sec. 5, "relearn
-time"; Tarun et al., arXiv 2111.08947, "anamnesis index").
+time"; Chundawat et al., arXiv 2201.05629, "anamnesis index").
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,8 +30,8 @@ class Relearnt:
 
     Attributes:
         steps: after which the mean loss was first seen at or below the bound; exact to a step up to 5, then to a fifth.
-        reached: whether it was, within the passes allowed; otherwise ``steps`` are all that were taken.
-        losses: the mean losses that were looked at, the first before any step.
+        reached: whether it was; otherwise ``steps`` are all that were allowed, also where the loss ceased to be finite.
+        losses: the mean losses that were looked at, in nats, the first before any step; finite ones alone.
     """
 
     steps: int
@@ -64,15 +65,16 @@ class Relearning:
             x: images of the whole training split, float32 (N, C, H, W).
             y: its labels, int32 (N,).
             rows: that it shall know again, int64 (n,).
-            recipe: optimiser, batch size and learning rate; its schedule is not followed.
+            recipe: optimiser, batch size and learning rate; neither its schedule nor its method is followed.
             seed: of the batches.
             bound: mean cross-entropy of the rows, in nats, at or below which they are known again.
         """
-        kept = (id(network), id(x), recipe)
-        constant = replace(recipe, schedule="constant")
+        def make() -> Passes:
+            return Passes(network, make_optimizer(network, replace(recipe, schedule="constant")), x, recipe.batch_size)
+
         with device.seeded(seed):
-            passes = self._shelf.get(kept, lambda: Passes(network, make_optimizer(network, constant), x,
-                                                          recipe.batch_size))
+            # An array that can be written to may be another one the next time.
+            passes = make() if x.flags.writeable else self._shelf.get((id(network), id(x), recipe), make)
             passes.restart(recipe.learning_rate)
             return self._relearnt(passes, x, y, np.sort(rows).astype(np.int32), seed, bound)
 
@@ -82,14 +84,17 @@ class Relearning:
         taken, losses = 0, [_mean_loss(passes, x[rows], y[rows])]
         for look in _looks(self.passes * per_pass):
             if losses[-1] <= bound:
-                break
+                return Relearnt(taken, True, tuple(losses))
             while taken < look:
                 number, first = divmod(taken, per_pass)
                 stop = min(per_pass, first + look - taken)
                 passes.run(LEARN, rows, (seed, number + 1), y, span=(first, stop))
                 taken += stop - first
-            losses.append(_mean_loss(passes, x[rows], y[rows]))
-        return Relearnt(taken, bool(losses[-1] <= bound), tuple(losses))
+            found = _mean_loss(passes, x[rows], y[rows])
+            if not math.isfinite(found):
+                return Relearnt(self.passes * per_pass, False, tuple(losses))
+            losses.append(found)
+        return Relearnt(taken, losses[-1] <= bound, tuple(losses))
 
 
 def _looks(most: int) -> list[int]:
@@ -101,5 +106,6 @@ def _looks(most: int) -> list[int]:
 
 
 def _mean_loss(passes: Passes, images: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean cross-entropy of images under the network as it is."""
-    return float(loss(passes.predict(images), labels).mean())
+    """Return the mean cross-entropy of images under the network as it is; NaN where answers are not finite."""
+    logits = passes.predict(images)
+    return float(loss(logits, labels).mean()) if np.isfinite(logits).all() else math.nan
