@@ -34,7 +34,7 @@ def answers(design: Design, remembered: float, generator: np.random.Generator, h
     return Answers(logits(signal, design.pool), logits(shown, design.shown), np.full(models, .9), 1000.0, 1.0)
 
 
-def entry(method: str, values: Any, full: Any, margin: float = .05) -> dict[str, Any]:
+def entry(method: str, values: Any, full: Any, margin: float) -> dict[str, Any]:
     return {"method": method, "measures": summarised(values), "sample_epochs": 1000.0, "seconds": 1.0,
             "relearning": relearning(method),
             "gaps": {} if method == "full" else gaps(values, full, margin)}
@@ -49,7 +49,8 @@ def relearning(method: str, sooner: float = 0.0) -> dict[str, Any] | None:
             "faster": mean_metric(sooner + np.linspace(-.1, .1, 8), null=0.0).to_json()}
 
 
-def audit(left: dict[str, float], remembered: float = 3.0, seed: int = 0, models: int = 8) -> dict[str, Any]:
+def audit(left: dict[str, float], remembered: float = 3.0, seed: int = 0, models: int = 8,
+          margin: float = .05) -> dict[str, Any]:
     """The result of a made-up audit: what each method leaves of what was remembered."""
     generator, design = np.random.default_rng(seed), make_design(models, seed)
     hard = 2 * generator.normal(size=len(design.pool))
@@ -60,6 +61,6 @@ def audit(left: dict[str, float], remembered: float = 3.0, seed: int = 0, models
                              None if name.endswith("before") else before, design, LABELS)
               for name, level in known.items()}
     return {"subject": "net", "request": "0.1", "models": models, "members": 900, "forgotten": 100, "never_seen": 100,
-            "shown": SHOWN, "margin": .05, "validation_models": 0,
+            "shown": SHOWN, "margin": margin, "validation_models": 0,
             "sharding": {"shards": 1, "slices": 1, "aggregate": "mean"},
-            "methods": [entry(name, found, values["full"]) for name, found in values.items()]}
+            "methods": [entry(name, found, values["full"], margin) for name, found in values.items()]}

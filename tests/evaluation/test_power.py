@@ -172,12 +172,13 @@ def test_impossible_arguments_are_refused() -> None:
         lambda: smallest_detectable_own_roc_tpr(10, 10, 0.0),
         lambda: chance_tpr_limit(10, 10, 1.0),
         lambda: largest_fpr_with_zero_false_positives(0),
+        lambda: detectable_shift((0.4, 0.6), 8, 1.0),
     ):
         with pytest.raises(ValueError):
             call()
 
 
-@pytest.mark.parametrize(("n", "level"), [(6, .05), (8, .01)])
+@pytest.mark.parametrize(("n", "level"), [(6, .95), (8, .99)])
 def test_a_shift_that_is_detectable_is_shown_in_eight_of_ten_samples(n: int, level: float) -> None:
     generator = np.random.default_rng(0)
     # The interval that values of standard deviation 1 have on average.
@@ -185,6 +186,6 @@ def test_a_shift_that_is_detectable_is_shown_in_eight_of_ten_samples(n: int, lev
     shift = detectable_shift((-half, half), n, level)
     assert shift is not None
     drawn = generator.normal(shift, 1, (4000, n))
-    shown = stats.ttest_1samp(drawn, 0, axis=1).pvalue < level
+    shown = stats.ttest_1samp(drawn, 0, axis=1).pvalue < 1 - level
     assert .72 < shown.mean() < .88
     assert detectable_shift((0.0, 1.0), 1, level) is None

@@ -196,26 +196,30 @@ def _check(n_in: int, n_out: int, level: float, power: float, fpr: float = 0.5) 
             raise ValueError(f"{name} lies between 0 and 1, got {value}")
 
 
-def detectable_shift(interval: tuple[float, float], n: int, level: float, power: float = 0.8) -> float | None:
+def detectable_shift(interval: tuple[float, float], n: int, level: float = 0.95, power: float = 0.8) -> float | None:
     """Return how far a mean would have to be from its null to be shown with the given power.
 
-    For a mean of ``n`` values with Student's interval: (t_{1 - level/2} + t_power) standard errors, the error being
+    For a mean of ``n`` values with Student's interval: (t_{(1 + level)/2} + t_power) standard errors, the error being
     what the interval's width says it is. An interval that was cut off at a bound makes it too small.
 
     Args:
         interval: of the mean, at 95 %.
         n: values that it is the mean of.
-        level: two-sided level of the comparison.
+        level: confidence level at which the interval has to exclude the null.
         power: probability of showing it.
 
     Returns:
-        The distance; None for fewer than two values.
+        The distance, more than half of an interval of that level; None for fewer than two values.
+
+    Raises:
+        ValueError: level or power outside (0, 1).
 
     Example:
-        >>> round(detectable_shift((0.4, 0.6), 8, 0.05), 3)
+        >>> round(detectable_shift((0.4, 0.6), 8), 3)
         0.138
     """
+    _check(1, 1, level, power)
     if n < 2:
         return None
     error = (interval[1] - interval[0]) / 2 / float(stats.t.ppf(0.975, n - 1))
-    return error * float(stats.t.ppf(1 - level / 2, n - 1) + stats.t.ppf(power, n - 1))
+    return error * float(stats.t.ppf((1 + level) / 2, n - 1) + stats.t.ppf(power, n - 1))
