@@ -83,9 +83,7 @@ def auc(scores: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
         return undefined(empty, score_array.size, level=level)
     steps = _steps(score_array, member_array)
     n_in, n_out = int(steps.members.sum()), int(steps.non_members.sum())
-    # Twice the Mann-Whitney count, in whole numbers: the sample order cannot change the last digit.
-    outranked = n_out - np.cumsum(steps.non_members)
-    value = int(np.sum(steps.members * (2 * outranked + steps.non_members))) / (2 * n_in * n_out)
+    value = _area(steps, n_in, n_out)
     variance = _delong_variance(steps, n_in, n_out)
     interval, method = area_interval(value, variance, n_in, n_out, level)
     deviates = [abs(value - 0.5) / math.sqrt(_newcombe_variance(0.5, n_in, n_out))] if method != DELONG else []
@@ -94,6 +92,20 @@ def auc(scores: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
     # The interval is the wider of two and excludes ½ only where both do, so p is the larger of theirs.
     p = 2.0 * float(stats.norm.sf(min(deviates)))
     return Metric(value, n_in + n_out, ci=interval, ci_level=level, ci_method=method, p=p)
+
+
+def area(scores: ArrayLike, members: ArrayLike) -> float:
+    """Return the value of ``auc`` without its interval, for whoever needs hundreds of them.
+
+    Raises:
+        ValueError: NaN scores, different lengths, no members or no non-members.
+    """
+    score_array, member_array = scored_members(scores, members)
+    empty = _empty_group(member_array)
+    if empty:
+        raise ValueError(f"an area needs members and non-members: {empty}")
+    n_in = int(member_array.sum())
+    return _area(_steps(score_array, member_array), n_in, member_array.size - n_in)
 
 
 def few_decide(value: float, n_in: int, n_out: int) -> bool:
@@ -247,6 +259,12 @@ def _steps(scores: NDArray[np.float64], members: NDArray[np.bool_]) -> _Steps:
     members_per_step = np.add.reduceat(members[order].astype(np.int64), first)
     samples_per_step = np.diff(np.concatenate((first, [scores.size])))
     return _Steps(ordered[first], members_per_step, samples_per_step - members_per_step)
+
+
+def _area(steps: _Steps, n_in: int, n_out: int) -> float:
+    # Twice the Mann-Whitney count, in whole numbers: the sample order cannot change the last digit.
+    outranked = n_out - np.cumsum(steps.non_members)
+    return int(np.sum(steps.members * (2 * outranked + steps.non_members))) / (2 * n_in * n_out)
 
 
 def _delong_variance(steps: _Steps, n_in: int, n_out: int) -> float:

@@ -12,7 +12,13 @@ from cases import slow_but
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack
-from mindleak.attacks.membership.sibling_attacks import by_sibling, flat_figures, sibling_figures, sibling_scores
+from mindleak.attacks.membership.sibling_attacks import (
+    by_sibling,
+    flat_figures,
+    lira_measures,
+    sibling_figures,
+    sibling_scores,
+)
 from mindleak.attacks.membership.siblings import SiblingLira, independent_rows
 from mindleak.attacks.membership.signals import partners
 from mindleak.data.splits import halves
@@ -136,6 +142,28 @@ def test_what_each_sibling_makes_of_a_measure_has_the_measure_as_its_mean() -> N
         assert shares[4] is None
         assert np.mean([share for share in shares if share is not None]) == pytest.approx(measures[measure], abs=1e-4)
     assert by_sibling(("loss", "shadow"), answers, 4) == {}
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.3], ids=["continuous", "tied"])
+def test_measures_without_intervals_are_the_values_of_those_with_them(spread: float) -> None:
+    phi, keep = family(6, 700, 1.0, 3)
+    lira = SiblingLira(phi if spread == 1.0 else np.round(phi * spread), keep, 2)
+    full = {measure: value for name, scores in lira.scores(NAMES).items()
+            for measure, value in flat_figures(name, sibling_figures(scores)).items()}
+    assert lira_measures(lira, NAMES) == full
+
+
+def test_several_attacks_with_different_weights_are_those_one_by_one() -> None:
+    phi, keep = family(6, 300, 1.0, 1)
+    weights = np.random.default_rng(0).uniform(.5, 1.5, (4, 6))
+    lira = SiblingLira(phi, keep, 3)
+    for name, together in lira.scores(NAMES, weights).items():
+        for attack, each in enumerate(weights):
+            one, alone = together.part(attack), lira.scores([name], each)[name]
+            # Up to the order in which a sum is taken.
+            assert one.target == pytest.approx(alone.target, rel=1e-9, abs=1e-12)
+            assert one.sibling_non_members == pytest.approx(alone.sibling_non_members, rel=1e-9, abs=1e-12)
+            assert one.weights == pytest.approx(alone.weights)
 
 
 def test_a_sibling_whose_answers_are_noise_makes_less_of_the_auc() -> None:

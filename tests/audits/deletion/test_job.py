@@ -11,6 +11,7 @@ import pytest
 from mindleak import settings
 from mindleak.cli import main
 from mindleak.errors import InputError
+from mindleak.evaluation.roc import auc
 from mindleak.jobs.audit import run_audit
 from mindleak.jobs.session import open_session
 from records import results
@@ -110,6 +111,12 @@ def test_an_overfitted_network_is_caught_before_and_acquitted_after_retraining(t
     page = (tmp_path / "run" / "report.html").read_text()
     assert 'id="deletion"' in page and "Known traps of the approximate methods" in page
     assert (tmp_path / "run" / "figures" / "deletion-0.png").stat().st_size > 5000
+    with np.load(tmp_path / "run" / methods["full"]["arrays"]) as scores:
+        # Every sample's scores are kept, and the figures come from them.
+        for model, deleted in enumerate(scores["deleted"]):
+            area = auc(scores["u_lira"][model], deleted).value
+            assert methods["full"]["measures"]["auc/u_lira"]["values"][model] == pytest.approx(area)
+        assert {"rows", "phi", "loss", "two_models"} < set(scores)
     again = json.loads((tmp_path / "run" / "report.json").read_text())
     assert results(audited(tmp_path), "deletion") == results(again, "deletion"), "a second call computes the same"
     (fewer,) = results(audited(tmp_path, "deletion.methods=[full]", "deletion.margin=0.1"), "deletion")

@@ -36,9 +36,9 @@ class Side:
     """How φ is distributed over the references on one side (IN or OUT) of each sample.
 
     Attributes:
-        count: (samples,), number of references, or the sum of their weights.
-        mean: (samples, queries).
-        variance: (samples, queries), mean squared residual within the sample.
+        count: (..., samples), number of references, or the sum of their weights.
+        mean: (..., samples, queries).
+        variance: (..., samples, queries), mean squared residual within the sample.
     """
 
     count: NDArray[np.float64]
@@ -48,7 +48,10 @@ class Side:
 
 @dataclass(frozen=True)
 class LiraScores:
-    """Scores (samples,), higher = more member-like; NaN where a sample has no reference on a side that is needed."""
+    """Scores (..., samples), higher = more member-like, of one attack or more with different weights of the references.
+
+    They are NaN where a sample has no reference on a side that is needed.
+    """
 
     online: Floats
     offline: Floats
@@ -92,7 +95,8 @@ def lira(target: ArrayLike, phi: ArrayLike, keep: ArrayLike, spread: Spread | No
         phi: φ of the references, (models, samples, queries).
         keep: (models, samples), True where a reference was trained on a sample.
         spread: which σ; ``choose_spread`` of the counts by default.
-        weights: how often each reference counts, (models, samples), at least 0; once by default.
+        weights: how often each reference counts, (..., models, samples), at least 0; once by default. With axes before
+            these there is an attack for each.
 
     Raises:
         ValueError: shapes that do not fit, or φ that is not finite.
@@ -169,8 +173,8 @@ class _Sums:
     @classmethod
     def over(cls, centred: Floats, mask: Flags, weights: ArrayLike | None = None) -> _Sums:
         counted = mask.astype(np.float64) if weights is None else mask * np.asarray(weights, dtype=np.float64)
-        return cls(counted.sum(axis=0), np.einsum("ms,msq->sq", counted, centred),
-                   np.einsum("ms,msq,msq->sq", counted, centred, centred))
+        return cls(counted.sum(axis=-2), np.einsum("...ms,msq->...sq", counted, centred),
+                   np.einsum("...ms,msq,msq->...sq", counted, centred, centred))
 
     def without(self, values: Floats, where: Flags) -> _Sums:
         """Return the sums with one model's ``values`` taken out of the samples ``where``."""
@@ -178,9 +182,10 @@ class _Sums:
         return _Sums(self.count - where, self.first - gone, self.second - gone**2)
 
     def side(self) -> Side:
-        size = np.where(self.count > 0, self.count, 1.0)[:, None]
-        mean = np.where(self.count[:, None] > 0, self.first / size, np.nan)
-        variance = np.where(self.count[:, None] > 0, np.maximum(self.second / size - mean**2, 0.0), np.nan)
+        count = self.count[..., None]
+        size = np.where(count > 0, count, 1.0)
+        mean = np.where(count > 0, self.first / size, np.nan)
+        variance = np.where(count > 0, np.maximum(self.second / size - mean**2, 0.0), np.nan)
         return Side(self.count, mean, variance)
 
 
@@ -198,23 +203,23 @@ def _scores(own: Floats, inside: Side, outside: Side, spread: Spread) -> LiraSco
     out_density = _log_density(own, outside.mean, sigma_out)
     online = _log_density(own, inside.mean, sigma_in) - out_density
     offline = log_ndtr((own - outside.mean) / sigma_out)
-    return LiraScores(*(each.mean(axis=1) for each in (online, offline, -out_density)))
+    return LiraScores(*(each.mean(axis=-1) for each in (online, offline, -out_density)))
 
 
 def _sigma(side: Side, kind: str) -> Floats:
-    """Return σ, (samples, queries) or (1, queries)."""
+    """Return σ, (..., samples, queries) or (..., 1, queries)."""
     if kind == UNIT:
-        return np.ones((1, side.mean.shape[1]))
+        return np.ones((1, side.mean.shape[-1]))
     if kind == PER_SAMPLE:
         return np.maximum(np.sqrt(side.variance), _SIGMA_FLOOR)
     # Σ_ij (φ_ij - μ_i)² over all samples that have more than one, by its degrees of freedom: divided by the number of
     # residuals, σ would be too small by n/(n - 1), more so for a left-out reference than for the target, and thresholds
     # would not carry over. The ranking is the same either way.
-    several = side.count > 1
-    counts = side.count[several][:, None]
-    freedom = max(float((counts - 1).sum()), 1.0)
-    pooled = np.sqrt((counts * side.variance[several]).sum(axis=0, keepdims=True) / freedom)
-    return np.maximum(pooled, _SIGMA_FLOOR)
+    counts = side.count[..., None]
+    several = counts > 1
+    freedom = np.maximum(np.where(several, counts - 1, 0.0).sum(axis=-2, keepdims=True), 1.0)
+    residuals = np.where(several, counts * side.variance, 0.0).sum(axis=-2, keepdims=True)
+    return np.maximum(np.sqrt(residuals / freedom), _SIGMA_FLOOR)
 
 
 def _log_density(values: Floats, mean: Floats, sigma: Floats) -> Floats:

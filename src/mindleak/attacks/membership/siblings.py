@@ -29,9 +29,9 @@ class SiblingScores:
     """What an attack says of one network, and of non-members of its siblings, for the threshold.
 
     Attributes:
-        target: (samples,), higher = more member-like.
+        target: (..., samples), higher = more member-like, of one attack or more with different weights.
         members: (samples,), bool.
-        sibling_non_members: scores of samples under siblings that were not trained on them, one-dimensional.
+        sibling_non_members: scores of samples under siblings that were not trained on them, (..., n).
         weights: how often each of these counts, of the same shape; None where each counts once.
     """
 
@@ -39,6 +39,11 @@ class SiblingScores:
     members: Flags
     sibling_non_members: Floats
     weights: Floats | None = None
+
+    def part(self, attack: int) -> SiblingScores:
+        """Return one of several attacks, by its place on the first axis."""
+        return SiblingScores(self.target[attack], self.members, self.sibling_non_members[attack],
+                             None if self.weights is None else self.weights[attack])
 
 
 def require_siblings(models: int, attacks: Sequence[str]) -> None:
@@ -77,16 +82,17 @@ class SiblingLira:
 
         Args:
             attacks: of ``names.LIRA_ATTACKS``.
-            weights: how often each network counts as a reference and where thresholds are fixed, (models,), above 0;
-                once by default.
+            weights: how often each network counts as a reference and where thresholds are fixed, (..., models), above
+                0; once by default. With axes before the last there is an attack for each.
         """
         counted = None if weights is None else np.asarray(weights, dtype=np.float64)
         own = self.target_scores(counted)
         turns = [turn.scores(self._spread, counted) for turn in self._siblings]
         told = None if counted is None else np.concatenate([
-            np.full(np.count_nonzero(~turn.members), counted[turn.number]) for turn in self._siblings])
+            np.repeat(counted[..., [turn.number]], np.count_nonzero(~turn.members), axis=-1)
+            for turn in self._siblings], axis=-1)
         return {name: SiblingScores(own.of(name), self._target.members, np.concatenate(
-            [scores.of(name)[~turn.members] for scores, turn in zip(turns, self._siblings)]), told)
+            [scores.of(name)[..., ~turn.members] for scores, turn in zip(turns, self._siblings)], axis=-1), told)
             for name in attacks}
 
     def target_scores(self, weights: ArrayLike | None = None) -> LiraScores:
@@ -126,7 +132,7 @@ class _Turn:
                    numbers[left])
 
     def scores(self, spread: Spread, weights: Floats | None) -> LiraScores:
-        return lira(self.own, self.phi, self.keep, spread, None if weights is None else weights[self.numbers])
+        return lira(self.own, self.phi, self.keep, spread, None if weights is None else weights[..., self.numbers])
 
 
 def independent_rows(keep: Flags, target: int, seed: int) -> Flags:

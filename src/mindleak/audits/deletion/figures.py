@@ -47,11 +47,14 @@ class NetworkValues:
         values: by name, (models,).
         parts: of those in ``SHARED``, (models, models).
         pairs: of a deleted and a never-seen sample that chance dealt to a network or not.
+        scores: of every sample of the pool by name, (models, P); ``loss`` is lower for samples more like deleted ones,
+            the others are higher.
     """
 
     values: Mapping[str, list[float]]
     parts: Mapping[str, list[list[float | None]]]
     pairs: int
+    scores: Mapping[str, np.ndarray]
 
 
 def measured(answers: Answers, before: Answers | None, design: Design, labels: np.ndarray) -> NetworkValues:
@@ -79,11 +82,13 @@ def measured(answers: Answers, before: Answers | None, design: Design, labels: n
     if fallen is not None:
         values[CHANGE] = [float(fell[kept].mean() - fell[~kept].mean()) for fell, kept in zip(fallen, keep)]
     parts: dict[str, list[list[float | None]]] = {}
-    _take_lira("u_lira", signals, keep, values, parts)
+    scores = {"phi": signals, "loss": np.stack([loss(logits, truth) for logits in answers.pool]),
+              "u_lira": _take_lira("u_lira", signals, keep, values, parts)}
     if fallen is not None:
         # A deleted sample's φ falls: more of it is more like one.
-        _take_lira("two_models", fallen, keep, values, parts)
-    return NetworkValues({name: values[name] for name in MEASURES if name in values}, parts, len(design.pool) // 2)
+        scores["two_models"] = _take_lira("two_models", fallen, keep, values, parts)
+    return NetworkValues({name: values[name] for name in MEASURES if name in values}, parts, len(design.pool) // 2,
+                         scores)
 
 
 def measured_alone(answers: Answers, design: Design, labels: np.ndarray) -> dict[str, list[float]]:
@@ -130,17 +135,19 @@ def _success(answers: Answers, design: Design, labels: np.ndarray) -> dict[str, 
 
 
 def _take_lira(name: str, signals: np.ndarray, keep: np.ndarray, values: dict[str, list[float]],
-               parts: dict[str, list[list[float | None]]]) -> None:
-    """Attack every network by LiRA among all of them; a measure that one of them lacks is left out."""
+               parts: dict[str, list[list[float | None]]]) -> np.ndarray:
+    """Attack every network by LiRA among all of them and return the scores; a measure that one lacks is left out."""
     names, models = {f"auc/{LIRA}": f"auc/{name}", f"excess@0.01/{LIRA}": f"excess@0.01/{name}"}, len(keep)
-    turns = []
+    turns, scores = [], []
     for model in range(models):
         lira = SiblingLira(signals[:, :, None], keep, model)
+        scores.append(lira.target_scores().of(LIRA))
         turns.append((lira_measures(lira, [LIRA]), lira_parts(lira, [LIRA], models, model)))
     for found, called in names.items():
         if called in MEASURES and all(found in measures for measures, _ in turns):
             values[called] = [measures[found] for measures, _ in turns]
             parts[called] = [of[found] for _, of in turns]
+    return np.stack(scores)
 
 
 def summarised(found: NetworkValues) -> dict[str, dict[str, Any]]:

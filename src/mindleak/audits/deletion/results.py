@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
-from mindleak.audits.deletion.figures import NetworkValues, gaps, measured, summarised
+from mindleak.audits.deletion.figures import NetworkValues, gaps, summarised
+from mindleak.audits.deletion.measuring import measured_stage
 from mindleak.audits.deletion.plan import DeletionPlan
 from mindleak.audits.deletion.relearning import RelearningStages
 from mindleak.audits.deletion.selection import Selection
@@ -35,7 +37,6 @@ class _Methods:
         self._before = self._stages.answers(BEFORE)
         self._relearning = (None if isinstance(planned.plan, EstimatorPlan)
                             else RelearningStages(planned, self._before.pool))
-        self._full: NetworkValues | None = None
 
     def entries(self) -> list[dict[str, Any]]:
         """Return an entry per method, the networks before the deletion and those that never saw the samples beside."""
@@ -47,22 +48,18 @@ class _Methods:
         choice = self._selection.chosen(name) if name in self._planned.approximate else None
         method = None if choice is None else choice.method
         answers = self._stages.answers(name) if method is None else self._stages.unlearned_answers(method, name)
-        values = measured(answers, self._earlier(name), self._planned.design, self._planned.plan.dataset.y_train)
-        if name == FULL:
-            self._full = values
-        compared = {} if name == FULL else gaps(values, self._full_values(), self._planned.margin)
-        entry = {"method": name, "measures": summarised(values), "gaps": compared,
+        found = measured_stage(self._planned, name, answers, self._earlier(name))
+        compared = {} if name == FULL else gaps(found.values, self._retrained, self._planned.margin)
+        entry = {"method": name, "measures": summarised(found.values), "arrays": found.arrays, "gaps": compared,
                  "sample_epochs": answers.sample_epochs, "seconds": answers.seconds,
                  "relearning": self._relearnt(name, method)}
         return entry if choice is None else {
             **entry, "settings": choice.method.settings(), "traps": choice.method.traps, "tried": list(choice.tried)}
 
-    def _full_values(self) -> NetworkValues:
-        """Return what a full retraining leaves, which all others are held against."""
-        if self._full is None:
-            self._full = measured(self._stages.answers(FULL), self._before, self._planned.design,
-                                  self._planned.plan.dataset.y_train)
-        return self._full
+    @cached_property
+    def _retrained(self) -> NetworkValues:
+        """What a full retraining leaves, which all others are held against."""
+        return measured_stage(self._planned, FULL, self._stages.answers(FULL), self._before).values
 
     def _earlier(self, name: str) -> Answers | None:
         """Return the answers before the deletion, of the same networks; of those before it themselves none."""

@@ -33,6 +33,7 @@ class Answers:
         accuracy: on the test split, (models,).
         sample_epochs: samples whose gradients were taken, times how often, mean over the networks.
         seconds: mean over the networks.
+        digests: of the stages that hold each network's answers.
     """
 
     pool: np.ndarray
@@ -40,6 +41,7 @@ class Answers:
     accuracy: np.ndarray
     sample_epochs: float
     seconds: float
+    digests: tuple[str, ...] = ()
 
 
 class DeletionStages:
@@ -149,4 +151,4 @@ def _gathered(asked: Sequence[StageResult], costs: Sequence[float], seconds: Seq
     return Answers(np.stack([result.arrays["pool"] for result in asked]),
                    np.stack([result.arrays["shown"] for result in asked]),
                    np.array([result.metrics["test_accuracy"]["value"] for result in asked]),
-                   float(np.mean(costs)), float(np.mean(seconds)))
+                   float(np.mean(costs)), float(np.mean(seconds)), tuple(result.digest for result in asked))
