@@ -21,7 +21,7 @@ from paths import ROOT
 BENCHMARKS = ROOT / "benchmarks"
 KEYS = {"name", "ratio", "ours", "peer", "unit", "runs", "min", "max", "versions"}
 # These simulate instead of timing: no peer, no ratio.
-SIMULATIONS = {"coverage", "sweep_coverage"}
+SIMULATIONS = {"coverage", "deletion_coverage", "sweep_coverage"}
 NAMES = sorted({path.stem for path in BENCHMARKS.glob("[!_]*.py")} - SIMULATIONS)
 
 # A side that counts its units; the peer works three times as long. Both say how often they were resumed.
@@ -101,6 +101,14 @@ def test_sweeps_of_networks_that_differ_in_seeds_only_are_simulated_and_trained(
         assert line["families"] == 4 and 0.3 < line["mean_auc"] < 0.7
         assert 0.0 <= line["false_alarms"] <= 1.0 and 0.0 <= line["false_alarms_student"] <= 1.0
     assert [line["networks"] for line in lines if "coverage" not in line][-1] == "digits, same halves"
+
+
+def test_audits_of_deletions_are_simulated() -> None:
+    done = call([str(BENCHMARKS / "deletion_coverage.py"), "--toy", "--models", "6", "--left", "0", "1"])
+    assert done.returncode == 0, done.stderr
+    nothing, something = map(json.loads, done.stdout.splitlines())
+    assert nothing["models"] == 6 and nothing["audits"] == 2 and nothing["left"] == 0
+    assert nothing["methods not shown"] >= .5 and something["methods shown"] == 1.0
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from mindleak.evaluation.distributions import beta_quantile, student_quantile, student_tail
 from mindleak.evaluation.metric import Interval, Metric, join_reasons, undefined
 
 CLOPPER_PEARSON = "clopper-pearson"
@@ -35,8 +36,8 @@ def clopper_pearson(k: float, n: float, level: float = 0.95) -> Interval:
 
 @lru_cache(maxsize=1 << 14)
 def _exact(k: float, n: float, tail: float) -> Interval:
-    lower = float(stats.beta.ppf(tail, k, n - k + 1)) if k > 0 else 0.0
-    upper = float(stats.beta.ppf(1.0 - tail, k + 1, n - k)) if k < n else 1.0
+    lower = beta_quantile(tail, k, n - k + 1) if k > 0 else 0.0
+    upper = beta_quantile(1.0 - tail, k + 1, n - k) if k < n else 1.0
     return lower, upper
 
 
@@ -151,9 +152,9 @@ def mean_metric(
     if kept.size == 1:
         return Metric(mean, 1, ci_level=level, reason=join_reasons(note, "a single value has no interval"))
     deviation = float(kept.std(ddof=1) / math.sqrt(kept.size))
-    half = float(stats.t.ppf(1.0 - tail, kept.size - 1)) * deviation
+    half = student_quantile(1.0 - tail, kept.size - 1) * deviation
     interval = (max(mean - half, bounds[0]), min(mean + half, bounds[1]))
-    p = None if null is None else 2.0 * float(stats.t.sf(abs(mean - null) / deviation, kept.size - 1))
+    p = None if null is None else 2.0 * student_tail(abs(mean - null) / deviation, kept.size - 1)
     return Metric(mean, kept.size, ci=interval, ci_level=level, ci_method="student-t", reason=note, p=p)
 
 

@@ -17,8 +17,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from mindleak.evaluation.distributions import student_quantile, student_tail
 from mindleak.evaluation.intervals import known_values
 from mindleak.evaluation.metric import Interval, Metric, join_reasons, undefined
 
@@ -133,9 +133,9 @@ def _studentised(values: NDArray[np.float64], level: float, null: float | None) 
     """
     size, mean = values.size, float(values.mean())
     error = float(values.std(ddof=1)) / math.sqrt(size)
-    reach = float(stats.t.ppf((1.0 + level) / 2, size - 1))
-    student = [_End(mean - reach * error, 1.0 if null is None else float(stats.t.sf((mean - null) / error, size - 1))),
-               _End(mean + reach * error, 1.0 if null is None else float(stats.t.cdf((mean - null) / error, size - 1)))]
+    reach = student_quantile((1.0 + level) / 2, size - 1)
+    student = [_End(mean - reach * error, 1.0 if null is None else student_tail((mean - null) / error, size - 1)),
+               _End(mean + reach * error, 1.0 if null is None else student_tail((null - mean) / error, size - 1))]
     if size < FEWEST_RESAMPLED:
         return student
     drawn = values[np.random.default_rng(0).integers(0, size, (RESAMPLES, size))]

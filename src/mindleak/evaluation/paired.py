@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from mindleak.evaluation.comparisons import p_by_inversion
+from mindleak.evaluation.distributions import normal_quantile, normal_tail
 from mindleak.evaluation.metric import Interval, Metric, undefined
 from mindleak.evaluation.roc import area_interval, few_decide
 from mindleak.evaluation.validation import scored_members
@@ -59,8 +59,8 @@ def auc_difference(first: ArrayLike, second: ArrayLike, members: ArrayLike, leve
     if any(few_decide(float(placements[0].mean()), n_in, n_out) for placements in (before, after)):
         return _recovered(before, after, level)
     deviation = math.sqrt(variance)
-    half = float(stats.norm.ppf((1.0 + level) / 2)) * deviation
-    p = 2.0 * float(stats.norm.sf(abs(value) / deviation))
+    half = normal_quantile((1.0 + level) / 2) * deviation
+    p = 2.0 * normal_tail(abs(value) / deviation)
     interval = (max(value - half, -1.0), min(value + half, 1.0))
     return Metric(value, member_array.size, ci=interval, ci_level=level, ci_method="delong-paired", p=p)
 

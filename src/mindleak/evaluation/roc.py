@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import optimize
 
 from mindleak.evaluation.decisions import decisions
+from mindleak.evaluation.distributions import normal_quantile, normal_tail
 from mindleak.evaluation.intervals import clopper_pearson, mean_of_independent, proportion
 from mindleak.evaluation.metric import Interval, Metric, join_reasons, undefined
 from mindleak.evaluation.validation import scored_members
@@ -90,7 +91,7 @@ def auc(scores: ArrayLike, members: ArrayLike, level: float = 0.95) -> Metric:
     if method != NEWCOMBE:
         deviates.append(abs(math.log(value / (1.0 - value))) * value * (1.0 - value) / math.sqrt(variance))
     # The interval is the wider of two and excludes ½ only where both do, so p is the larger of theirs.
-    p = 2.0 * float(stats.norm.sf(min(deviates)))
+    p = 2.0 * normal_tail(min(deviates))
     return Metric(value, n_in + n_out, ci=interval, ci_level=level, ci_method=method, p=p)
 
 
@@ -227,7 +228,7 @@ def newcombe_interval(area: float, n_in: int, n_out: int, level: float = 0.95) -
     His method 5 puts (n_in + n_out)/2 in place of either count inside the bracket of V. It never collapses to
     a point, so it also serves at areas of 0 and 1.
     """
-    z = float(stats.norm.ppf((1.0 + level) / 2))
+    z = normal_quantile((1.0 + level) / 2)
 
     def lower(estimate: float) -> float:
         def excess(area: float) -> float:
@@ -291,7 +292,7 @@ def _weighted_variance(values: NDArray[np.float64], counts: NDArray[np.int64]) -
 
 
 def _logit_interval(value: float, variance: float, level: float) -> Interval:
-    half = float(stats.norm.ppf((1.0 + level) / 2)) * math.sqrt(variance) / (value * (1.0 - value))
+    half = normal_quantile((1.0 + level) / 2) * math.sqrt(variance) / (value * (1.0 - value))
     # odds(value)·e^∓half back to a proportion, in the form that does not overflow.
     odds_against = (1.0 - value) / value
     return tuple(1.0 / (1.0 + odds_against * math.exp(min(step, 700.0))) for step in (half, -half))  # type: ignore[return-value]

@@ -14,8 +14,8 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from mindleak.evaluation.distributions import student_quantile, student_tail
 from mindleak.evaluation.intervals import mean_metric
 from mindleak.evaluation.metric import Interval, Metric
 
@@ -101,8 +101,8 @@ def mean_over_siblings(values: ArrayLike, parts: ArrayLike, level: float = 0.95,
     independent = float(figures.var(ddof=1)) / figures.size
     deviation = math.sqrt(independent + max(covariance(parts), LEAST_SHARE * independent))
     freedom = figures.size - 1
-    half = float(stats.t.ppf((1.0 + level) / 2, freedom)) * deviation
+    half = student_quantile((1.0 + level) / 2, freedom) * deviation
     interval = (max(plain.value - half, bounds[0]), min(plain.value + half, bounds[1]))
-    p = None if null is None else 2.0 * float(stats.t.sf(abs(plain.value - null) / deviation, freedom))
+    p = None if null is None else 2.0 * student_tail(abs(plain.value - null) / deviation, freedom)
     return Metric(plain.value, plain.n, ci=interval, ci_level=level, ci_method="student-t, shared references",
                   reason=plain.reason, p=p)

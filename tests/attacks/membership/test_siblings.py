@@ -12,13 +12,8 @@ from cases import slow_but
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.lira import choose_spread, lira
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack
-from mindleak.attacks.membership.sibling_attacks import (
-    by_sibling,
-    flat_figures,
-    lira_measures,
-    sibling_figures,
-    sibling_scores,
-)
+from mindleak.attacks.membership.sibling_attacks import by_sibling, sibling_scores
+from mindleak.attacks.membership.sibling_figures import flat_figures, lira_measures, sibling_figures
 from mindleak.attacks.membership.siblings import SiblingLira, independent_rows
 from mindleak.attacks.membership.signals import partners
 from mindleak.data.splits import halves

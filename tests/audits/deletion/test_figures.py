@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from made_up_deletions import LABELS, answers, audit, make_design, relearning
+from _made_up_deletions import LABELS, answers, audit, make_design, relearning
+from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.figures import _success, measured
 from mindleak.audits.deletion.findings import deletion_findings
 from mindleak.audits.deletion.relearning import known_losses
-from mindleak.audits.deletion.stages import Answers
 from mindleak.audits.questions import Questions
 from mindleak.evaluation.roc import auc
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from made_up_deletions import audit
+from _made_up_deletions import audit
 from mindleak.audits.deletion.findings import deletion_findings
 from mindleak.audits.deletion.section import deletion_tables, further_tables, gap_figure, ledger_table, note
 from mindleak.audits.deletion.text import deletion_lines

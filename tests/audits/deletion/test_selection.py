@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from made_up_deletions import LABELS, answers, make_design
+from _made_up_deletions import LABELS, answers, make_design
 from mindleak.audits.deletion import selection
+from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.selection import Selection
-from mindleak.audits.deletion.stages import Answers
 from mindleak.errors import InputError
 from mindleak.subjects.task import TrainingTask
 from mindleak.training.recipe import Recipe

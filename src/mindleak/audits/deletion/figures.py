@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from mindleak.attacks.membership.metric import balanced_threshold
-from mindleak.attacks.membership.sibling_attacks import lira_measures, lira_parts
+from mindleak.attacks.membership.sibling_figures import lira_measures, lira_parts
 from mindleak.attacks.membership.siblings import SiblingLira
 from mindleak.attacks.membership.signals import others, partners
+from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.design import Design
-from mindleak.audits.deletion.stages import Answers
 from mindleak.audits.deletion.words import LOSS, TWO_MODELS, U_LIRA
 from mindleak.evaluation.equivalence import equivalence
 from mindleak.evaluation.intervals import clopper_pearson, mean_metric

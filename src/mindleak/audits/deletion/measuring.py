@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.figures import NetworkValues, measured
 from mindleak.audits.deletion.plan import DeletionPlan
-from mindleak.audits.deletion.stages import Answers
 from mindleak.runs.digest import stable_hash
 from mindleak.runs.stages import StageContext
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.figures import NetworkValues, gaps, summarised
 from mindleak.audits.deletion.measuring import measured_stage
 from mindleak.audits.deletion.plan import DeletionPlan
 from mindleak.audits.deletion.relearning import RelearningStages
 from mindleak.audits.deletion.selection import Selection
-from mindleak.audits.deletion.stages import Answers, DeletionStages
+from mindleak.audits.deletion.stages import DeletionStages
 from mindleak.audits.deletion.words import BEFORE, FULL, NEVER, SHARDED, SHARDED_BEFORE
 from mindleak.subjects.subject import EstimatorPlan
 from mindleak.training.unlearning.unlearning import Unlearning

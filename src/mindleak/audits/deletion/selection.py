@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.figures import ACCURACY, FORGOTTEN, RETAINED, measured_alone
 from mindleak.audits.deletion.plan import DeletionPlan
-from mindleak.audits.deletion.stages import Answers, DeletionStages
+from mindleak.audits.deletion.stages import DeletionStages
 from mindleak.audits.deletion.words import BEFORE, FULL, LOSS
 from mindleak.errors import InputError
 from mindleak.subjects.task import TrainingTask

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from mindspore import nn
 
+from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.plan import TRAINED, DeletionPlan
 from mindleak.audits.deletion.words import BEFORE, SHARDED
 from mindleak.data.dataset import TEST, TRAINING
@@ -21,27 +21,6 @@ from mindleak.subjects.answering import ModelTask
 from mindleak.subjects.task import WEIGHTS, TrainingTask, weights_of
 from mindleak.training import checkpoint
 from mindleak.training.unlearning.unlearning import Unlearning, UnlearningRequest
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the networks of one method answer, and what it took to come to them.
-
-    Attributes:
-        pool: logits on the pool, (models, P, classes).
-        shown: logits on retained samples, (models, S, classes).
-        accuracy: on the test split, (models,).
-        sample_epochs: samples whose gradients were taken, times how often, mean over the networks.
-        seconds: mean over the networks.
-        digests: of the stages that hold each network's answers.
-    """
-
-    pool: np.ndarray
-    shown: np.ndarray
-    accuracy: np.ndarray
-    sample_epochs: float
-    seconds: float
-    digests: tuple[str, ...] = ()
 
 
 class DeletionStages:

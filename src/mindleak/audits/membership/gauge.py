@@ -9,12 +9,8 @@ from mindleak.attacks.membership.balancing import MIN_PER_CLASS
 from mindleak.attacks.membership.class_models import AttackTraining
 from mindleak.attacks.membership.names import LIRA_ATTACKS, SHADOW, SIBLING_ATTACKS
 from mindleak.attacks.membership.shadow import Answers, ShadowAttack, require_enough
-from mindleak.attacks.membership.sibling_attacks import (
-    by_sibling,
-    flat_figures,
-    sibling_figures,
-    sibling_scores,
-)
+from mindleak.attacks.membership.sibling_attacks import by_sibling, sibling_scores
+from mindleak.attacks.membership.sibling_figures import flat_figures, sibling_figures
 from mindleak.attacks.membership.siblings import independent_rows, require_siblings
 from mindleak.audits.gauge import Gauge, Measure, NetworkFigures
 from mindleak.errors import InputError, known_names

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.design import Design
 from mindleak.audits.deletion.figures import gaps, measured, summarised
-from mindleak.audits.deletion.stages import Answers
 from mindleak.data.splits import halves
 from mindleak.evaluation.intervals import mean_metric
 
