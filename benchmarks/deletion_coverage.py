@@ -114,7 +114,7 @@ def main() -> None:
               for models in asked.models for left in (*asked.left, None)}
     parts = [(*case, first, min(SHARE, count - first)) for case, count in audits.items()
              for first in range(0, count, SHARE)]
-    found: dict[tuple[int, float | None], Counter[str]] = {case: Counter() for case in audits}
+    found: dict[tuple[int, float | None], Counter[str]] = {case: Counter() for case, count in audits.items() if count}
     for (models, left, *_), said in zip(parts, outcomes_of(counted, parts, asked.processes)):
         found[models, left].update(said)
     for (models, left), said in found.items():
