@@ -18,7 +18,8 @@ from paths import ROOT
 
 ROWS = (1297, 200)
 # The same recipe on other data, which the file format alone tells apart.
-TWINS = {"audit_fashion_mnist": "audit_mnist", "sweep_fashion_mnist": "sweep_mnist"}
+TWINS = {"audit_fashion_mnist": "audit_mnist", "deletion_lenet5_mnist": "deletion_lenet5_fashion_mnist",
+         "deletion_lstm_rnn_fashion_mnist": "deletion_lstm_rnn_mnist", "sweep_fashion_mnist": "sweep_mnist"}
 
 SMALL = {
     "training.epochs": 2, "training.batch_size": 16, "judge.epochs": 1,
