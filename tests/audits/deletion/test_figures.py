@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from _made_up_deletions import LABELS, answers, audit, make_design, relearning
+from mindleak.audits.deletion import results
 from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.figures import _success, measured
 from mindleak.audits.deletion.findings import deletion_findings
 from mindleak.audits.deletion.relearning import known_losses
 from mindleak.audits.questions import Questions
+from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
 
 
@@ -104,6 +107,27 @@ def test_samples_that_all_networks_know_for_certain_are_shown_and_those_forgotte
     assert found["scrub"][0] == "shown" and "still told from never-seen ones" in found["scrub"][1]
     assert found["fine_tune"][0] == "shown" and "over-forgetting" in found["fine_tune"][1]
     assert found["full"][0] == "not shown"
+
+
+def test_a_method_that_breaks_a_network_costs_no_other_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry(self: Any, name: str) -> dict[str, Any]:
+        if name in broken:
+            raise InputError("weights are not finite")
+        return {"method": name}
+
+    broken = ("scrub",)
+    monkeypatch.setattr(results._Methods, "_entry", entry)
+    monkeypatch.setattr(results._Methods, "__init__",
+                        lambda self, planned: vars(self).update(_planned=planned, failed=[]))
+    planned = SimpleNamespace(methods=("full", "scrub", "fine_tune"), approximate=["scrub", "fine_tune"])
+    methods = results._Methods(planned)  # type: ignore[arg-type]
+    assert [found["method"] for found in methods.entries()] == ["before", "full", "never", "fine_tune"]
+    result = audit({"fine_tune": 1.0}) | {"failed": methods.failed}
+    (finding,) = [found for found in deletion_findings([result], Questions()) if found.verdict == "cannot tell"]
+    assert finding.text.endswith("SCRUB broke a network and was not measured: weights are not finite.")
+    broken = ("full",)
+    with pytest.raises(InputError):
+        results._Methods(planned).entries()  # type: ignore[arg-type]
 
 
 def test_what_differs_from_a_retraining_is_not_acquitted() -> None:

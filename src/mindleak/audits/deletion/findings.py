@@ -91,6 +91,8 @@ def deletion_findings(results: Sequence[Record], questions: Questions) -> Iterat
     for result in results:
         yield _control(result, asked)
         yield from (_method(result, entry, asked) for entry in _methods(result))
+        yield from (Finding(f"{_named(result)}: {METHOD_NAMES[failed['method']]} broke a network and was not measured: "
+                            f"{failed['why']}.", result["subject"], CANNOT_TELL) for failed in result.get("failed", ()))
         yield from _missed(result, asked)
         yield from _two_models(result, asked)
 

@@ -13,37 +13,55 @@ from mindleak.audits.deletion.relearning import RelearningStages
 from mindleak.audits.deletion.selection import Selection
 from mindleak.audits.deletion.stages import DeletionStages
 from mindleak.audits.deletion.words import BEFORE, FULL, NEVER, SHARDED, SHARDED_BEFORE
+from mindleak.errors import InputError
 from mindleak.subjects.subject import EstimatorPlan
 from mindleak.training.unlearning.unlearning import Unlearning
 
 
 def deletion_result(planned: DeletionPlan) -> dict[str, Any]:
     """Return what one request has shown, by every method, beside the networks before it and those that never saw."""
-    design = planned.design
+    design, methods = planned.design, _Methods(planned)
+    entries = methods.entries()
     return {"subject": planned.plan.name, "request": str(planned.request), "models": planned.models,
             "members": len(design.retained) + int(design.keep[0].sum()), "forgotten": int(design.keep[0].sum()),
             "never_seen": int((~design.keep[0]).sum()), "shown": len(design.shown), "margin": planned.margin,
             "sharding": {key: planned.plan.config.deletion[key] for key in ("shards", "slices", "aggregate")},
             "validation_models": 0 if planned.validation is None else planned.validation.models,
-            "methods": _Methods(planned).entries()}
+            "methods": entries, "failed": methods.failed}
 
 
 class _Methods:
-    """Measures every method of one request."""
+    """Measures every method of one request.
+
+    Attributes:
+        failed: approximate methods that broke a network, and why.
+    """
 
     def __init__(self, planned: DeletionPlan) -> None:
         self._planned = planned
         self._stages = DeletionStages(planned)
         self._selection = Selection(planned)
         self._before = self._stages.answers(BEFORE)
+        self.failed: list[dict[str, str]] = []
         self._relearning = (None if isinstance(planned.plan, EstimatorPlan)
                             else RelearningStages(planned, self._before.pool))
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return an entry per method, the networks before the deletion and those that never saw the samples beside."""
-        return [self._entry(name) for name in
-                (BEFORE, FULL, NEVER, *(each for name in self._planned.methods if name != FULL
-                                        for each in ((SHARDED_BEFORE, SHARDED) if name == SHARDED else (name,))))]
+        """Return an entry per method, the networks before the deletion and those that never saw the samples beside.
+
+        An approximate method that breaks a network has no entry; what the others found is not lost for it.
+        """
+        found = []
+        asked = (BEFORE, FULL, NEVER, *(each for method in self._planned.methods if method != FULL
+                                        for each in ((SHARDED_BEFORE, SHARDED) if method == SHARDED else (method,))))
+        for name in asked:
+            try:
+                found.append(self._entry(name))
+            except InputError as error:
+                if name not in self._planned.approximate:
+                    raise
+                self.failed.append({"method": name, "why": str(error)})
+        return found
 
     def _entry(self, name: str) -> dict[str, Any]:
         choice = self._selection.chosen(name) if name in self._planned.approximate else None
