@@ -130,6 +130,14 @@ def test_a_method_that_breaks_a_network_costs_no_other_its_result(monkeypatch: p
         results._Methods(planned).entries()  # type: ignore[arg-type]
 
 
+def test_relearning_that_is_cut_short_in_most_networks_is_said_to_tell_little() -> None:
+    result = audit({"scrub": 0.0}, seed=2)
+    scrub = next(each for each in result["methods"] if each["method"] == "scrub")
+    assert "relearning" not in said(result)["scrub"][1]
+    scrub["relearning"] = relearning("scrub") | {"unreached": 9}  # type: ignore[operator]
+    assert "relearning tells little: of 16, 9 were not done after 20 passes" in said(result)["scrub"][1]
+
+
 def test_what_differs_from_a_retraining_is_not_acquitted() -> None:
     result = audit({"scrub": 0.0}, seed=2)
     scrub = next(each for each in result["methods"] if each["method"] == "scrub")

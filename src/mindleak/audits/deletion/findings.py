@@ -154,6 +154,9 @@ def _method(result: Record, entry: Record, asked: Asked) -> Finding:
                      "trained on")
     if sooner:
         parts.append(_relearnt(entry["relearning"], sooner))
+    elif entry.get("relearning") and entry["relearning"]["unreached"] > result["models"]:
+        parts.append(f"relearning tells little: of {2 * result['models']}, {entry['relearning']['unreached']} were not "
+                     f"done after {entry['relearning']['passes']} passes")
     acquits = sound and not kept and not asked.gap.direction(key) and _able(result, entry, asked, parts)
     found = sound and (asked.told(key) or sooner > 0)
     verdict = SHOWN if found else NOT_SHOWN if acquits and known_interval(metric) else CANNOT_TELL
