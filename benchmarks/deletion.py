@@ -2,7 +2,8 @@
 
 One unit of ours is one request on the model as it was before any: the shards and slices that hold its samples are
 trained again by the product's path, stages and all. One unit of the peer is the whole network trained again without the
-samples, by the same path and recipe. ``sample_epochs`` is the mean over the requests of a full retraining's over ours.
+samples, by the same path and recipe. ``sample_epochs`` is a full retraining's over ours, both means over the
+requests.
 """
 
 from __future__ import annotations

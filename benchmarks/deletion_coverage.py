@@ -85,8 +85,9 @@ def counted(models: int, left: float | None, first: int, audits: int) -> Counter
         entries = {("net", "0.1", entry["method"]): entry for entry in result["methods"]}
         asked = Asked.of(entries, Questions())
         said["found before"] += asked.chance.direction(("net", "0.1", BEFORE)) > 0
-        verdicts = {name: next(each.verdict for each in deletion_findings([result], Questions())
-                               if f": {METHOD_NAMES[name]}: " in each.text) for name in ("full", *METHODS)}
+        # Where the control is flagged, no method is judged.
+        verdicts = {name: next((each.verdict for each in deletion_findings([result], Questions())
+                                if f": {METHOD_NAMES[name]}: " in each.text), None) for name in ("full", *METHODS)}
         shown = {name for name, verdict in verdicts.items() if verdict == "shown"}
         said["full retraining shown"] += "full" in shown
         said["methods shown"] += len(shown & set(METHODS))

@@ -31,10 +31,15 @@ def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> Non
                     "recorded ones")
         session.say(f"last hash: {found.last_hash}")
         return
-    ledger = deletion.opened()
+    pending = deletion.pending()
+    if pending in asked:
+        # The same command was killed: what it had met before that is not met again.
+        asked = asked[asked.index(pending):]
+    ledger = None if asked else deletion.opened()
     for request in asked:
         ledger, entry = deletion.delete(request)
         _say_entry(session, entry)
+    assert ledger is not None
     _say_state(session, deletion, ledger)
 
 

@@ -120,3 +120,26 @@ def test_what_leaves_too_little_is_refused(digits: Dataset, listed: tuple[str, n
         large.check()
     with pytest.raises(InputError, match="beside the samples of 'class:3' there are .* to be retained"):
         Dealer(digits, parse_request("class:3"), 1233, 0).design(MODELS)
+
+
+def test_a_pool_of_which_too_few_can_be_learnt_and_never_seen_is_refused(digits: Dataset, tmp_path: Path) -> None:
+    # Two of one class and one each of eight others: only the two can be dealt to different networks.
+    rows = [int(np.flatnonzero(digits.y_train == label)[number]) for label, number in
+            [(0, 0), (0, 1), *((label, 0) for label in range(1, 10))]]
+    np.save(tmp_path / "few.npy", np.array(sorted(rows)))
+    dealing = Dealer(digits, parse_request(str(tmp_path / "few.npy")), MEMBERS, 0)
+    dealing.check()
+    with pytest.raises(InputError, match="of which a network can learn 1 samples .* expected at least 5"):
+        dealing.design(MODELS)
+
+
+def test_hyper_parameters_are_not_chosen_on_networks_that_learn_less_than_half_as_much(digits: Dataset) -> None:
+    dealing = Dealer(digits, parse_request("0.48"), 620, 0)
+    with pytest.raises(InputError, match="hyper-parameters are chosen on .* or deletion.validation_models=0"):
+        dealing.validation(2, dealing.design(MODELS))
+
+
+def test_retained_samples_are_compared_with_never_seen_ones_only_where_both_are_drawn_alike(
+        digits: Dataset, listed: tuple[str, np.ndarray]) -> None:
+    assert {kind: dealer(digits, kind, listed).design(MODELS, ranked(digits)).comparable for kind in KINDS} == {
+        "0.1": True, "class:3": False, "group:10": False, "exposed:40": False, "rows": False}

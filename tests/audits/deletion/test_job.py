@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mindleak import settings
+from mindleak.audits.deletion.ledger import Entry, Ledger, read_ledger
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
@@ -44,6 +45,29 @@ def test_samples_are_deleted_and_the_ledger_is_verified(tmp_path: Path, model: l
     assert len(last) == 64, "both name the same hash"
     assert delete("--forget", str(tmp_path / "forget.npy")) == 2
     assert "row 3 is not among the 1,283 samples" in capsys.readouterr().err
+
+
+def test_a_command_that_was_killed_is_finished_by_the_same_command_and_met_once(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "forget.npy", np.array([3, 77]))
+    words = ["delete", *SMALL, "--run_dir", str(tmp_path / "run"), "--ckpt_dir", str(tmp_path / "ckpt"),
+             "--forget", str(tmp_path / "forget.npy"), "--forget", "0.01"]
+    finished = Ledger.finished
+
+    def kill(ledger: Ledger, entry: Entry) -> Ledger:
+        if entry.number == 2:
+            raise KeyboardInterrupt
+        return finished(ledger, entry)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "finished", kill)
+        assert main(words) == 130
+    left = read_ledger(tmp_path / "run")
+    assert left is not None and [entry.state for entry in left.entries] == ["done", "begun"]
+    assert main(words) == 0
+    ledger = read_ledger(tmp_path / "run")
+    assert ledger is not None and [entry.request for entry in ledger.entries] == [words[-3], "0.01"]
+    assert ledger.entries[1].rows_digest == left.entries[1].rows_digest and ledger.pending is None
 
 
 @pytest.mark.parametrize(("words", "complaint"), [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from _made_up_deletions import audit
 from mindleak.audits.deletion.findings import deletion_findings
 from mindleak.audits.deletion.section import deletion_tables, further_tables, gap_figure, ledger_table, note
 from mindleak.audits.deletion.text import deletion_lines
+from mindleak.audits.deletion.words import ledger_words
 from mindleak.audits.questions import Questions
 from mindleak.reporting.text import WIDTH
 
@@ -58,10 +60,14 @@ LEDGER = {"subject": "net", "ledger": {
 
 def test_a_ledger_has_a_row_per_deletion_a_line_and_a_finding_without_a_verdict(result: dict[str, Any]) -> None:
     (row,) = ledger_table(LEDGER["ledger"]).groups[0]
-    assert [cell.text for cells in row.cells for cell in cells][1:5] == ["class:3", "120", "3", "4,000"]
+    assert [cell.text for cells in row.cells for cell in cells][1:6] == ["done", "class:3", "120", "3", "4,000"]
     lines = deletion_lines([result, LEDGER])
     assert "the ledger records 1 deletion, 120 of 1,200 samples in all; last hash abababababababab" in lines[-1]
     assert max(map(len, lines)) <= WIDTH
+    begun = copy.deepcopy(LEDGER["ledger"])
+    begun["entries"] += [{**begun["entries"][0], "number": 2, "state": "begun"}]
+    assert ledger_words(begun) == ("the ledger records 1 deletion, 120 of 1,200 samples in all, and 1 that was begun "
+                                   "and is not finished")
     (said,) = list(deletion_findings([LEDGER], Questions()))
     assert said.verdict is None and "'mindleak delete --verify'" in said.text
 

@@ -72,3 +72,9 @@ def test_one_deletion_of_ten_shards_of_five_slices_costs_13_6_times_less_on_aver
 def test_more_slices_than_samples_are_refused() -> None:
     with pytest.raises(InputError, match="no more slices in all than the 10 samples"):
         deal_shards(np.arange(10), 4, 3, 1, 0)
+
+
+def test_passes_that_the_method_adds_to_every_training_count_in_every_slice() -> None:
+    plain, pruned = (deal_shards(np.arange(12), 2, 3, 4, 0, further) for further in (0, 5))
+    assert pruned.slice_epochs == plain.slice_epochs == 2
+    assert plain.total_cost(NONE) == 2 * (2 + 4 + 6) * 2 and pruned.total_cost(NONE) == 2 * (2 + 4 + 6) * 7

@@ -185,6 +185,9 @@ class Dealer:
         seed = int(self._seed(stream, 1).generate_state(1)[0])
         pool, keep = halves(labels, given, models, seed, images)
         deleted = int(keep[0].sum())
+        if deleted < FEWEST:
+            raise InputError(f"deletion.requests has '{self.request}', of which a network can learn {deleted} samples "
+                             f"and never see as many of the same classes; expected at least {FEWEST}")
         rows = apart(images, free_rows(self.data), np.concatenate([given, away]))
         if self.request.kind == CLASS:
             rows = rows[~np.isin(labels[rows], labels[pool])]
@@ -195,10 +198,14 @@ class Dealer:
         if wanted > len(rows) and stream == _POOL:
             raise InputError(f"deletion.members is {self.members}; beside the samples of '{self.request}' there are "
                              f"{len(rows)} to be retained; expected at most {len(rows) + deleted}")
+        if wanted > 2 * len(rows):
+            raise InputError(f"deletion.members is {self.members}; beside the samples of '{self.request}' and of the "
+                             f"request that hyper-parameters are chosen on there are {len(rows)} to be retained; "
+                             f"expected at most {2 * len(rows) + deleted}, or deletion.validation_models=0")
         sizes = {"retained": min(wanted, len(rows))}
         retained = deal(labels, rows, sizes, self._seed(stream, 2), images)["retained"]
         shown = np.sort(stratified(labels, retained, min(len(retained), deleted), seed))
-        return Design(retained, pool, keep, shown, self.request.kind in (FRACTION, GROUP))
+        return Design(retained, pool, keep, shown, self.request.kind == FRACTION)
 
     def _seed(self, stream: int, *keys: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.seed, spawn_key=(stream, *keys))

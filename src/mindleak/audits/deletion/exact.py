@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mindleak.audits.deletion.ledger import Entry, Ledger, read_ledger
-from mindleak.audits.deletion.requests import Present, Request, requested_rows, rows_digest
+from mindleak.audits.deletion.requests import Present, Request, parse_request, requested_rows, rows_digest
 from mindleak.audits.deletion.sharded import NONE, ShardedModel, ShardState
 from mindleak.data.dataset import TEST, TRAINING
 from mindleak.errors import InputError
@@ -74,6 +74,11 @@ class ExactDeletion:
         self._require_same(ledger)
         return ledger if ledger.pending is None else self._finished(ledger)
 
+    def pending(self) -> Request | None:
+        """Return the request that was begun and not finished, which ``opened`` and ``delete`` finish."""
+        ledger = read_ledger(self._plan.session.run_dir)
+        return None if ledger is None or ledger.pending is None else parse_request(ledger.pending.request)
+
     def delete(self, asked: Request) -> tuple[Ledger, Entry]:
         """Delete what a request names, and return the ledger and the entry of it.
 
@@ -82,10 +87,8 @@ class ExactDeletion:
         Raises:
             InputError: a request that cannot be met.
         """
-        before = read_ledger(self._plan.session.run_dir)
-        pending = None if before is None else before.pending
-        ledger = self.opened()
-        if pending is not None and pending.request == str(asked):
+        pending, ledger = self.pending(), self.opened()
+        if pending == asked:
             return ledger, ledger.entries[-1]
         ledger = self._begun(ledger, asked)
         ledger = self._finished(ledger)

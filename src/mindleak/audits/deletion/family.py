@@ -55,7 +55,11 @@ class Deletion(Family[Requests]):
         from mindleak.audits.deletion.plan import plan_deletions
 
         requests = plan_deletions(subject) if subject.config.deletion.requests else []
-        return Requests(None, requests, ledger_results(subject.session.run_dir, subject.name))
+        ledger = ledger_results(subject.session.run_dir, subject.name)
+        if requests and ledger:
+            subject.session.warn("the networks of this audit may learn samples that the ledger of its run directory "
+                                 "calls deleted; expected another --run_dir, or one that is removed afterwards")
+        return Requests(None, requests, ledger)
 
     def run(self, plan: Requests) -> list[dict[str, Any]]:
         """Delete by every method and attack."""

@@ -178,7 +178,7 @@ def _perfect(found: NetworkValues, value: float) -> Metric:
 def gaps(found: NetworkValues, retrained: NetworkValues, margin: float) -> dict[str, dict[str, Any]]:
     """Return, for every area, the mean difference from a full retraining, network by network, held against a margin."""
     gap = {}
-    for name in (LOSS, U_LIRA, TWO_MODELS, MEMBERS):
+    for name in AREAS:
         if name in found.values and name in retrained.values:
             parts = (None if name not in found.parts
                      else _filled(found.parts[name]) - _filled(retrained.parts[name]))

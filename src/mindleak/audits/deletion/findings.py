@@ -72,6 +72,10 @@ class Asked:
         """Return whether deleted samples are less known than never-seen ones, by themselves or beside a retraining."""
         return self.weak.direction(key) < 0 or self.weak_gap.direction(key) < 0
 
+    def flagged(self, never: Key) -> bool:
+        """Return whether the attack finds samples in networks that never saw them, so that it says nothing."""
+        return bool(self.chance.direction(never) or self.weak.direction(never))
+
     def told(self, key: Key) -> bool:
         """Return whether the answers tell deleted samples from never-seen ones, in whichever direction."""
         return bool(self.chance.direction(key) or self.weak.direction(key) or self.weak_gap.direction(key)
@@ -90,6 +94,8 @@ def deletion_findings(results: Sequence[Record], questions: Questions) -> Iterat
     asked = Asked.of(entries, questions)
     for result in results:
         yield _control(result, asked)
+        if asked.flagged(_key(result, _entry(result, NEVER))):
+            continue
         yield from (_method(result, entry, asked) for entry in _methods(result))
         yield from (Finding(f"{_named(result)}: {METHOD_NAMES[failed['method']]} broke a network and was not measured: "
                             f"{failed['why']}.", result["subject"], CANNOT_TELL) for failed in result.get("failed", ()))
@@ -123,8 +129,8 @@ def _control(result: Record, asked: Asked) -> Finding:
         if family.direction(key):
             found = never["measures"][name]
             return Finding(f"{_named(result)}: in networks that never saw the samples, these are told from other "
-                           f"never-seen ones, AUC {_written(found)}: the attack finds what is not there, and no figure "
-                           "of this request says anything.", result["subject"], None, (found,))
+                           f"never-seen ones, AUC {_written(found)}: the attack finds what is not there, so that no "
+                           "method is judged by it.", result["subject"], CANNOT_TELL, (found,))
     found = asked.chance.direction(_key(result, entry)) > 0
     said = (f"{_named(result)}: before the deletion the attack tells the {result['forgotten']:,} samples from as many "
             f"never-seen ones, AUC {_written(metric)}" if found else
@@ -141,7 +147,6 @@ def _method(result: Record, entry: Record, asked: Asked) -> Finding:
     for over-forgotten ones, too: the loss alone tells which of both it is.
     """
     key, metric, never = _key(result, entry), entry["measures"][U_LIRA], _key(result, _entry(result, NEVER))
-    sound = not (asked.chance.direction(never) or asked.weak.direction(never))
     # Where networks that never saw either relearn one sooner than the other, the comparison says nothing.
     sooner = 0 if asked.again.direction(never) else asked.again.direction(key)
     equal = entry["gaps"].get(U_LIRA, {})
@@ -150,15 +155,15 @@ def _method(result: Record, entry: Record, asked: Asked) -> Finding:
         parts.append(_against_retraining(equal, asked.gap.direction(key)))
     kept = entry["method"] == DROP_GROUP and parse_request(result["request"]).kind != GROUP
     if kept:
-        parts.append("it leaves out a group drawn at random; most of the samples that were to be deleted it is still "
-                     "trained on")
+        parts.append("it leaves out a group drawn at random and is still trained on most of the samples that were to "
+                     "be deleted")
     if sooner:
         parts.append(_relearnt(entry["relearning"], sooner))
     elif entry.get("relearning") and entry["relearning"]["unreached"] > result["models"]:
         parts.append(f"relearning tells little: of {2 * result['models']}, {entry['relearning']['unreached']} were not "
                      f"done after {entry['relearning']['passes']} passes")
-    acquits = sound and not kept and not asked.gap.direction(key) and _able(result, entry, asked, parts)
-    found = sound and (asked.told(key) or sooner > 0)
+    acquits = not kept and not asked.gap.direction(key) and _able(result, entry, asked, parts)
+    found = asked.told(key) or sooner != 0
     verdict = SHOWN if found else NOT_SHOWN if acquits and known_interval(metric) else CANNOT_TELL
     return Finding("; ".join(parts) + ".", result["subject"], verdict, (metric, equal) if equal else (metric,))
 
@@ -178,7 +183,8 @@ def _told(entry: Record, asked: Asked, key: Key) -> str:
     shift = detectable_shift(interval, int(metric["n"]), asked.chance.strictest)
     return ("the deleted samples were not shown to be told from never-seen ones"
             + alone(asked.chance, key, interval, 0.5)
-            + ("" if shift is None else f" (eight of ten such audits would show {min(0.5 + shift, 1.0):.3f})"))
+            + ("" if shift is None
+               else f" (eight of ten such audits would show an AUC of {min(0.5 + shift, 1.0):.3f})"))
 
 
 def _able(result: Record, entry: Record, asked: Asked, parts: list[str]) -> bool:
@@ -230,8 +236,9 @@ def _two_models(result: Record, asked: Asked) -> Iterator[Finding]:
         listed = ", ".join(f"{METHOD_NAMES[entry['method']]} {_written(entry['measures'][TWO_MODELS])}"
                            + _more(asked.both_gap.direction(_key(result, entry))) for entry in told)
         yield Finding(f"{_named(result)}: whoever has the answers of both models, before and after, tells the deleted "
-                      f"samples from never-seen ones (AUC): {listed}. That is no fault of a deletion: the model before "
-                      "it had learned them, and must not stay in anybody's hands.", result["subject"], None,
+                      f"samples from never-seen ones (AUC): {listed}. What a full retraining gives away, too, is no "
+                      "fault of a deletion: the model before it had learned the samples, and must not stay in "
+                      "anybody's hands.", result["subject"], None,
                       [entry["measures"][TWO_MODELS] for entry in told])
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mindleak.audits.deletion.requests import rows_digest
+from mindleak.audits.deletion.words import DONE
 from mindleak.data.custom import read_rows
 from mindleak.errors import InputError
 from mindleak.files import read_text
@@ -26,7 +27,7 @@ from mindleak.runs.digest import stable_hash
 
 NAME, FOLDER = "deletions.json", "deletions"
 SCHEMA = 2
-BEGUN, DONE = "begun", "done"
+BEGUN = "begun"
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,9 @@ class Ledger:
         """What the next entry names as the one before it."""
         return self.entries[-1].hash if self.entries else stable_hash([self.head, list(self.initial)])
 
-    def deleted(self, until: int | None = None) -> np.ndarray:
-        """Return the rows that were deleted, by the first ``until`` entries or by all, sorted int64 (n,)."""
-        entries = self.entries if until is None else self.entries[:until]
-        parts = [self.rows(entry) for entry in entries]
+    def deleted(self) -> np.ndarray:
+        """Return the rows that were deleted, sorted int64 (n,)."""
+        parts = [self.rows(entry) for entry in self.entries]
         return np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
 
     def rows(self, entry: Entry) -> np.ndarray:

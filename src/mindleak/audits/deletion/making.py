@@ -31,6 +31,10 @@ class ModelMaker(Protocol):
     def epochs(self) -> int:
         """Passes over a whole training set that the recipe asks for."""
 
+    @property
+    def further_epochs(self) -> int:
+        """Passes that the method adds to every training, such as fine-tuning after pruning."""
+
     def silent(self) -> ModelMaker:
         """Return one that says nothing while it makes them: fifty short trainings have no line per epoch each."""
 
@@ -85,8 +89,13 @@ class NetworkMaker:
 
     @property
     def epochs(self) -> int:
+        """Those of the recipe."""
+        return self.recipe.epochs
+
+    @property
+    def further_epochs(self) -> int:
         """Those of the recipe's method."""
-        return METHODS[self.recipe.method].epochs(self.recipe, self.settings)
+        return METHODS[self.recipe.method].epochs(self.recipe, self.settings) - self.recipe.epochs
 
     def silent(self) -> NetworkMaker:
         """Return one that says nothing; the run is opened for it."""
@@ -130,6 +139,11 @@ class EstimatorMaker:
     def epochs(self) -> int:
         """One: they are fitted in one pass."""
         return 1
+
+    @property
+    def further_epochs(self) -> int:
+        """None."""
+        return 0
 
     def silent(self) -> EstimatorMaker:
         """Return itself: a fit has no epochs to tell of."""

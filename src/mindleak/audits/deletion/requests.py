@@ -106,12 +106,16 @@ def check_request(request: Request, samples: int, class_names: tuple[str, ...]) 
 def check_together(requests: Sequence[Request], labels: np.ndarray) -> None:
     """Raise InputError where one request deletes what another deletes, too, as far as that is known beforehand.
 
+    The same request twice is refused as well: a command that was killed could not tell which of them it had met.
+
     Args:
         requests: to be met one after the other.
         labels: of the whole training split, (N,).
     """
     gone: dict[str, np.ndarray] = {}
-    for request in requests:
+    for place, request in enumerate(requests):
+        if request in requests[:place]:
+            raise InputError(f"request '{request}' is asked for twice; expected different ones in one call")
         if request.kind not in (CLASS, ROWS):
             continue
         rows = (np.flatnonzero(labels == request.value) if request.kind == CLASS
@@ -179,7 +183,7 @@ def _class(number: int, class_names: tuple[str, ...]) -> int:
 
 
 def _group(count: int, rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return one of ``count`` groups of neighbouring rows; what does not divide is in the last one, as in the tutorial.
+    """Return one of ``count`` groups of neighbouring rows; what does not divide is in none, as in the tutorial.
 
     There, row i belongs to group i // (n // count), so that up to count - 1 last rows make a group of their own that is
     never drawn.

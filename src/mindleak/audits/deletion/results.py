@@ -13,9 +13,8 @@ from mindleak.audits.deletion.relearning import RelearningStages
 from mindleak.audits.deletion.selection import Selection
 from mindleak.audits.deletion.stages import DeletionStages
 from mindleak.audits.deletion.words import BEFORE, FULL, NEVER, SHARDED, SHARDED_BEFORE
-from mindleak.errors import InputError
 from mindleak.subjects.subject import EstimatorPlan
-from mindleak.training.unlearning.unlearning import Unlearning
+from mindleak.training.unlearning.unlearning import DivergedError, Unlearning
 
 
 def deletion_result(planned: DeletionPlan) -> dict[str, Any]:
@@ -57,9 +56,7 @@ class _Methods:
         for name in asked:
             try:
                 found.append(self._entry(name))
-            except InputError as error:
-                if name not in self._planned.approximate:
-                    raise
+            except DivergedError as error:
                 self.failed.append({"method": name, "why": str(error)})
         return found
 

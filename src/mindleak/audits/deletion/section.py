@@ -100,9 +100,11 @@ def ledger_table(ledger: Record) -> Table:
     """Return a row per deletion of a ledger."""
     table = Table(f"{counted(len(ledger['entries']), 'deletion')} from {count(ledger['samples'])} samples in "
                   f"{counted(ledger['shards'], 'shard')} of {counted(ledger['slices'], 'slice')}",
-                  ["Deletion", "When", "Request", "Samples", "Shards retrained", "Sample-epochs", "All anew", "Digest"])
+                  ["Deletion", "When", "State", "Request", "Samples", "Shards retrained", "Sample-epochs", "All anew",
+                   "Digest"])
     table.groups = [[Row(str(entry["number"]), "", [
-        [Cell(entry["when"])], [Cell(entry["request"])], [plain_cell(entry["count"])], [plain_cell(entry["shards"])],
+        [Cell(entry["when"])], [Cell(entry["state"])], [Cell(entry["request"])], [plain_cell(entry["count"])],
+        [plain_cell(entry["shards"])],
         *([plain_cell(cost)] for cost in entry["sample_epochs"]), [Cell(entry["rows_digest"][:12])]])
         for entry in ledger["entries"]]]
     return table

@@ -56,7 +56,7 @@ class ShardedModel:
         require_exact(plan)
         self._maker = model_maker(plan)
         self.sharding = deal_shards(rows, settings.shards, settings.slices, self._maker.epochs,
-                                    plan.session.seed("shards"))
+                                    plan.session.seed("shards"), self._maker.further_epochs)
 
     def check(self, deleted: np.ndarray) -> None:
         """Raise InputError where what is left after a deletion is too little to make every shard of."""

@@ -4,8 +4,8 @@ Shards are disjoint; each has a network of its own. A shard's samples come in sl
 then from the first two, and so on, each time from the weights before. A deletion goes back to the weights before the
 first slice that held a deleted sample; the other shards are not touched.
 
-Rows are dealt out by their numbers and a seed alone. What images, labels or other samples are has no say, so that the
-shards of the samples that stay are those that they would have had without the deleted ones.
+Rows are dealt out by their numbers and a seed alone, before anything is deleted. What images and labels are has no say,
+nor which samples are deleted later.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ class Sharding:
     Attributes:
         parts: by shard and slice, int64 (n,).
         epochs: passes over a whole training set that the recipe asks for.
+        further_epochs: passes that the method adds to every training.
     """
 
     parts: tuple[tuple[np.ndarray, ...], ...]
     epochs: int
+    further_epochs: int = 0
 
     @property
     def shards(self) -> int:
@@ -66,7 +68,7 @@ class Sharding:
 
     def cost(self, shard: int, start: int, deleted: np.ndarray) -> int:
         """Return the sample-epochs of training a shard from slice ``start`` on."""
-        return sum(len(self.rows(shard, stop, deleted)) * self.slice_epochs
+        return sum(len(self.rows(shard, stop, deleted)) * (self.slice_epochs + self.further_epochs)
                    for stop in range(start + 1, self.slices + 1))
 
     def total_cost(self, deleted: np.ndarray) -> int:
@@ -74,7 +76,8 @@ class Sharding:
         return sum(self.cost(shard, 0, deleted) for shard in range(self.shards))
 
 
-def deal_shards(rows: np.ndarray, shards: int, slices: int, epochs: int, seed: int) -> Sharding:
+def deal_shards(rows: np.ndarray, shards: int, slices: int, epochs: int, seed: int,
+                further_epochs: int = 0) -> Sharding:
     """Deal rows out to shards and slices at random, as evenly as whole numbers allow.
 
     Args:
@@ -82,6 +85,7 @@ def deal_shards(rows: np.ndarray, shards: int, slices: int, epochs: int, seed: i
         shards, slices: how many.
         epochs: of the recipe.
         seed: of the deal.
+        further_epochs: that the method adds to every training.
 
     Raises:
         InputError: more slices in all than rows.
@@ -97,4 +101,4 @@ def deal_shards(rows: np.ndarray, shards: int, slices: int, epochs: int, seed: i
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAM,)))
     order = generator.permutation(np.sort(rows)).astype(np.int64)
     parts = tuple(tuple(np.array_split(shard, slices)) for shard in np.array_split(order, shards))
-    return Sharding(parts, epochs)
+    return Sharding(parts, epochs, further_epochs)

@@ -24,6 +24,8 @@ METHOD_NAMES = {
 }
 # What methods are held against, and are none themselves.
 CONTROLS = (BEFORE, NEVER, SHARDED_BEFORE)
+# What a ledger says of a deletion whose shards are retrained.
+DONE = "done"
 COLUMNS = {
     "accuracy/test": "Test accuracy", "accuracy/retained": "Accuracy, retained",
     "accuracy/forgotten": "Accuracy, deleted",
@@ -33,7 +35,8 @@ COLUMNS = {
 ATTACKS = {
     "balanced_accuracy/forgotten": "Success by the loss", "auc/loss": "AUC, loss alone", "auc/u_lira": "AUC, U-LiRA",
     "excess@0.01/u_lira": "TPR − FPR at 1 %, U-LiRA", "auc/two_models": "AUC, both models",
-    "auc/retained": "AUC, retained against never seen",
+    "change/phi": "Fall of φ, nats",
+    "auc/retained": "AUC, retained samples instead of deleted ones",
 }
 
 
@@ -42,13 +45,15 @@ def request_words(written: str) -> str:
 
     Example:
         >>> request_words("0.05"), request_words("class:3"), request_words("exposed:100")
-        ('5 % deleted', 'class 3 deleted', 'the 100 most exposed samples deleted')
+        ('5 % deleted', 'class 3 deleted', '100 of the 200 most exposed samples deleted')
     """
     request = parse_request(written)
     value = request.value
     if request.kind == FRACTION:
         return f"{100 * float(value):g} % deleted"
-    named = {CLASS: f"class {value}", GROUP: f"one of {value} groups", EXPOSED: f"the {value} most exposed samples"}
+    if request.kind == EXPOSED:
+        return f"{value} of the {2 * int(value)} most exposed samples deleted"
+    named = {CLASS: f"class {value}", GROUP: f"one of {value} groups"}
     return f"{named.get(request.kind, f'samples of {Path(str(value)).name}')} deleted"
 
 
@@ -64,9 +69,10 @@ def recorded(results: Sequence[Record]) -> list[Record]:
 
 def ledger_words(ledger: Record) -> str:
     """Say what a ledger records."""
-    entries = ledger["entries"]
-    gone = sum(entry["count"] for entry in entries)
-    return f"the ledger records {counted(len(entries), 'deletion')}, {gone:,} of {ledger['samples']:,} samples in all"
+    done = [entry for entry in ledger["entries"] if entry["state"] == DONE]
+    gone, begun = sum(entry["count"] for entry in done), len(ledger["entries"]) - len(done)
+    return (f"the ledger records {counted(len(done), 'deletion')}, {gone:,} of {ledger['samples']:,} samples in all"
+            + (f", and {begun} that was begun and is not finished" if begun else ""))
 
 
 def counted(number: int, noun: str) -> str:

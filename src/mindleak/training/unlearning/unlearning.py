@@ -22,6 +22,10 @@ from mindleak.training.divergence import not_finite_weights
 from mindleak.training.recipe import Recipe
 
 
+class DivergedError(InputError):
+    """A method broke the network: weights or losses are not finite. Another candidate may do better."""
+
+
 @dataclass(frozen=True)
 class UnlearningRequest:
     """What one network shall forget.
@@ -142,11 +146,11 @@ class Unlearning(ABC):
         """Refuse weights, and losses on the way to them, that are not finite."""
         bad = not_finite_weights(request.network)
         if bad is not None:
-            raise InputError(f"{self.name} leaves weights that are not finite ({bad}); lower {self._step(request)}")
+            raise DivergedError(f"{self.name} leaves weights that are not finite ({bad}); lower {self._step(request)}")
         for number, loss in enumerate(result.record.get("losses", []), 1):
             if not math.isfinite(loss):
-                raise InputError(f"{self.name} meets losses that are not finite ({loss} in pass {number}); lower "
-                                 f"{self._step(request)}")
+                raise DivergedError(f"{self.name} meets losses that are not finite ({loss} in pass {number}); lower "
+                                    f"{self._step(request)}")
 
     @abstractmethod
     def _step(self, request: UnlearningRequest) -> str:
