@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ os.environ.setdefault("GLOG_v", "3")
 # A busy machine is no fault of the code: no test of properties fails for being slow.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+# At the end, since benchmarks/coverage.py has the name of a package; for the audits that are made up there.
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 MOST_WORKERS = 4
 # Seconds of every file that takes long, without its long tests and with them: what the order of files goes by.

@@ -148,7 +148,7 @@ def _add_delete(commands: Any) -> None:
     _common(delete)
     delete.add_argument("--forget", action="append", default=[], metavar="REQUEST",
                         help="which: a fraction such as 0.05, class:3, group:20, exposed:100, or a .npy file of row "
-                        "numbers; may be repeated")
+                        "numbers; may be given several times")
     delete.add_argument("--verify", action="store_true",
                         help="train the shards that were touched again, and compare with the ledger")
 

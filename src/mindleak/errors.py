@@ -38,6 +38,10 @@ class InputError(Exception):
         return type(self)(*(full(part) if isinstance(part, Key) else part for part in self.parts))
 
 
+class NotFiniteError(InputError):
+    """Weights, losses or answers of a network are infinite or no numbers; other settings may do better."""
+
+
 @contextmanager
 def keys_renamed(full: Callable[[Key], str]) -> Iterator[None]:
     """Raise an InputError from within with ``full(key)`` for each of its keys."""

@@ -1,4 +1,4 @@
-"""Quantiles and tails of three distributions: SciPy's values to the bit, without what its distributions check first.
+"""Quantiles and tails of three distributions: SciPy's values, without what its distributions check first.
 
 A report needs thousands of them, one at a time, and ``scipy.stats`` takes about half a millisecond for each.
 """

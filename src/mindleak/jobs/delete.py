@@ -31,16 +31,16 @@ def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> Non
                     "recorded ones")
         session.say(f"last hash: {found.last_hash}")
         return
-    pending = deletion.pending()
-    if pending in asked:
-        # The same command was killed: what it had met before that is not met again.
-        asked = asked[asked.index(pending):]
-    ledger = None if asked else deletion.opened()
-    for request in asked:
-        ledger, entry = deletion.delete(request)
-        _say_entry(session, entry)
-    assert ledger is not None
-    _say_state(session, deletion, ledger)
+    call = deletion.begin(asked)
+    if call.dropped:
+        session.warn(f"another call was killed before it met {', '.join(call.dropped)}; expected these requests again, "
+                     "if they still stand")
+    if call.finished is not None:
+        _say_entry(session, call.finished)
+    for request in call.left:
+        _say_entry(session, deletion.delete(request)[1])
+    _say_state(session, deletion, deletion.opened())
+    deletion.end()
 
 
 def _subject(session: Session) -> SubjectPlan:

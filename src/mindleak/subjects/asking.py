@@ -12,7 +12,7 @@ import numpy as np
 from mindspore import nn
 
 from mindleak.data.dataset import TEST, TRAINING, Dataset
-from mindleak.errors import InputError
+from mindleak.errors import NotFiniteError
 from mindleak.evaluation.finite import complaint
 from mindleak.models.registry import CLASSIFIERS
 from mindleak.training.divergence import not_finite_weights
@@ -32,7 +32,7 @@ def ask(predict: Callable[[np.ndarray], np.ndarray], data: Dataset, split: str, 
         change: of the images before the network is asked.
 
     Raises:
-        InputError: an answer is not finite; the message names the row.
+        NotFiniteError: an answer is not finite; the message names the row.
     """
     images, _ = data.of_split(split)
     images = images if rows is None else images[rows]
@@ -40,7 +40,7 @@ def ask(predict: Callable[[np.ndarray], np.ndarray], data: Dataset, split: str, 
     answers = predict(images)
     said = complaint(answers, images, split, rows)
     if said is not None:
-        raise InputError(f"model '{name}', {said}")
+        raise NotFiniteError(f"model '{name}', {said}")
     return answers
 
 
@@ -54,13 +54,13 @@ def require_finite(network: nn.Cell, data: Dataset, name: str, trained: bool) ->
         trained: whether its weights come from a checkpoint.
 
     Raises:
-        InputError: an answer, or a weight, is not finite.
+        NotFiniteError: an answer, or a weight, is not finite.
     """
     if type(network) in CLASSIFIERS.values() and not trained:
         return
     weights = not_finite_weights(network)
     if weights is not None:
-        raise InputError(f"model '{name}' has weights that are not finite: {weights}")
+        raise NotFiniteError(f"model '{name}' has weights that are not finite: {weights}")
     predict = Predictor(network)
     for split in (TRAINING, TEST):
         ask(predict, data, split, name)

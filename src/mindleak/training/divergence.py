@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from mindspore import nn
 
-from mindleak.errors import InputError, Key
+from mindleak.errors import Key, NotFiniteError
 from mindleak.evaluation.finite import LARGEST_HALF, complaint
 from mindleak.training.history import EpochRecord
 from mindleak.training.request import TrainingData
@@ -27,8 +27,8 @@ def require_finite(record: EpochRecord, network: nn.Cell, predict: Callable[[np.
         kind: what messages call the training.
 
     Raises:
-        InputError: the training or the validation loss, or a weight, is not finite. Where the weights are, an image is
-            to blame, and the message names it; otherwise it says what weights of their type do, and at last the
+        NotFiniteError: the training or the validation loss, or a weight, is not finite. Where the weights are, an image
+            is to blame, and the message names it; otherwise it says what weights of their type do, and at last the
             learning rate.
     """
     watched = math.isfinite(record.train_loss)
@@ -36,17 +36,17 @@ def require_finite(record: EpochRecord, network: nn.Cell, predict: Callable[[np.
     weights = not_finite_weights(network)
     if math.isfinite(loss):
         if weights is not None:
-            raise InputError(f"{kind} fails in epoch {record.epoch}: weights are not finite ({weights}), though the "
-                             f"loss is {loss:g}. {_hidden(data)}")
+            raise NotFiniteError(f"{kind} fails in epoch {record.epoch}: weights are not finite ({weights}), though "
+                                 f"the loss is {loss:g}. {_hidden(data)}")
         return
     which = f"the {'validation' if watched else 'training'} loss is {loss:g}"
     if weights is None:
         said = _blamed_image(predict, data)
         if said is not None:
-            raise InputError(f"{kind} fails in epoch {record.epoch}: {which}, and the weights are finite. {said}")
+            raise NotFiniteError(f"{kind} fails in epoch {record.epoch}: {which}, and the weights are finite. {said}")
     half = _half(network, predict(data.x_val[:1]), optimizer)
-    raise InputError(f"{kind} diverged in epoch {record.epoch}: {which}; {half}lower ", Key("training.learning_rate"),
-                     f" (now {record.learning_rate:g})")
+    raise NotFiniteError(f"{kind} diverged in epoch {record.epoch}: {which}; {half}lower ",
+                         Key("training.learning_rate"), f" (now {record.learning_rate:g})")
 
 
 def not_finite_weights(network: nn.Cell) -> str | None:

@@ -123,7 +123,7 @@ def test_what_leaves_too_little_is_refused(digits: Dataset, listed: tuple[str, n
 
 
 def test_a_pool_of_which_too_few_can_be_learnt_and_never_seen_is_refused(digits: Dataset, tmp_path: Path) -> None:
-    # Two of one class and one each of eight others: only the two can be dealt to different networks.
+    # Two of one class and one each of nine others: only the two can be dealt to different networks.
     rows = [int(np.flatnonzero(digits.y_train == label)[number]) for label, number in
             [(0, 0), (0, 1), *((label, 0) for label in range(1, 10))]]
     np.save(tmp_path / "few.npy", np.array(sorted(rows)))

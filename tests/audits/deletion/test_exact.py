@@ -160,7 +160,9 @@ def test_a_killed_deletion_goes_on_and_is_not_made_twice(opened: Opened, tmp_pat
     assert left is not None and left.entries[-1].state == BEGUN
     with pytest.raises(InputError, match="deletion 1 of .* was begun and not finished"):
         opened(*model).verify()
-    ledger, entry = opened(*model).delete(parse_request(request))
+    call = opened(*model).begin([parse_request(request)])
+    ledger, entry = read_ledger(tmp_path / "run"), call.finished
+    assert ledger is not None and entry is not None and call.left == [], "not made twice"
     assert len(ledger.entries) == 1 and entry.state == "done"
     assert ledger.digests == undisturbed.digests and entry.rows_digest == undisturbed.entries[0].rows_digest
     opened(*model).verify()

@@ -17,9 +17,8 @@ from mindleak.audits.deletion.figures import _success, measured
 from mindleak.audits.deletion.findings import deletion_findings
 from mindleak.audits.deletion.relearning import known_losses
 from mindleak.audits.questions import Questions
-from mindleak.errors import InputError
+from mindleak.errors import InputError, NotFiniteError
 from mindleak.evaluation.roc import auc
-from mindleak.training.unlearning.unlearning import DivergedError
 
 
 def said(result: dict[str, Any]) -> dict[str, tuple[Any, str]]:
@@ -94,8 +93,8 @@ def test_what_a_negative_could_have_shown_lies_outside_its_interval(audited: dic
 
 @pytest.mark.parametrize("repetitions", [4, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_control_that_never_saw_the_samples_is_rarely_flagged(repetitions: int) -> None:
-    flagged = sum("the attack finds what is not there" in said(audit({}, seed=100 + number, models=6))["notes"][1]
-                  for number in range(repetitions))
+    flagged = sum("the attack finds what is not there" in found.text for number in range(repetitions)
+                  for found in deletion_findings([audit({}, seed=100 + number, models=6)], Questions()))
     assert flagged <= max(1, .05 * repetitions)
 
 
@@ -116,7 +115,7 @@ def test_a_method_that_breaks_a_network_costs_no_other_its_result(monkeypatch: p
             raise error
         return {"method": name}
 
-    broken, error = ("scrub",), DivergedError("weights are not finite")
+    broken, error = ("scrub",), NotFiniteError("weights are not finite")
     monkeypatch.setattr(results._Methods, "_entry", entry)
     monkeypatch.setattr(results._Methods, "__init__",
                         lambda self, planned: vars(self).update(_planned=planned, failed=[]))
@@ -125,7 +124,7 @@ def test_a_method_that_breaks_a_network_costs_no_other_its_result(monkeypatch: p
     assert [found["method"] for found in methods.entries()] == ["before", "full", "never", "fine_tune"]
     result = audit({"fine_tune": 1.0}) | {"failed": methods.failed}
     (finding,) = [found for found in deletion_findings([result], Questions()) if found.verdict == "cannot tell"]
-    assert finding.text.endswith("SCRUB broke a network and was not measured: weights are not finite.")
+    assert finding.text.endswith("SCRUB broke a network and was not measured (weights are not finite).")
     error = InputError("cannot write")  # type: ignore[assignment]
     with pytest.raises(InputError, match="cannot write"):
         results._Methods(planned).entries()  # type: ignore[arg-type]
@@ -136,7 +135,7 @@ def test_relearning_that_is_cut_short_in_most_networks_is_said_to_tell_little() 
     scrub = next(each for each in result["methods"] if each["method"] == "scrub")
     assert "relearning" not in said(result)["scrub"][1]
     scrub["relearning"] = relearning("scrub") | {"unreached": 9}  # type: ignore[operator]
-    assert "relearning tells little: of 16, 9 were not done after 20 passes" in said(result)["scrub"][1]
+    assert "relearning tells little: 9 of 16 relearnings did not end within 20 passes" in said(result)["scrub"][1]
 
 
 def test_what_differs_from_a_retraining_is_not_acquitted() -> None:

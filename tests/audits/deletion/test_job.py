@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mindleak import settings
-from mindleak.audits.deletion.ledger import Entry, Ledger, read_ledger
+from mindleak.audits.deletion.exact import ExactDeletion
+from mindleak.audits.deletion.ledger import Ledger, read_ledger
 from mindleak.cli import main
 from mindleak.errors import InputError
 from mindleak.evaluation.roc import auc
@@ -47,27 +49,54 @@ def test_samples_are_deleted_and_the_ledger_is_verified(tmp_path: Path, model: l
     assert "row 3 is not among the 1,283 samples" in capsys.readouterr().err
 
 
-def test_a_command_that_was_killed_is_finished_by_the_same_command_and_met_once(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["_begun", "_finished", "test_accuracy"])
+def test_a_call_that_was_killed_meets_every_request_once_when_it_is_made_again(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     np.save(tmp_path / "forget.npy", np.array([3, 77]))
-    words = ["delete", *SMALL, "--run_dir", str(tmp_path / "run"), "--ckpt_dir", str(tmp_path / "ckpt"),
-             "--forget", str(tmp_path / "forget.npy"), "--forget", "0.01"]
-    finished = Ledger.finished
+    folders = ["--run_dir", str(tmp_path / "run"), "--ckpt_dir", str(tmp_path / "ckpt")]
+    words = ["delete", *SMALL_TREE, *folders, "--forget", str(tmp_path / "forget.npy"), "--forget", "0.01"]
+    unharmed = getattr(ExactDeletion, where)
 
-    def kill(ledger: Ledger, entry: Entry) -> Ledger:
-        if entry.number == 2:
+    def kill(deletion: ExactDeletion, ledger: Ledger, *more: object) -> Any:
+        if len(ledger.entries) == {"_begun": 1}.get(where, 2):
             raise KeyboardInterrupt
-        return finished(ledger, entry)
+        return unharmed(deletion, ledger, *more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "finished", kill)
+        patched.setattr(ExactDeletion, where, kill)
         assert main(words) == 130
-    left = read_ledger(tmp_path / "run")
-    assert left is not None and [entry.state for entry in left.entries] == ["done", "begun"]
     assert main(words) == 0
     ledger = read_ledger(tmp_path / "run")
-    assert ledger is not None and [entry.request for entry in ledger.entries] == [words[-3], "0.01"]
-    assert ledger.entries[1].rows_digest == left.entries[1].rows_digest and ledger.pending is None
+    assert ledger is not None and [(entry.request, entry.state) for entry in ledger.entries] == [
+        (words[-3], "done"), ("0.01", "done")]
+    assert ledger.call == ledger.left == ()
+    assert main([*words[:-4], "--forget", "0.01"]) == 0
+    ledger = read_ledger(tmp_path / "run")
+    assert ledger is not None and len(ledger.entries) == 3, "a call after its end is another one"
+
+
+def test_another_call_after_a_kill_finishes_what_was_begun_and_names_what_was_not(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = ["--run_dir", str(tmp_path / "run"), "--ckpt_dir", str(tmp_path / "ckpt")]
+    words = ["delete", *SMALL_TREE, *folders]
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ExactDeletion, "_remove_others", kill)
+        assert main([*words, "--forget", "0.02", "--forget", "0.03"]) == 130
+    np.save(tmp_path / "forget.npy", np.array([3]))
+    ledger = read_ledger(tmp_path / "run")
+    assert ledger is not None
+    free = np.setdiff1d(np.arange(1297), ledger.deleted())[:1]
+    np.save(tmp_path / "forget.npy", free)
+    capsys.readouterr()
+    assert main([*words, "--forget", str(tmp_path / "forget.npy"), "--forget", "0.02"]) == 0
+    said = capsys.readouterr()
+    assert "another call was killed before it met 0.03; expected these requests again" in said.err + said.out
+    ledger = read_ledger(tmp_path / "run")
+    assert ledger is not None and [entry.request for entry in ledger.entries] == ["0.02", str(tmp_path / "forget.npy")]
 
 
 @pytest.mark.parametrize(("words", "complaint"), [

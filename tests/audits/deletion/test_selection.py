@@ -12,11 +12,11 @@ from _made_up_deletions import LABELS, answers, make_design
 from mindleak.audits.deletion import selection
 from mindleak.audits.deletion.answers import Answers
 from mindleak.audits.deletion.selection import Selection
+from mindleak.errors import NotFiniteError
 from mindleak.subjects.task import TrainingTask
 from mindleak.training.recipe import Recipe
 from mindleak.training.unlearning.methods import METHODS
 from mindleak.training.unlearning.stepwise import Stepwise
-from mindleak.training.unlearning.unlearning import DivergedError
 
 RECIPE = Recipe(learning_rate=.2)
 
@@ -40,7 +40,7 @@ class MadeUpStages:
     def unlearned_answers(self, method: Any, called: str) -> Answers:
         level = self.left[int(called.split("-")[1])]
         if level is None:
-            raise DivergedError("weights that are not finite")
+            raise NotFiniteError("weights that are not finite")
         return self._answers(level)
 
 
@@ -67,7 +67,7 @@ def test_of_equal_candidates_the_defaults_are_taken_and_destroyed_networks_never
     choice = Selection(planned).chosen("ssd")
     assert choice.method.settings() == METHODS["ssd"]().settings() and choice.tried[2]["score"] is None
     monkeypatch.setattr(MadeUpStages, "left", (None,) * 4)
-    with pytest.raises(DivergedError, match="all 4 candidates of ssd failed, the last for: weights that are"):
+    with pytest.raises(NotFiniteError, match="all 4 candidates of ssd failed, the last for: weights that are"):
         Selection(planned).chosen("ssd")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from mindleak.attacks.membership.siblings import TILT, SiblingLira, SiblingScore
 from mindleak.evaluation.roc import area, auc
 from mindleak.evaluation.shared_references import reference_parts
 from mindleak.evaluation.thresholds import threshold_at_fpr, tpr_at_threshold
+
+# Attacks with different weights that are computed at once.
+TOGETHER = 16
 
 
 def sibling_figures(scores: SiblingScores) -> dict[str, Any]:
@@ -56,9 +59,7 @@ def lira_parts(lira: SiblingLira, names: Sequence[str], models: int, number: int
         (``shared_references.reference_parts``); None in the attacked network's own place.
     """
     tilts = np.delete(np.eye(models), number, axis=0) * TILT
-    scores = lira.scores(names, 1 + np.concatenate([np.zeros((1, models)), -tilts, tilts]))
-    values, *tilted = (_measures({name: each.part(attack) for name, each in scores.items()})
-                       for attack in range(2 * models - 1))
+    values, *tilted = _weighted(lira, names, 1 + np.concatenate([np.zeros((1, models)), -tilts, tilts]))
     found: dict[str, list[float | None]] = {}
     for measure, value in values.items():
         # A threshold that a lighter reference leaves too few non-members for tells nothing of that reference.
@@ -67,6 +68,15 @@ def lira_parts(lira: SiblingLira, names: Sequence[str], models: int, number: int
         parts: list[float | None] = reference_parts(value, slopes).tolist()
         found[measure] = [*parts[:number], None, *parts[number:]]
     return found
+
+
+def _weighted(lira: SiblingLira, names: Sequence[str], weights: np.ndarray) -> Iterator[dict[str, float]]:
+    """Yield the measures under every row of weights, (attacks, models); some at a time, for the memory's sake."""
+    for start in range(0, len(weights), TOGETHER):
+        rows = weights[start:start + TOGETHER]
+        scores = lira.scores(names, rows)
+        yield from (_measures({name: each.part(attack) for name, each in scores.items()})
+                    for attack in range(len(rows)))
 
 
 def _measures(scores: Mapping[str, SiblingScores]) -> dict[str, float]:

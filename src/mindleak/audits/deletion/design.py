@@ -49,7 +49,7 @@ class Design:
         keep: bool (models, P), who is trained on which.
         shown: some of the retained rows, as many as are deleted, to be asked about.
         comparable: whether these differ from the never-seen rows in nothing but being trained on: where the pool was
-            drawn like them, and not by class, by exposure or by a user.
+            drawn like them, and not by class, by group, by exposure or by a user.
     """
 
     retained: np.ndarray

@@ -1,7 +1,8 @@
 """Exact deletion: a sharded model, its requests one after the other, and the ledger of them.
 
 A deletion is written down before anything is trained, and as done once models without the samples stand and the stages
-of those that saw them are gone from the run directory. A kill in between leaves it begun; the next call finishes it.
+of those that saw them are gone from the run directory. A kill in between leaves it begun; the next call finishes it,
+and the same call meets every one of its requests once.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +19,15 @@ from typing import Any
 import numpy as np
 
 from mindleak.audits.deletion.ledger import Entry, Ledger, read_ledger
-from mindleak.audits.deletion.requests import Present, Request, parse_request, requested_rows, rows_digest
+from mindleak.audits.deletion.requests import (
+    ROWS,
+    Present,
+    Request,
+    parse_request,
+    requested_rows,
+    rows_digest,
+    rows_of_file,
+)
 from mindleak.audits.deletion.sharded import NONE, ShardedModel, ShardState
 from mindleak.data.dataset import TEST, TRAINING
 from mindleak.errors import InputError
@@ -42,6 +52,21 @@ class Verified:
     retrained: int
     read: int
     last_hash: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is left to be done for the requests of one call.
+
+    Attributes:
+        left: the requests that are not met yet.
+        finished: the deletion that was begun before and finished now, if any.
+        dropped: names of requests that another call asked for, which was killed before it met them.
+    """
+
+    left: list[Request]
+    finished: Entry | None
+    dropped: list[str]
 
 
 class ExactDeletion:
@@ -74,24 +99,47 @@ class ExactDeletion:
         self._require_same(ledger)
         return ledger if ledger.pending is None else self._finished(ledger)
 
-    def pending(self) -> Request | None:
-        """Return the request that was begun and not finished, which ``opened`` and ``delete`` finish."""
-        ledger = read_ledger(self._plan.session.run_dir)
-        return None if ledger is None or ledger.pending is None else parse_request(ledger.pending.request)
+    def begin(self, asked: Sequence[Request]) -> Call:
+        """Write down the requests of a call, and finish what was begun before.
+
+        The same call once more, after it was killed, has only those left that it had not met. Another one does not
+        repeat the deletion that is finished for it.
+        """
+        names = {self._name(request): request for request in asked}
+        before = read_ledger(self._plan.session.run_dir)
+        pending = None if before is None else before.pending
+        ledger = self.opened()
+        finished = None if pending is None else ledger.entries[pending.number - 1]
+        if ledger.call and ledger.call == tuple(names):
+            return Call([names[name] for name in ledger.left], finished, [])
+        made = None if pending is None else self._entry_name(pending)
+        left = [name for name in names if name != made]
+        dropped = [name for name in ledger.left if name not in names]
+        ledger.called(list(names), left)
+        return Call([names[name] for name in left], finished, dropped)
+
+    def end(self) -> None:
+        """Write down that a call has met all of its requests."""
+        self.opened().called([], [])
+
+    def _name(self, request: Request) -> str:
+        """Return what tells a request from others; a file's rows count, since it may change."""
+        if request.kind != ROWS:
+            return str(request)
+        return f"{request} {rows_digest(rows_of_file(request, len(self._labels)))}"
+
+    def _entry_name(self, entry: Entry) -> str:
+        """Return the name of the request that an entry met."""
+        is_file = parse_request(entry.request).kind == ROWS
+        return f"{entry.request} {entry.rows_digest}" if is_file else entry.request
 
     def delete(self, asked: Request) -> tuple[Ledger, Entry]:
         """Delete what a request names, and return the ledger and the entry of it.
 
-        A request that was begun, killed, and finished by this call is not made twice.
-
         Raises:
             InputError: a request that cannot be met.
         """
-        pending, ledger = self.pending(), self.opened()
-        if pending == asked:
-            return ledger, ledger.entries[-1]
-        ledger = self._begun(ledger, asked)
-        ledger = self._finished(ledger)
+        ledger = self._finished(self._begun(self.opened(), asked))
         return ledger, ledger.entries[-1]
 
     def test_accuracy(self, ledger: Ledger) -> Metric:
@@ -160,7 +208,7 @@ class ExactDeletion:
         cost = sum(sharding.cost(int(shard), step, deleted) for shard, step in entry.first_slices.items())
         return ledger.finished(dataclasses.replace(
             entry, after=[state.digest for state in states], seconds=round(seconds, 3),
-            sample_epochs=(cost, sharding.total_cost(deleted))))
+            sample_epochs=(cost, sharding.total_cost(deleted))), self._entry_name(entry))
 
     def _remove_others(self, number: int, state: ShardState) -> None:
         """Remove every stage of a shard that is not one of those that stand: what it made saw deleted samples."""

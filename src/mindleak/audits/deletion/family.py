@@ -57,8 +57,8 @@ class Deletion(Family[Requests]):
         requests = plan_deletions(subject) if subject.config.deletion.requests else []
         ledger = ledger_results(subject.session.run_dir, subject.name)
         if requests and ledger:
-            subject.session.warn("the networks of this audit may learn samples that the ledger of its run directory "
-                                 "calls deleted; expected another --run_dir, or one that is removed afterwards")
+            subject.session.warn("the networks of this audit may learn samples that were deleted by the ledger of this "
+                                 "--run_dir, and stay in it; expected another one")
         return Requests(None, requests, ledger)
 
     def run(self, plan: Requests) -> list[dict[str, Any]]:

@@ -94,11 +94,12 @@ def deletion_findings(results: Sequence[Record], questions: Questions) -> Iterat
     asked = Asked.of(entries, questions)
     for result in results:
         yield _control(result, asked)
+        for failed in result.get("failed", ()):
+            yield Finding(f"{_named(result)}: {METHOD_NAMES[failed['method']]} broke a network and was not measured "
+                          f"({failed['why']}).", result["subject"], CANNOT_TELL)
         if asked.flagged(_key(result, _entry(result, NEVER))):
             continue
         yield from (_method(result, entry, asked) for entry in _methods(result))
-        yield from (Finding(f"{_named(result)}: {METHOD_NAMES[failed['method']]} broke a network and was not measured: "
-                            f"{failed['why']}.", result["subject"], CANNOT_TELL) for failed in result.get("failed", ()))
         yield from _missed(result, asked)
         yield from _two_models(result, asked)
 
@@ -160,8 +161,8 @@ def _method(result: Record, entry: Record, asked: Asked) -> Finding:
     if sooner:
         parts.append(_relearnt(entry["relearning"], sooner))
     elif entry.get("relearning") and entry["relearning"]["unreached"] > result["models"]:
-        parts.append(f"relearning tells little: of {2 * result['models']}, {entry['relearning']['unreached']} were not "
-                     f"done after {entry['relearning']['passes']} passes")
+        parts.append(f"relearning tells little: {entry['relearning']['unreached']} of {2 * result['models']} "
+                     f"relearnings did not end within {entry['relearning']['passes']} passes")
     acquits = not kept and not asked.gap.direction(key) and _able(result, entry, asked, parts)
     found = asked.told(key) or sooner != 0
     verdict = SHOWN if found else NOT_SHOWN if acquits and known_interval(metric) else CANNOT_TELL

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,12 +81,16 @@ class Ledger:
         head: what the model is: subject, recipe, data, sharding, seed; plain values.
         initial: SHA-256 of each shard before any deletion.
         entries: the deletions, oldest first.
+        call: names of the requests of the call that is not at its end, as it gave them; empty where there is none.
+        left: those of them that are not met yet.
     """
 
     run_dir: Path
     head: dict[str, Any]
     initial: tuple[str, ...]
     entries: tuple[Entry, ...] = ()
+    call: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -134,14 +139,19 @@ class Ledger:
         atomic_write_bytes(self.run_dir / entry.rows, memory.getvalue())
         return replace(self, entries=(*self.entries, entry)).written()
 
-    def finished(self, entry: Entry) -> Ledger:
-        """Write down that the last deletion is done; return the ledger with it."""
-        return replace(self, entries=(*self.entries[:-1], replace(entry, state=DONE))).written()
+    def finished(self, entry: Entry, name: str) -> Ledger:
+        """Write down that the last deletion is done, and the request of that name met; return the ledger with it."""
+        return replace(self, entries=(*self.entries[:-1], replace(entry, state=DONE)),
+                       left=tuple(other for other in self.left if other != name)).written()
+
+    def called(self, names: Sequence[str], left: Sequence[str]) -> Ledger:
+        """Write down what a call asks for, and what of it is left; return the ledger with it."""
+        return replace(self, call=tuple(names), left=tuple(left)).written()
 
     def written(self) -> Ledger:
         """Write the file whole, and return the ledger."""
         body = {"schema": SCHEMA, "head": self.head, "initial": list(self.initial),
-                "entries": [asdict(entry) for entry in self.entries]}
+                "entries": [asdict(entry) for entry in self.entries], "call": list(self.call), "left": list(self.left)}
         as_read_back = json.loads(json.dumps(body))
         atomic_json(self.path, {**as_read_back, "checksum": stable_hash(as_read_back)})
         return self
@@ -163,7 +173,8 @@ def read_ledger(run_dir: Path) -> Ledger | None:
         if body.pop("checksum") != stable_hash(body):
             raise InputError(f"'{path}' was altered after it was written: its checksum does not fit")
         entries = tuple(Entry(**{**entry, "sample_epochs": tuple(entry["sample_epochs"])}) for entry in body["entries"])
-        ledger = Ledger(run_dir, body["head"], tuple(body["initial"]), entries)
+        ledger = Ledger(run_dir, body["head"], tuple(body["initial"]), entries, tuple(body["call"]),
+                        tuple(body["left"]))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"'{path}' is damaged: {error}") from error
     _require_chain(ledger)

@@ -40,7 +40,7 @@ class Request:
     value: float | str
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.value:g}" if self.kind in COUNTED else str(self.value)
+        return f"{self.kind}:{self.value}" if self.kind in COUNTED else str(self.value)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def check_request(request: Request, samples: int, class_names: tuple[str, ...]) 
 def check_together(requests: Sequence[Request], labels: np.ndarray) -> None:
     """Raise InputError where one request deletes what another deletes, too, as far as that is known beforehand.
 
-    The same request twice is refused as well: a command that was killed could not tell which of them it had met.
+    The same request twice is refused as well: after a kill nobody could tell which of them was met.
 
     Args:
         requests: to be met one after the other.
@@ -115,7 +115,7 @@ def check_together(requests: Sequence[Request], labels: np.ndarray) -> None:
     gone: dict[str, np.ndarray] = {}
     for place, request in enumerate(requests):
         if request in requests[:place]:
-            raise InputError(f"request '{request}' is asked for twice; expected different ones in one call")
+            raise InputError(f"request '{request}' is asked for twice; expected different ones, or a call for each")
         if request.kind not in (CLASS, ROWS):
             continue
         rows = (np.flatnonzero(labels == request.value) if request.kind == CLASS

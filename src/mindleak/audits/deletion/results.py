@@ -13,8 +13,9 @@ from mindleak.audits.deletion.relearning import RelearningStages
 from mindleak.audits.deletion.selection import Selection
 from mindleak.audits.deletion.stages import DeletionStages
 from mindleak.audits.deletion.words import BEFORE, FULL, NEVER, SHARDED, SHARDED_BEFORE
+from mindleak.errors import NotFiniteError
 from mindleak.subjects.subject import EstimatorPlan
-from mindleak.training.unlearning.unlearning import DivergedError, Unlearning
+from mindleak.training.unlearning.unlearning import Unlearning
 
 
 def deletion_result(planned: DeletionPlan) -> dict[str, Any]:
@@ -56,7 +57,7 @@ class _Methods:
         for name in asked:
             try:
                 found.append(self._entry(name))
-            except DivergedError as error:
+            except NotFiniteError as error:
                 self.failed.append({"method": name, "why": str(error)})
         return found
 

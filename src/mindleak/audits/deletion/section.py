@@ -13,6 +13,7 @@ from mindleak.audits.deletion.words import (
     BEFORE,
     COLUMNS,
     CONTROLS,
+    DONE,
     FULL,
     METHOD_NAMES,
     SHARDED,
@@ -98,7 +99,8 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def ledger_table(ledger: Record) -> Table:
     """Return a row per deletion of a ledger."""
-    table = Table(f"{counted(len(ledger['entries']), 'deletion')} from {count(ledger['samples'])} samples in "
+    done = sum(entry["state"] == DONE for entry in ledger["entries"])
+    table = Table(f"{counted(done, 'deletion')} from {count(ledger['samples'])} samples in "
                   f"{counted(ledger['shards'], 'shard')} of {counted(ledger['slices'], 'slice')}",
                   ["Deletion", "When", "State", "Request", "Samples", "Shards retrained", "Sample-epochs", "All anew",
                    "Digest"])

@@ -16,9 +16,10 @@ from mindleak.audits.deletion.figures import ACCURACY, FORGOTTEN, RETAINED, meas
 from mindleak.audits.deletion.plan import DeletionPlan
 from mindleak.audits.deletion.stages import DeletionStages
 from mindleak.audits.deletion.words import BEFORE, FULL, LOSS
+from mindleak.errors import NotFiniteError
 from mindleak.subjects.task import TrainingTask
 from mindleak.training.unlearning.methods import METHODS
-from mindleak.training.unlearning.unlearning import DivergedError, Unlearning
+from mindleak.training.unlearning.unlearning import Unlearning
 
 COMPARED = (FORGOTTEN, RETAINED, ACCURACY, LOSS)
 
@@ -57,7 +58,7 @@ class Selection:
         the product of 1 - |difference from a full retraining|, mean over the networks.
 
         Raises:
-            DivergedError: every candidate broke a network; the message says how the last did.
+            NotFiniteError: every candidate broke a network; the message says how the last did.
         """
         if self._planned is None or self._stages is None:
             return Choice(METHODS[name]())
@@ -67,7 +68,7 @@ class Selection:
         scores = [self._score(method, f"{name}-{number}-") for number, method in enumerate(candidates)]
         known = [-1.0 if score is None else score for score in scores]
         if max(known) < 0:
-            raise DivergedError(f"deletion.methods: all {len(candidates)} candidates of {name} failed, the last for: "
+            raise NotFiniteError(f"deletion.methods: all {len(candidates)} candidates of {name} failed, the last for: "
                              f"{self._failure}")
         tried = tuple({"settings": method.settings(), "score": score} for method, score in zip(candidates, scores))
         return Choice(candidates[int(np.argmax(known))], tried)
@@ -77,7 +78,7 @@ class Selection:
         assert self._stages is not None
         try:
             values = self._values(self._stages.unlearned_answers(method, called))
-        except DivergedError as error:
+        except NotFiniteError as error:
             self._failure = str(error)
             return None
         if self._full is None:

@@ -16,14 +16,10 @@ import numpy as np
 from mindspore import nn
 
 from mindleak import device
-from mindleak.errors import InputError
+from mindleak.errors import InputError, NotFiniteError
 from mindleak.training.compiled import Shelf
 from mindleak.training.divergence import not_finite_weights
 from mindleak.training.recipe import Recipe
-
-
-class DivergedError(InputError):
-    """A method broke the network: weights or losses are not finite. Another candidate may do better."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +142,10 @@ class Unlearning(ABC):
         """Refuse weights, and losses on the way to them, that are not finite."""
         bad = not_finite_weights(request.network)
         if bad is not None:
-            raise DivergedError(f"{self.name} leaves weights that are not finite ({bad}); lower {self._step(request)}")
+            raise NotFiniteError(f"{self.name} leaves weights that are not finite ({bad}); lower {self._step(request)}")
         for number, loss in enumerate(result.record.get("losses", []), 1):
             if not math.isfinite(loss):
-                raise DivergedError(f"{self.name} meets losses that are not finite ({loss} in pass {number}); lower "
+                raise NotFiniteError(f"{self.name} meets losses that are not finite ({loss} in pass {number}); lower "
                                     f"{self._step(request)}")
 
     @abstractmethod
