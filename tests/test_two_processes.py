@@ -72,6 +72,26 @@ def test_ranks_wait_for_the_slowest_longer_than_a_collective_would(tmp_path: Pat
     assert naps == [audit.SECONDS_BETWEEN_LOOKS] * 2
 
 
+def test_a_checkpoint_that_makes_way_for_the_next_while_it_is_looked_at_is_not_foreign(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mindleak import settings as config
+    from mindleak.audits.audit import Audit
+    from mindleak.errors import InputError
+    from mindleak.jobs.session import open_session
+    from mindleak.subjects.task import TrainingTask
+
+    session = open_session(config.load(None, SETTINGS), str(tmp_path / "run"), str(tmp_path / "ckpt"), "test")
+    task = next(each for each in Audit(session, ("membership",)).plan()
+                if isinstance(each, TrainingTask) and not each.aside)
+    foreign = tmp_path / "foreign.ckpt"
+    looks = iter([tmp_path / "gone.ckpt", tmp_path / "gone_too.ckpt", None, tmp_path / "gone.ckpt", foreign])
+    monkeypatch.setattr(TrainingTask, "latest_checkpoint", lambda task, best=False: next(looks))
+    task.refuse_foreign_checkpoint()
+    foreign.write_bytes(b"another's")
+    with pytest.raises(InputError, match="foreign.ckpt' comes from another training"):
+        task.refuse_foreign_checkpoint()
+
+
 @pytest.mark.slow
 def test_shadows_on_two_processes_equal_those_on_one(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"

@@ -112,12 +112,21 @@ class TrainingTask:
 
         One that a finished stage of this run refers to is this run's, whichever version of mindleak wrote it.
         """
-        last = None if self.aside else self.latest_checkpoint()
-        if last is None or self.owns(last):
-            return
-        if last.resolve() not in referred_files(self.plan.session.run_dir, self.stage_name):
+        last = None if self.aside else self._foreign_checkpoint()
+        if last is not None and last.resolve() not in referred_files(self.plan.session.run_dir, self.stage_name):
             raise InputError(f"'{last}' comes from another training or another version of mindleak, and no stage of "
                              f"{self.plan.session.run_dir} refers to it; give another --ckpt_dir, or remove it")
+
+    def _foreign_checkpoint(self) -> Path | None:
+        """Return the last checkpoint where it is another training's.
+
+        Another process may be at this very training. A file that is gone once it was to be read has made way for the
+        next epoch's, and says nothing.
+        """
+        while (last := self.latest_checkpoint()) is not None and not self.owns(last):
+            if last.exists():
+                return last
+        return None
 
     @property
     def method(self) -> type[Training]:
