@@ -69,7 +69,8 @@ def test_ranks_wait_for_the_slowest_longer_than_a_collective_would(tmp_path: Pat
     monkeypatch.setattr(audit.time, "sleep", naps.append)
     job = audit.Audit(session, ("membership",))
     job._train(job.plan())
-    assert naps == [audit.SECONDS_BETWEEN_LOOKS] * 2
+    # Other threads sleep, too, by the same function.
+    assert naps.count(audit.SECONDS_BETWEEN_LOOKS) == 2
 
 
 def test_a_checkpoint_that_makes_way_for_the_next_while_it_is_looked_at_is_not_foreign(
