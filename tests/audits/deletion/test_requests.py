@@ -118,7 +118,7 @@ def test_what_is_known_to_be_deleted_twice_is_refused_before_anything_is(tmp_pat
     rows = parse_request(str(tmp_path / "rows.npy"))
     check_together([parse_request(each) for each in ("class:2", "0.1", "0.2", "exposed:3")] + [rows], labels)
     for twice in ("class:1", "0.1", "exposed:3", str(rows)):
-        with pytest.raises(InputError, match="is asked for twice; expected different ones in one call"):
+        with pytest.raises(InputError, match="is asked for twice; expected different ones, or a call for each"):
             check_together([parse_request(twice)] * 2, labels)
     for pair in (["class:0", str(rows)], [str(rows), "class:1"]):
         with pytest.raises(InputError, match=r"both delete row \d+; expected every sample once"):
