@@ -63,7 +63,7 @@ def audit(left: dict[str, float], remembered: float = 3.0, seed: int = 0, models
 
 def judged(answered: dict[str, Answers], design: Design, labels: np.ndarray, margin: float = .05) -> dict[str, Any]:
     """The result of an audit whose networks answer so; relearning times are made up."""
-    values = {name: measured(given, None if name.endswith("before") else answered["before"], design, labels)
+    values = {name: measured(given, None if name.endswith("before") else answered["before"], design, labels)[0]
               for name, given in answered.items()}
     half = len(design.pool) // 2
     return {"subject": "net", "request": "0.1", "models": len(design.keep), "members": len(design.retained) + half,

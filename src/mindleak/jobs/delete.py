@@ -33,8 +33,8 @@ def run_delete(session: Session, requests: Sequence[str], verifies: bool) -> Non
         return
     call = deletion.begin(asked)
     if call.dropped:
-        session.warn(f"another call was killed before it met {', '.join(call.dropped)}; expected these requests again, "
-                     "if they still stand")
+        session.warn(f"an earlier call ended before it met {', '.join(call.dropped)}; give what of it still stands "
+                     "again")
     if call.finished is not None:
         _say_entry(session, call.finished)
     for request in call.left:

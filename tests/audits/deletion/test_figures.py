@@ -40,7 +40,8 @@ def test_the_areas_are_those_of_deleted_and_never_seen_samples() -> None:
     design, generator = make_design(), np.random.default_rng(3)
     hard = np.zeros(len(design.pool))
     before, after = (answers(design, level, generator, hard) for level in (3.0, 0.0))
-    values = measured(after, before, design, LABELS).values
+    found, scores = measured(after, before, design, LABELS)
+    values = found.values
     signal = (after.pool[..., 1] - after.pool[..., 0]) * np.where(LABELS[design.pool] == 1, 1, -1)
     for model, kept in enumerate(design.keep):
         # The loss falls as φ rises, so both rank alike.
@@ -218,7 +219,7 @@ def test_dropping_another_group_is_never_acquitted() -> None:
 def test_success_is_by_a_threshold_of_the_other_networks() -> None:
     design, generator = make_design(), np.random.default_rng(3)
     hard = np.zeros(len(design.pool))
-    known, unknown = (measured(answers(design, level, generator, hard), None, design, LABELS).values
+    known, unknown = (measured(answers(design, level, generator, hard), None, design, LABELS)[0].values
                       for level in (3.0, 0.0))
     assert np.mean(known["balanced_accuracy/forgotten"]) == pytest.approx(.933, abs=.02), "Φ(3/2)"
     assert np.mean(unknown["balanced_accuracy/forgotten"]) == pytest.approx(.5, abs=.04)

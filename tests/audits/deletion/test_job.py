@@ -94,7 +94,7 @@ def test_another_call_after_a_kill_finishes_what_was_begun_and_names_what_was_no
     capsys.readouterr()
     assert main([*words, "--forget", str(tmp_path / "forget.npy"), "--forget", "0.02"]) == 0
     said = capsys.readouterr()
-    assert "another call was killed before it met 0.03; expected these requests again" in said.err + said.out
+    assert "an earlier call ended before it met 0.03; give what of it still stands again" in said.err + said.out
     ledger = read_ledger(tmp_path / "run")
     assert ledger is not None and [entry.request for entry in ledger.entries] == ["0.02", str(tmp_path / "forget.npy")]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cases import slow_but, with_slow
-from mindleak.errors import InputError
+from mindleak.errors import InputError, NotFiniteError
 from mindleak.training import in_place
 from mindleak.training.recipe import Recipe
 from mindleak.training.unlearning.methods import METHODS
@@ -136,7 +136,7 @@ def test_weights_that_are_not_finite_before_are_refused() -> None:
     ("scrub", {"learning_rate": 1e38}, r"learning_rate \(now 1e\+38\)"),
 ])
 def test_weights_that_are_not_finite_afterwards_are_refused(name: str, given: dict[str, Any], lower: str) -> None:
-    with pytest.raises(InputError, match=rf"{name} leaves weights that are not finite \(.*\); lower {lower}"):
+    with pytest.raises(NotFiniteError, match=rf"{name} leaves weights that are not finite \(.*\); lower {lower}"):
         METHODS[name](**given).unlearn(request())
 
 
@@ -164,6 +164,6 @@ class Breaking(Unlearning):
 ])
 def test_the_refusal_names_method_and_step(weight: float, loss: float, message: str) -> None:
     network = seeded(Linear)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(NotFiniteError, match=message):
         Breaking(weight, loss).unlearn(request(network))
     assert not network.training

@@ -61,7 +61,7 @@ class Call:
     Attributes:
         left: the requests that are not met yet.
         finished: the deletion that was begun before and finished now, if any.
-        dropped: names of requests that another call asked for, which was killed before it met them.
+        dropped: names of requests that an earlier call ended without meeting, killed or refused.
     """
 
     left: list[Request]

@@ -57,8 +57,8 @@ class Deletion(Family[Requests]):
         requests = plan_deletions(subject) if subject.config.deletion.requests else []
         ledger = ledger_results(subject.session.run_dir, subject.name)
         if requests and ledger:
-            subject.session.warn("the networks of this audit may learn samples that were deleted by the ledger of this "
-                                 "--run_dir, and stay in it; expected another one")
+            subject.session.warn("this audit's networks may learn samples that the ledger of this --run_dir records as "
+                                 "deleted, and stay in it; expected another --run_dir")
         return Requests(None, requests, ledger)
 
     def run(self, plan: Requests) -> list[dict[str, Any]]:

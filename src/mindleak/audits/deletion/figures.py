@@ -47,17 +47,15 @@ class NetworkValues:
         values: by name, (models,).
         parts: of those in ``SHARED``, (models, models).
         pairs: of a deleted and a never-seen sample that chance dealt to a network or not.
-        scores: of every sample of the pool by name, (models, P); ``loss`` is lower for samples more like deleted ones,
-            the others are higher.
     """
 
     values: Mapping[str, list[float]]
     parts: Mapping[str, list[list[float | None]]]
     pairs: int
-    scores: Mapping[str, np.ndarray]
 
 
-def measured(answers: Answers, before: Answers | None, design: Design, labels: np.ndarray) -> NetworkValues:
+def measured(answers: Answers, before: Answers | None, design: Design,
+             labels: np.ndarray) -> tuple[NetworkValues, dict[str, np.ndarray]]:
     """Return every measure of every network of one method.
 
     Deleted samples are told from never-seen ones by the loss alone (``auc/loss``), by LiRA with the other networks as
@@ -73,6 +71,10 @@ def measured(answers: Answers, before: Answers | None, design: Design, labels: n
         before: of the same networks before it; None for these themselves.
         design: of the request.
         labels: of the whole training split.
+
+    Returns:
+        The measures, and every sample's scores by name, (models, P): ``loss`` is lower for samples more like deleted
+        ones, the others are higher.
     """
     truth, keep = labels[design.pool], design.keep
     signals = np.stack([phi(logits, truth) for logits in answers.pool])
@@ -87,8 +89,8 @@ def measured(answers: Answers, before: Answers | None, design: Design, labels: n
     if fallen is not None:
         # A deleted sample's φ falls: more of it is more like one.
         scores["two_models"] = _take_lira("two_models", fallen, keep, values, parts)
-    return NetworkValues({name: values[name] for name in MEASURES if name in values}, parts, len(design.pool) // 2,
-                         scores)
+    return NetworkValues({name: values[name] for name in MEASURES if name in values}, parts,
+                         len(design.pool) // 2), scores
 
 
 def measured_alone(answers: Answers, design: Design, labels: np.ndarray) -> dict[str, list[float]]:

@@ -44,12 +44,10 @@ def measured_stage(planned: DeletionPlan, called: str, answers: Answers, before:
               "shown": stable_hash(design.shown), "comparable": design.comparable}
 
     def compute(context: StageContext) -> dict[str, Any]:
-        found = measured(answers, before, design, data.y_train)
-        context.save_arrays(rows=design.pool, deleted=design.keep, **found.scores)
+        found, scores = measured(answers, before, design, data.y_train)
+        context.save_arrays(rows=design.pool, deleted=design.keep, **scores)
         return {"values": found.values, "parts": found.parts, "pairs": found.pairs}
 
     run = planned.plan.session.run
     result = run.stage(f"measured-{planned.name}-{called}", __name__, inputs, 0, compute)
-    scores = {name: array for name, array in result.arrays.items() if name not in ("rows", "deleted")}
-    return Measured(NetworkValues(result.metrics["values"], result.metrics["parts"], result.metrics["pairs"], scores),
-                    (result.path.relative_to(run.run_dir) / ARRAYS).as_posix())
+    return Measured(NetworkValues(**result.metrics), (result.path.relative_to(run.run_dir) / ARRAYS).as_posix())

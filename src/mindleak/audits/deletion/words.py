@@ -35,7 +35,7 @@ COLUMNS = {
 ATTACKS = {
     "balanced_accuracy/forgotten": "Success by the loss", "auc/loss": "AUC, loss alone", "auc/u_lira": "AUC, U-LiRA",
     "excess@0.01/u_lira": "TPR − FPR at 1 %, U-LiRA", "auc/two_models": "AUC, both models",
-    "change/phi": "φ fell by more, nats",
+    "change/phi": "Fall of φ beyond never-seen samples', nats",
     "auc/retained": "AUC, retained against never seen",
 }
 
